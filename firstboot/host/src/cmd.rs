@@ -1,0 +1,362 @@
+use crate::Secret;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where programs are looked for; `$PATH` is not trusted.
+const DIRECTORIES: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// How much of a failed program's stderr an error carries.
+const STDERR_TAIL: usize = 1024;
+
+/// Why a program could not do its work, or a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such program in the fixed directories.
+    #[error("running {program}: it is not installed; install the package that carries it")]
+    NotFound {
+        /// The program's name.
+        program: String,
+    },
+    /// The program ended with something other than success.
+    #[error("running {line}: {how}{}", tail(.stderr))]
+    Failed {
+        /// Program and arguments, as for a shell.
+        line: String,
+        /// Exit code, signal or time-out.
+        how: String,
+        /// The exit code, where it exited.
+        code: Option<i32>,
+        /// The last lines it said.
+        stderr: String,
+    },
+    /// The operating system refused.
+    #[error("{doing} {what}: {source}")]
+    Io {
+        /// The gerund: "reading", "writing".
+        doing: &'static str,
+        /// The object, a path or a program.
+        what: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// An operating-system error with what was being done to what.
+    pub fn io(doing: &'static str, what: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { doing, what: what.as_ref().display().to_string(), source }
+    }
+}
+
+fn tail(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!(":\n{stderr}") }
+}
+
+enum Input {
+    Closed,
+    Bytes(Vec<u8>),
+    Secret(Secret),
+}
+
+/// A program to run: its name, its arguments, what it reads.
+///
+/// Arguments are public (`ps` shows them), so a [`Secret`] is only accepted by [`Cmd::stdin_secret`].
+pub struct Cmd {
+    program: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: Option<PathBuf>,
+    stdin: Input,
+    timeout: Option<Duration>,
+}
+
+impl Cmd {
+    /// A program by name (looked for in the fixed directories) or by absolute path.
+    pub fn new(program: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            stdin: Input::Closed,
+            timeout: None,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds a path as an argument.
+    #[must_use]
+    pub fn path(self, path: impl AsRef<Path>) -> Self {
+        self.arg(path.as_ref().to_string_lossy().into_owned())
+    }
+
+    /// Adds several arguments.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets one variable in the otherwise clean environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Passes one of the caller's own variables on, if it is set.
+    #[must_use]
+    pub fn env_from_parent(mut self, name: &str) -> Self {
+        if let Ok(value) = std::env::var(name) {
+            self.env.push((name.into(), value));
+        }
+        self
+    }
+
+    /// Runs it in a directory.
+    #[must_use]
+    pub fn current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(dir.into());
+        self
+    }
+
+    /// Feeds bytes to its stdin.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// Feeds a secret to its stdin, the only way a secret reaches a program.
+    #[must_use]
+    pub fn stdin_secret(mut self, secret: &Secret) -> Self {
+        self.stdin = Input::Secret(secret.clone());
+        self
+    }
+
+    /// Kills it after this long.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Program and arguments as a shell would be given them; for messages and transcripts.
+    pub fn line(&self) -> String {
+        let mut line = self.program.clone();
+        for arg in &self.args {
+            line.push(' ');
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+^".contains(c);
+            if !arg.is_empty() && arg.chars().all(plain) {
+                line.push_str(arg);
+            } else {
+                line.push_str(&format!("'{}'", arg.replace('\'', r"'\''")));
+            }
+        }
+        line
+    }
+
+    /// The program's name as given.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// The arguments.
+    pub fn arguments(&self) -> &[String] {
+        &self.args
+    }
+
+    pub(crate) fn input(&self) -> &[u8] {
+        match &self.stdin {
+            Input::Closed => &[],
+            Input::Bytes(bytes) => bytes,
+            Input::Secret(secret) => secret.expose(),
+        }
+    }
+
+    /// The standard library's command with the absolute path and the clean environment set, stdin closed:
+    /// for callers that stream, detach or wait asynchronously.
+    #[expect(clippy::disallowed_methods, reason = "this is the one door")]
+    pub fn to_std(&self) -> Result<std::process::Command, Error> {
+        let mut command = std::process::Command::new(find_program(&self.program)?);
+        command.args(&self.args).env_clear().stdin(Stdio::null());
+        command.env("LC_ALL", "C.UTF-8").env("PATH", DIRECTORIES.join(":"));
+        command.envs(self.env.iter().map(|(k, v)| (k, v)));
+        if let Some(dir) = &self.cwd {
+            command.current_dir(dir);
+        }
+        Ok(command)
+    }
+
+    /// Runs it with stdout and stderr passed through to the caller's own, and gives back the exit code
+    /// (128 + signal where a signal ended it).
+    pub fn run_inherited(&self) -> Result<i32, Error> {
+        let status = self.to_std()?.status().map_err(|e| Error::Io {
+            doing: "starting",
+            what: self.program.clone(),
+            source: e,
+        })?;
+        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+    }
+
+    pub(crate) fn capture(&self) -> Result<Output, Error> {
+        let io = |doing, e| Error::Io { doing, what: self.program.clone(), source: e };
+        let mut command = self.to_std()?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if !matches!(self.stdin, Input::Closed) {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().map_err(|e| io("starting", e))?;
+        let stdin = child.stdin.take();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if let Some(mut pipe) = stdin {
+                    // A program that stops reading says why itself, by its exit code.
+                    let _ = pipe.write_all(self.input());
+                }
+            });
+            let out = scope.spawn(move || read_all(stdout));
+            let err = scope.spawn(move || read_all(stderr));
+            let (status, timed_out) = self.wait(&mut child).map_err(|e| io("waiting for", e))?;
+            let stdout = out.join().unwrap_or_default();
+            let stderr = String::from_utf8_lossy(&err.join().unwrap_or_default()).into_owned();
+            Ok(Output { stdout, stderr, code: status.code(), signal: status.signal(), timed_out })
+        })
+    }
+
+    fn wait(&self, child: &mut Child) -> std::io::Result<(std::process::ExitStatus, bool)> {
+        let Some(limit) = self.timeout else { return Ok((child.wait()?, false)) };
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok((status, false));
+            }
+            if start.elapsed() >= limit {
+                child.kill()?;
+                return Ok((child.wait()?, true));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// What a program left behind.
+#[derive(Debug, Clone, Default)]
+pub struct Output {
+    /// All it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// All it wrote to stderr.
+    pub stderr: String,
+    /// Its exit code, if it exited.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether we killed it for taking too long.
+    pub timed_out: bool,
+}
+
+impl Output {
+    /// Whether it exited with 0.
+    pub fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// Its stdout as text, without the trailing newline.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+
+    /// Itself when it succeeded, else the error that says how it ended.
+    pub fn into_success(self, cmd: &Cmd) -> Result<Self, Error> {
+        if self.success() {
+            return Ok(self);
+        }
+        let how = match (self.timed_out, self.code, self.signal) {
+            (true, ..) => "took too long and was stopped".to_owned(),
+            (_, Some(code), _) => format!("exit code {code}"),
+            (_, _, Some(signal)) => format!("killed by signal {signal}"),
+            _ => "ended for no stated reason".to_owned(),
+        };
+        let said = self.stderr.trim_end();
+        let mut from = said.len().saturating_sub(STDERR_TAIL);
+        while !said.is_char_boundary(from) {
+            from += 1;
+        }
+        Err(Error::Failed { line: cmd.line(), how, code: self.code, stderr: said[from..].to_owned() })
+    }
+}
+
+/// The absolute path of a program.
+pub fn find_program(program: &str) -> Result<PathBuf, Error> {
+    let usable =
+        |path: &Path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && !path.is_dir();
+    let given = Path::new(program);
+    if given.is_absolute() && usable(given) {
+        return Ok(given.to_owned());
+    }
+    let named = DIRECTORIES.iter().map(|dir| Path::new(dir).join(OsStr::new(program)));
+    named
+        .into_iter()
+        .find(|path| !given.is_absolute() && usable(path))
+        .ok_or_else(|| Error::NotFound { program: program.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_carries_the_line_the_code_and_the_last_words() {
+        let cmd = Cmd::new("sh").args(["-c", "echo first >&2; echo 'no space' >&2; exit 7"]);
+        let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
+        assert!(error.starts_with("running sh -c "), "{error}");
+        assert!(error.contains("exit code 7") && error.ends_with("no space"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_is_clean_and_stdin_is_closed() {
+        let out = Cmd::new("env").capture().unwrap().text();
+        let names: Vec<_> = out.lines().filter_map(|l| l.split('=').next()).collect();
+        assert_eq!(names, ["LC_ALL", "PATH"]);
+        assert_eq!(Cmd::new("cat").capture().unwrap().stdout, b"");
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_stopped() {
+        let cmd = Cmd::new("sleep").arg("60").timeout(Duration::from_millis(50));
+        let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
+        assert!(error.contains("took too long"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_goes_through_stdin() {
+        let cmd = Cmd::new("cat").stdin_secret(&Secret::new(b"s3cret".to_vec()));
+        assert_eq!(cmd.capture().unwrap().stdout, b"s3cret");
+        assert_eq!(cmd.line(), "cat");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = find_program("no-such-program").unwrap_err().to_string();
+        assert!(error.contains("no-such-program") && error.contains("not installed"));
+    }
+}

@@ -1,0 +1,49 @@
+use crate::{Error, parse, to_json};
+use serde::{Deserialize, Serialize};
+
+/// What a sealed escrow bundle is, for those who cannot open it. Signed by the server's lasting host key,
+/// which is how the operator's side knows to whom the bytes were sealed: an age header does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EscrowManifest {
+    /// [`VERSION`](crate::VERSION).
+    pub version: u32,
+    /// The project's name.
+    pub project: String,
+    /// The server that sealed it.
+    pub server_id: u64,
+    /// The volume its key opens.
+    pub volume_id: u64,
+    /// When it was sealed, RFC 3339 in UTC.
+    pub created: String,
+    /// SHA-256 of the sealed bytes, hexadecimal.
+    pub sha256: String,
+    /// Length of the sealed bytes.
+    pub size: u64,
+    /// The offline keys it is sealed to.
+    pub recipients: Vec<String>,
+    /// What lies in it, by name; never the values.
+    pub contents: Vec<EscrowEntry>,
+}
+
+/// One thing in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EscrowEntry {
+    /// Its path inside the bundle, e.g. `secrets/luks-key`.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub purpose: String,
+}
+
+impl EscrowManifest {
+    /// Reads and checks it.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        parse("escrow manifest", json, |m: &Self| m.version)
+    }
+
+    /// The same bytes for the same manifest: what is signed.
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+}

@@ -1,0 +1,217 @@
+use crate::{Error, VERSION, parse, to_json};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What one server shall be. Made by the provisioner from the project and the observed world; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSpec {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The project's name.
+    pub project: String,
+    /// The server this is meant for.
+    pub server: ServerSpec,
+    /// The volume that holds all data.
+    pub disk: DiskSpec,
+    /// The offline keys the escrow is sealed to: age X25519 recipients (`age1…`), at least one.
+    pub recipients: Vec<String>,
+    /// How the operator's side comes in.
+    pub ssh: SshSpec,
+    /// Ports open to the world besides ssh, on the host or forwarded to a container.
+    pub inbound: Vec<Port>,
+    /// Registries with a certificate authority of their own.
+    pub registries: Vec<Registry>,
+    /// The stacks to run, in the order they are started.
+    pub stacks: Vec<StackSpec>,
+}
+
+/// The server's identity at the cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSpec {
+    /// The cloud's id; equals the instance id of the metadata service.
+    pub id: u64,
+    /// The host name.
+    pub name: String,
+}
+
+/// The volume and what may be done to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSpec {
+    /// The volume's id; equals its SCSI serial, and names `/dev/disk/by-id/scsi-0HC_Volume_<id>`.
+    pub volume_id: u64,
+    /// Its size in GB as ordered.
+    pub size_gb: u64,
+    /// Leave to format, present only when this project's own run created the volume and no escrow has been
+    /// acknowledged for it yet.
+    pub format: Option<FormatToken>,
+}
+
+/// Says that the volume was created empty by this project's run. Without it nothing is ever formatted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormatToken {
+    /// The volume it speaks of; must equal [`DiskSpec::volume_id`].
+    pub volume_id: u64,
+    /// 32 hexadecimal digits, drawn for the create call and carried by the volume's label.
+    pub nonce: String,
+}
+
+/// How ssh is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SshSpec {
+    /// The TCP port sshd listens on.
+    pub port: u16,
+}
+
+/// A port open to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// 1 to 65535.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        write!(f, "{}/{protocol}", self.port)
+    }
+}
+
+/// A container registry whose certificate the system's authorities do not vouch for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// `host:port` as it stands in image references.
+    pub address: String,
+    /// The authority's certificate, PEM.
+    pub ca_pem: String,
+}
+
+/// One stack of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackSpec {
+    /// Its name in the catalogue.
+    pub name: String,
+    /// The reference, pinned by digest (`…@sha256:<64 hex>`), of each image its compose file names.
+    pub images: BTreeMap<String, String>,
+}
+
+impl NodeSpec {
+    const DOCUMENT: &str = "node spec";
+
+    /// Reads and checks it.
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        let spec = parse(Self::DOCUMENT, json, |s: &Self| s.version)?;
+        spec.check().map_err(|why| Error::Meaning { document: Self::DOCUMENT, why })?;
+        Ok(spec)
+    }
+
+    /// The same bytes for the same spec.
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        debug_assert_eq!(self.version, VERSION);
+        if self.recipients.is_empty() {
+            return Err("no recipient is named; the escrow must be sealed to at least one offline key".into());
+        }
+        if let Some(token) = &self.disk.format
+            && token.volume_id != self.disk.volume_id
+        {
+            return Err(format!(
+                "the leave to format speaks of volume {}, the server's volume is {}",
+                token.volume_id, self.disk.volume_id
+            ));
+        }
+        let unpinned = self.stacks.iter().flat_map(|s| s.images.values()).find(|image| !pinned(image));
+        match unpinned {
+            Some(image) => {
+                Err(format!("image {image} is not pinned by digest (…@sha256:<64 hexadecimal digits>)"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn pinned(image: &str) -> bool {
+    image.split_once("@sha256:").is_some_and(|(name, digest)| {
+        !name.is_empty()
+            && digest.len() == 64
+            && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> NodeSpec {
+        NodeSpec {
+            version: VERSION,
+            project: "demo".into(),
+            server: ServerSpec { id: 1, name: "demo".into() },
+            disk: DiskSpec { volume_id: 7, size_gb: 10, format: None },
+            recipients: vec!["age1example".into()],
+            ssh: SshSpec { port: 22 },
+            inbound: vec![],
+            registries: vec![],
+            stacks: vec![StackSpec {
+                name: "postgres".into(),
+                images: [("postgres".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)))].into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn it_reads_what_it_wrote() {
+        assert_eq!(NodeSpec::from_json(&spec().to_json()).unwrap(), spec());
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        let json = String::from_utf8(spec().to_json()).unwrap().replacen('{', r#"{"surprise": 1,"#, 1);
+        assert!(NodeSpec::from_json(json.as_bytes()).unwrap_err().to_string().contains("surprise"));
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let newer = NodeSpec { version: 99, ..spec() };
+        assert!(NodeSpec::from_json(&newer.to_json()).unwrap_err().to_string().contains("version 99"));
+    }
+
+    #[test]
+    fn an_image_by_tag_is_refused() {
+        let mut by_tag = spec();
+        by_tag.stacks[0].images.insert("postgres".into(), "postgres:17".into());
+        assert!(NodeSpec::from_json(&by_tag.to_json()).unwrap_err().to_string().contains("not pinned"));
+    }
+
+    #[test]
+    fn a_token_for_another_volume_is_refused() {
+        let mut wrong = spec();
+        wrong.disk.format = Some(FormatToken { volume_id: 8, nonce: "0".repeat(32) });
+        assert!(NodeSpec::from_json(&wrong.to_json()).unwrap_err().to_string().contains("volume 8"));
+    }
+}
