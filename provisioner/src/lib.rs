@@ -1,1 +1,41 @@
-//! Under construction.
+//! From a project file to a server that is ready, and back from whatever state a crash left.
+//!
+//! The main job is [`provision::Context`]'s: [`prepare`](provision::Context::prepare) what must lie on this side,
+//! [`observe`](observe::observe) the cloud, [`plan`](plan::plan) (pure), [`apply`](apply::apply),
+//! follow [first boot](first_boot::Server), take the [escrow](escrow_folder), [confirm](confirm::confirm) from outside.
+//!
+//! Nothing is replayed after a crash: names and labels ([`names`]) say what is ours, the project's
+//! [`Folder`](project::Folder) says what was set out to be made, and the same list of verbs is walked again.
+//!
+//! * [`project`]: `project.toml`, every mistake at once.
+//! * [`api`]: the thin, tolerant client and its one retry table.
+//! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned.
+//! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
+//! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
+
+pub mod api;
+pub mod apply;
+pub mod cloud;
+pub mod confirm;
+pub mod destroy;
+pub mod errors;
+pub mod escrow_folder;
+pub mod first_boot;
+pub mod init;
+pub mod journal;
+pub mod keys;
+pub mod known_hosts;
+pub mod money;
+pub mod names;
+pub mod node;
+pub mod observe;
+pub mod plan;
+pub mod project;
+pub mod provision;
+pub mod recipients;
+pub mod report;
+pub mod ssh;
+pub mod status;
+pub mod unlock;
+
+pub use errors::{NeedsOperator, exit_code};

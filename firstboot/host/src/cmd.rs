@@ -144,6 +144,17 @@ impl Cmd {
         self
     }
 
+    /// Feeds it what the other command was to be fed: for a command that carries the other one elsewhere.
+    #[must_use]
+    pub fn with_input_of(mut self, other: &Self) -> Self {
+        self.stdin = match &other.stdin {
+            Input::Closed => Input::Closed,
+            Input::Bytes(bytes) => Input::Bytes(bytes.clone()),
+            Input::Secret(secret) => Input::Secret(secret.clone()),
+        };
+        self
+    }
+
     /// Kills it after this long.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {

@@ -1,0 +1,92 @@
+//! Ready means probed from outside: only the declared ports answer, and the server's own checks pass over a
+//! fresh connection.
+
+use crate::ssh::Session;
+use anyhow::{Result, bail};
+use host::{Cmd, Host as _};
+use serde::{Deserialize, Serialize};
+use spec::{Port, Protocol, paths};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// What attackers and mistakes open first: looked at besides the declared ports.
+const COMMONLY_OPEN: [u16; 16] =
+    [21, 22, 23, 25, 80, 111, 443, 2375, 2376, 3306, 5000, 5432, 6379, 8080, 9090, 9100];
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What must hold.
+    pub name: String,
+    /// Whether it does.
+    pub verdict: Verdict,
+    /// What was seen.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// What a look gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It holds.
+    Pass,
+    /// It does not.
+    Fail,
+    /// It could not be looked at; never counted as passed.
+    CouldNotLook,
+}
+
+/// Looks from outside at the ports, and has the server look at itself.
+pub fn confirm(session: &Session, address: &str, ssh_port: u16, open: &[Port]) -> Result<Vec<Check>> {
+    let mut checks = vec![ssh_answers(address, ssh_port), nothing_else_answers(address, ssh_port, open)];
+    let said = session.probe(&Cmd::new(paths::BINARY).args(["verify", "--json"]))?;
+    match serde_json::from_slice::<Vec<Check>>(&said.stdout) {
+        Ok(own) => checks.extend(own),
+        Err(error) => bail!("reading the server's checks: {error}; {}", said.stderr.trim()),
+    }
+    Ok(checks)
+}
+
+fn ssh_answers(address: &str, port: u16) -> Check {
+    let banner = banner(address, port);
+    let good = banner.as_ref().is_ok_and(|b| b.starts_with("SSH-2.0-"));
+    let detail = banner.unwrap_or_else(|error| error.to_string());
+    let verdict = if good { Verdict::Pass } else { Verdict::Fail };
+    Check { name: format!("ssh answers on port {port}"), verdict, detail }
+}
+
+fn nothing_else_answers(address: &str, ssh_port: u16, open: &[Port]) -> Check {
+    let declared = |port: u16| port == ssh_port || open.contains(&Port { port, protocol: Protocol::Tcp });
+    let probed: Vec<u16> = COMMONLY_OPEN.into_iter().filter(|port| !declared(*port)).collect();
+    let answers = |port: &u16| connect(address, *port).is_ok();
+    let found: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = probed.iter().map(|port| (port, scope.spawn(move || answers(port)))).collect();
+        threads
+            .into_iter()
+            .filter_map(|(port, thread)| thread.join().unwrap_or(true).then(|| port.to_string()))
+            .collect()
+    });
+    let name = "no undeclared port answers".to_owned();
+    if found.is_empty() {
+        Check { name, verdict: Verdict::Pass, detail: format!("{} ports probed", probed.len()) }
+    } else {
+        Check { name, verdict: Verdict::Fail, detail: format!("open: {}", found.join(", ")) }
+    }
+}
+
+fn connect(address: &str, port: u16) -> std::io::Result<TcpStream> {
+    let mut found = (address, port).to_socket_addrs()?;
+    let target = found.next().ok_or_else(|| std::io::Error::other("no such address"))?;
+    TcpStream::connect_timeout(&target, PROBE_LIMIT)
+}
+
+fn banner(address: &str, port: u16) -> std::io::Result<String> {
+    use std::io::{BufRead as _, BufReader};
+    let stream = connect(address, port)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}

@@ -1,0 +1,268 @@
+//! Follows a server through its first boot: connects, hands firstboot over, answers its gates.
+//!
+//! Every connection may break and every run may be killed: what is done on the server is read back from its receipt,
+//! what is acknowledged is on file here first, so the next run goes on where this one stopped.
+
+use crate::errors::NeedsOperator;
+use crate::escrow_folder::Filed;
+use crate::journal::hex;
+use crate::keys;
+use crate::known_hosts::KnownHosts;
+use crate::project::Folder;
+use crate::report::{Report, Stage};
+use crate::ssh::Session;
+use anyhow::{Context as _, Result, bail};
+use escrow::Expected;
+use host::{Cmd, Host as _};
+use sha2::{Digest as _, Sha256};
+use spec::{Event, EventKind, Gate, NodeSpec, Outcome, Receipt, paths};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a new server may take until it lets us in; emulated machines on a busy host are slow.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// How long firstboot may say nothing before we look again.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// How often a lost connection is taken up again while nothing moves.
+const RECONNECTS: u32 = 120;
+
+/// The static binary to hand over.
+#[derive(Debug, Clone)]
+pub struct Binary<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Its SHA-256.
+    pub sha256: &'a str,
+}
+
+/// What there is on a server, read in one connection.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// SHA-256 of the firstboot there.
+    pub binary: Option<String>,
+    /// SHA-256 of the node spec there.
+    pub node_spec: Option<String>,
+    /// The receipt.
+    pub receipt: Option<Receipt>,
+    /// Whether the done marker is there.
+    pub done: bool,
+    /// Whether the volume is open.
+    pub unlocked: bool,
+    /// The number of the event with which firstboot started last, while its unit is at work.
+    pub running_from: Option<u64>,
+}
+
+/// A server and what is known of it on this side.
+pub struct Server<'a> {
+    /// The project's folder.
+    pub folder: &'a Folder,
+    /// The connection.
+    pub session: &'a Session,
+    /// The pinned keys.
+    pub known_hosts: &'a KnownHosts<'a>,
+    /// Who watches.
+    pub report: &'a dyn Report,
+}
+
+impl Server<'_> {
+    /// Waits for the way in.
+    pub fn connect(&self) -> Result<()> {
+        self.known_hosts.pin_first_contact()?;
+        let stage = Stage::begin(self.report, "connecting, against the pinned host key");
+        self.session.wait(CONNECT_LIMIT, |said| stage.detail(said))?;
+        stage.done("connected");
+        Ok(())
+    }
+
+    /// Reads what is there, in one connection.
+    pub fn observe(&self) -> Result<Observed> {
+        let line = format!(
+            "sha256sum {} 2>/dev/null || echo -; sha256sum {} 2>/dev/null || echo -; test -e {} && echo done || echo -; \
+             test -e /dev/mapper/{} && echo open || echo -; \
+             systemctl is-active {} >/dev/null || test \"$(systemctl is-active {})\" = activating && echo at-work || echo -; \
+             grep -F '\"event\":\"started\"' {} 2>/dev/null | tail -n 1 | grep . || echo -; cat {} 2>/dev/null; true",
+            paths::BINARY,
+            paths::NODE_SPEC,
+            paths::DONE,
+            paths::MAPPING,
+            paths::UNIT,
+            paths::UNIT,
+            paths::EVENTS,
+            paths::RECEIPT
+        );
+        let text = host::Local.run(&self.session.sh(&line))?.text();
+        let mut lines = text.splitn(7, '\n').map(|line| (line != "-").then_some(line));
+        let mut line = || lines.next().flatten();
+        let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        let (binary, node_spec) = (line().and_then(word), line().and_then(word));
+        let (done, unlocked, at_work) = (line().is_some(), line().is_some(), line().is_some());
+        let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| event.seq);
+        let receipt =
+            line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
+        let running_from = started.filter(|_| at_work);
+        Ok(Observed { binary, node_spec, receipt: receipt.transpose()?, done, unlocked, running_from })
+    }
+
+    /// Hands over firstboot and the node spec, where they differ from what is there, and starts the unit.
+    /// Gives the number of the first event to follow, or `None` when all is done already.
+    pub fn hand_over(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<Option<u64>> {
+        let json = node.to_json();
+        let same_binary = there.binary.as_deref() == Some(binary.sha256);
+        let same_spec = there.node_spec.as_deref() == Some(&hex(&Sha256::digest(&json)));
+        if same_binary && same_spec {
+            if there.done {
+                return Ok(None);
+            }
+            if there.running_from.is_some() {
+                return Ok(there.running_from);
+            }
+        }
+        let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
+        if !same_binary {
+            let bytes =
+                std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
+            self.session.write(Path::new(paths::BINARY), &bytes, 0o755)?;
+        }
+        let said = self.session.run(&Cmd::new(paths::BINARY).arg("install").stdin(json))?.text();
+        let next = said
+            .trim()
+            .parse()
+            .with_context(|| format!("starting firstboot: it said {said:?} instead of an event's number"))?;
+        stage.done(if same_binary { "node spec handed over, firstboot was there" } else { "handed over" });
+        Ok(Some(next))
+    }
+
+    /// Follows the event stream from `from` on, through lost connections, until first boot is done.
+    pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<()> {
+        let mut follower = Follower { server: self, expected, next: from, stage: None };
+        let mut lost = 0;
+        loop {
+            let before = follower.next;
+            if follower.read_events()? {
+                return Ok(());
+            }
+            lost = if follower.next > before { 0 } else { lost + 1 };
+            if lost > RECONNECTS {
+                bail!(
+                    "following first boot: the connection broke {lost} times without news; look at the server's console, then run the same command again"
+                );
+            }
+            self.report.detail("the connection broke; taking it up again");
+            std::thread::sleep(RECONNECT_PAUSE);
+        }
+    }
+
+    /// Fetches the sealed bundle, proves it, files it. Does nothing when it is on file already.
+    pub fn take_escrow(&self, sha256: &str, expected: &Expected<'_>) -> Result<()> {
+        if Filed::current(self.folder)?.is_some_and(|filed| filed.sha256() == sha256) {
+            return Ok(());
+        }
+        let cat =
+            |path: &str| -> Result<Vec<u8>> { Ok(self.session.run(&Cmd::new("cat").arg(path))?.stdout) };
+        let filed = Filed {
+            sealed: cat(paths::ESCROW_BUNDLE)?,
+            manifest: cat(paths::ESCROW_MANIFEST)?,
+            signature: cat(paths::ESCROW_SIGNATURE)?,
+        };
+        if filed.sha256() != sha256 {
+            bail!(
+                "taking the escrow: the bundle that arrived is not the one announced; run the same command again"
+            );
+        }
+        let problems = filed.check(&self.known_hosts.keys()?, expected)?;
+        if !problems.is_empty() {
+            let list: String = problems.iter().map(|p| format!("\n  {p}")).collect();
+            bail!(
+                "taking the escrow: it is not as it must be, so it was not acknowledged and nothing uses its secrets:{list}"
+            );
+        }
+        filed.file(self.folder)?;
+        Ok(())
+    }
+
+    fn pass(&self, gate: &Gate, expected: &Expected<'_>) -> Result<()> {
+        match gate {
+            Gate::HostKey { public_key } => self.known_hosts.add(public_key)?,
+            Gate::Escrow { sha256 } => self.take_escrow(sha256, expected)?,
+            // The confirmation below is itself the fresh connection that proves the way in.
+            Gate::Firewall { .. } => {}
+        }
+        self.session.run(&Cmd::new(paths::BINARY).args(["acknowledge", gate.name(), gate.value()]))?;
+        Ok(())
+    }
+
+    /// Drops the throw-away key once the server has answered a new connection with the lasting one.
+    pub fn settle_host_key(&self, lasting: &str) -> Result<()> {
+        self.known_hosts.only(lasting)?;
+        self.session.wait(CONNECT_LIMIT, |_| {})?;
+        keys::forget_first_contact(self.folder)
+    }
+}
+
+struct Follower<'s, 'a> {
+    server: &'s Server<'a>,
+    expected: &'s Expected<'s>,
+    next: u64,
+    stage: Option<(String, Instant)>,
+}
+
+impl Follower<'_, '_> {
+    /// Reads until the stream ends; true when first boot is done.
+    fn read_events(&mut self) -> Result<bool> {
+        let command = format!("{} events --from {} --follow", paths::BINARY, self.next);
+        let mut lines = self.server.session.lines(&command)?;
+        while let Some(line) = lines.next_line() {
+            let event = Event::from_line(&line)?;
+            self.next = event.seq + 1;
+            if self.handle(event.kind)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn handle(&mut self, kind: EventKind) -> Result<bool> {
+        let report = self.server.report;
+        match kind {
+            EventKind::Started { .. } => self.stage = None,
+            EventKind::StepStarted { step } => {
+                let name = format!("first boot: {step}");
+                report.begin(&name);
+                self.stage = Some((name, Instant::now()));
+            }
+            EventKind::Progress { text, .. } => report.detail(&text),
+            EventKind::StepFinished { outcome, millis, .. } => {
+                let outcome = match outcome {
+                    Outcome::Changed => "done",
+                    Outcome::Unchanged => "held already",
+                };
+                if let Some((name, _)) = self.stage.take() {
+                    report.end(&name, outcome, Duration::from_millis(millis));
+                }
+            }
+            EventKind::GateWaiting { gate } => {
+                report.detail(&format!("passing the gate {}", gate.name()));
+                self.server.pass(&gate, self.expected)?;
+            }
+            EventKind::GatePassed { gate: Gate::HostKey { public_key } } => {
+                self.server.settle_host_key(&public_key)?
+            }
+            EventKind::GatePassed { .. } => {}
+            EventKind::Failed { step, error } => {
+                if let Some((name, start)) = self.stage.take() {
+                    report.end(&name, "FAILED", start.elapsed());
+                }
+                bail!("first boot, step {step}: {error}");
+            }
+            EventKind::Locked => {
+                let name = self.server.folder.name();
+                return Err(NeedsOperator(format!(
+                    "the server's volume is locked: open it with `cargo xtask unlock --project {name} --identity FILE`"
+                ))
+                .into());
+            }
+            EventKind::Done => return Ok(true),
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,283 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One thing wrong in `project.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Mistake {
+    /// The line, from 1; `None` when the mistake is that something is not there.
+    pub line: Option<usize>,
+    /// The key, e.g. `volume.size_gb`.
+    pub key: String,
+    /// What is wrong and what is allowed.
+    pub why: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "{} {}", self.key, self.why)
+    }
+}
+
+/// All mistakes of a `project.toml`, in the order of their lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reading project.toml: {} mistake(s); nothing was changed", self.0.len())?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The file being read: sections are asked for by name, and what nobody asked for is a mistake.
+pub(super) struct Document<'a> {
+    text: &'a str,
+    root: DeTable<'a>,
+    mistakes: Vec<Mistake>,
+    sections: Vec<&'static str>,
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn parse(text: &'a str) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut document = Self { text, root: root.into_inner(), mistakes: Vec::new(), sections: Vec::new() };
+        for error in errors {
+            let line = error.span().map(|span| document.line(&span));
+            document.mistakes.push(Mistake {
+                line,
+                key: "TOML".into(),
+                why: format!("is broken: {}", error.message()),
+            });
+        }
+        document
+    }
+
+    pub(super) fn section(&mut self, name: &'static str) -> Section<'_, 'a> {
+        self.sections.push(name);
+        let found = self.root.get(name);
+        let (table, span) = match found {
+            None => (None, None),
+            Some(value) => match value.get_ref() {
+                DeValue::Table(table) => (Some(table), Some(value.span())),
+                other => {
+                    let why = format!("must be a section [{name}], not {}", article(other));
+                    self.mistakes.push(Mistake {
+                        line: Some(line_of(self.text, &value.span())),
+                        key: name.into(),
+                        why,
+                    });
+                    (None, None)
+                }
+            },
+        };
+        Section { name, table, span, text: self.text, mistakes: &mut self.mistakes, keys: Vec::new() }
+    }
+
+    pub(super) fn wrong_name(&mut self, name: &str) {
+        let why = format!("{name:?} cannot be used: 1 to 40 of a-z, 0-9 and -, neither first nor last a -");
+        self.mistakes.push(Mistake { line: None, key: "the project's name".into(), why });
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), Mistakes> {
+        let unknown = self.root.keys().filter(|key| !self.sections.contains(&key.get_ref().as_ref()));
+        let unknown: Vec<_> = unknown.map(|key| unknown_key(self.text, key, "", &self.sections)).collect();
+        self.mistakes.extend(unknown);
+        self.mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
+        if self.mistakes.is_empty() { Ok(()) } else { Err(Mistakes(self.mistakes)) }
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        line_of(self.text, span)
+    }
+}
+
+/// One `[section]`: every reader notes the mistake it finds and goes on with the default.
+pub(super) struct Section<'d, 'a> {
+    name: &'static str,
+    table: Option<&'d DeTable<'a>>,
+    span: Option<Range<usize>>,
+    text: &'a str,
+    mistakes: &'d mut Vec<Mistake>,
+    keys: Vec<&'static str>,
+}
+
+impl<'d, 'a> Section<'d, 'a> {
+    fn get(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'a>>> {
+        self.keys.push(key);
+        self.table.and_then(|table| table.get(key))
+    }
+
+    fn mistake(&mut self, key: &str, span: Option<Range<usize>>, why: String) {
+        let line = span.map(|span| line_of(self.text, &span));
+        self.mistakes.push(Mistake { line, key: format!("{}.{key}", self.name), why });
+    }
+
+    /// Notes a mistake that only the caller can see, at the key's line or the section's.
+    pub(super) fn wrong(&mut self, key: &str, why: &str) {
+        let at = self.table.and_then(|table| table.get(key)).map(Spanned::span).or(self.span.clone());
+        self.mistake(key, at, why.into());
+    }
+
+    /// Whether a mistake about this key was noted already.
+    pub(super) fn is_wrong(&self, key: &str) -> bool {
+        let full = format!("{}.{key}", self.name);
+        self.mistakes.iter().any(|mistake| mistake.key == full)
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.get(key) else { return default };
+        value.get_ref().as_bool().unwrap_or_else(|| {
+            self.mistake(
+                key,
+                Some(value.span()),
+                format!("must be true or false, not {}", article(value.get_ref())),
+            );
+            default
+        })
+    }
+
+    pub(super) fn number(&mut self, key: &'static str, default: i64, allowed: RangeInclusive<i64>) -> i64 {
+        let Some(value) = self.get(key) else { return default };
+        let number =
+            value.get_ref().as_integer().and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
+        let found = number.map_or_else(|| article(value.get_ref()), |n| n.to_string());
+        number.filter(|n| allowed.contains(n)).unwrap_or_else(|| {
+            let why =
+                format!("must be a whole number from {} to {}, not {found}", allowed.start(), allowed.end());
+            self.mistake(key, Some(value.span()), why);
+            default
+        })
+    }
+
+    pub(super) fn word(&mut self, key: &'static str, default: &str) -> String {
+        let Some(value) = self.get(key) else { return default.into() };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let word = value.get_ref().as_str().filter(|w| !w.is_empty() && w.chars().all(plain));
+        word.map(str::to_owned).unwrap_or_else(|| {
+            let why = format!("must be a name such as \"{default}\", not {}", article(value.get_ref()));
+            self.mistake(key, Some(value.span()), why);
+            default.into()
+        })
+    }
+
+    pub(super) fn one_of(&mut self, key: &'static str, default: &str, allowed: &[&str]) -> String {
+        let Some(value) = self.get(key) else { return default.into() };
+        let found = value.get_ref().as_str();
+        found.filter(|w| allowed.contains(w)).map(str::to_owned).unwrap_or_else(|| {
+            let found = found.map_or_else(|| article(value.get_ref()), |w| format!("{w:?}"));
+            self.mistake(
+                key,
+                Some(value.span()),
+                format!("must be one of {}, not {found}", allowed.join(", ")),
+            );
+            default.into()
+        })
+    }
+
+    /// A list whose every item is read by `read`; `expected` is what an item looks like.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        self.list_checked(key, |text| read(text).ok_or_else(|| format!("is not {expected}")))
+    }
+
+    /// A list whose items say themselves what is wrong with them.
+    pub(super) fn list_checked<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            self.mistake(
+                key,
+                Some(value.span()),
+                format!("must be a list of texts, not {}", article(value.get_ref())),
+            );
+            return Vec::new();
+        };
+        let mut read_items = Vec::new();
+        for item in items {
+            match item.get_ref().as_str().map(&read) {
+                Some(Ok(read)) => read_items.push(read),
+                Some(Err(why)) => {
+                    let text = item.get_ref().as_str().unwrap_or_default();
+                    self.mistake(key, Some(item.span()), format!("{text:?} {why}"));
+                }
+                None => self.mistake(
+                    key,
+                    Some(item.span()),
+                    format!("must hold texts, not {}", article(item.get_ref())),
+                ),
+            }
+        }
+        read_items
+    }
+
+    /// A table of texts, each checked.
+    pub(super) fn table(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> BTreeMap<String, String> {
+        let Some(value) = self.get(key) else { return BTreeMap::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            self.mistake(
+                key,
+                Some(value.span()),
+                format!("must be a table of texts, not {}", article(value.get_ref())),
+            );
+            return BTreeMap::new();
+        };
+        let mut entries = BTreeMap::new();
+        for (name, value) in table {
+            let text = value.get_ref().as_str();
+            match text.ok_or_else(|| "must be a text".to_owned()).and_then(|t| check(t).map(|()| t)) {
+                Ok(text) => drop(entries.insert(name.get_ref().to_string(), text.to_owned())),
+                Err(why) => self.mistake(&format!("{key}.{}", name.get_ref()), Some(value.span()), why),
+            }
+        }
+        entries
+    }
+
+    pub(super) fn finish(self) {
+        let Some(table) = self.table else { return };
+        let unknown = table.keys().filter(|key| !self.keys.contains(&key.get_ref().as_ref()));
+        self.mistakes.extend(unknown.map(|key| unknown_key(self.text, key, self.name, &self.keys)));
+    }
+}
+
+fn unknown_key(text: &str, key: &Spanned<toml::de::DeString<'_>>, section: &str, known: &[&str]) -> Mistake {
+    let name = key.get_ref();
+    let full = if section.is_empty() { format!("[{name}]") } else { format!("{section}.{name}") };
+    let mut known = known.to_vec();
+    known.dedup();
+    Mistake {
+        line: Some(line_of(text, &key.span())),
+        key: full,
+        why: format!("is unknown; allowed here: {}", known.join(", ")),
+    }
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+}
+
+fn article(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the text {text:?}"),
+        DeValue::Integer(number) => format!("the number {}", number.as_str()),
+        other => format!("a value of type {}", other.type_str()),
+    }
+}

@@ -1,0 +1,232 @@
+//! The main job, as a list.
+
+use crate::api::Client;
+use crate::apply::{self, Inputs};
+use crate::confirm::{Check, Verdict, confirm};
+use crate::errors::NeedsOperator;
+use crate::first_boot::{Binary, Observed, Server};
+use crate::journal::Journal;
+use crate::keys;
+use crate::known_hosts::KnownHosts;
+use crate::node::{ImageLock, node_spec, user_data};
+use crate::observe::{World, observe};
+use crate::plan::{Change, Plan, plan};
+use crate::project::{Folder, Project};
+use crate::recipients;
+use crate::report::{Report, Stage};
+use crate::ssh::Session;
+use anyhow::{Context as _, Result, bail};
+use escrow::Expected;
+use serde::Serialize;
+use spec::{NodeSpec, Receipt};
+
+/// One project, one cloud, one watcher: what every verb of the main job works on.
+pub struct Context<'a> {
+    /// The project's folder.
+    pub folder: &'a Folder,
+    /// What the operator wants.
+    pub project: &'a Project,
+    /// The cloud.
+    pub client: &'a Client,
+    /// Who watches.
+    pub report: &'a dyn Report,
+}
+
+/// What is on this side before anything is asked of the cloud.
+pub struct Prepared {
+    /// The project's private ssh key.
+    pub key: std::path::PathBuf,
+    /// Its public half.
+    pub public_key: String,
+    /// The offline keys the escrow is sealed to.
+    pub recipients: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct Provisioned {
+    /// Whether anything was changed, in the cloud or on the server.
+    pub changed: bool,
+    /// The server's address.
+    pub address: String,
+    /// The server's id.
+    pub server: u64,
+    /// The volume's id.
+    pub volume: u64,
+    /// What was looked at from outside, where anything had changed.
+    pub checks: Vec<Check>,
+    /// The server's receipt.
+    pub receipt: Receipt,
+}
+
+impl Context<'_> {
+    /// Makes the keys that are missing and checks that the offline keys are proved. Needs no cloud.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let (key, public_key) = keys::project_key(self.folder)?;
+        let recipients = recipients::recipients(self.folder, self.project, |text| self.report.note(text))?;
+        recipients::need_proof(self.folder, self.project, &recipients)?;
+        Ok(Prepared { key, public_key, recipients })
+    }
+
+    /// Looks at the cloud and plans; changes nothing there.
+    pub async fn plan(&self, public_key: &str) -> Result<(World, Plan)> {
+        let world = observe(self.client, self.project).await?;
+        let plan = plan(self.project, public_key, &world);
+        Ok((world, plan))
+    }
+
+    /// Applies the plan, follows first boot, takes the escrow, confirms from outside.
+    pub async fn provision(
+        &self,
+        prepared: &Prepared,
+        world: World,
+        plan: &Plan,
+        lock: &ImageLock,
+        binary: &Binary<'_>,
+    ) -> Result<Provisioned> {
+        refuse_obstacles(plan)?;
+        let world = self.apply(prepared, world, plan).await?;
+        let node = self.describe(prepared, &world, lock)?;
+        // ssh is waited for, not polled: nothing else is left to do meanwhile.
+        tokio::task::block_in_place(|| {
+            let (receipt, booted) = self.first_boot(prepared, &world, &node, binary)?;
+            let checks = if booted { self.confirm(prepared, &world)? } else { Vec::new() };
+            let changed = booted || !plan.is_empty();
+            let address = address(&world)?.to_owned();
+            Ok(Provisioned {
+                changed,
+                address,
+                server: node.server.id,
+                volume: node.disk.volume_id,
+                checks,
+                receipt,
+            })
+        })
+    }
+
+    async fn apply(&self, prepared: &Prepared, world: World, plan: &Plan) -> Result<World> {
+        let creates = plan.changes.iter().find_map(|planned| match planned.change {
+            Change::CreateServer { stock_image, .. } => Some(stock_image),
+            _ => None,
+        });
+        let text = match creates {
+            Some(stock) => {
+                user_data(self.project, &prepared.public_key, keys::first_contact(self.folder)?, stock)?.text
+            }
+            None => String::new(),
+        };
+        let nonce = if plan.changes.iter().any(|p| matches!(p.change, Change::CreateVolume { .. })) {
+            Journal::load(self.folder)?.volume_nonce(self.folder)?
+        } else {
+            String::new()
+        };
+        let inputs = Inputs {
+            project: &self.project.name,
+            public_key: &prepared.public_key,
+            user_data: &text,
+            format_nonce: &nonce,
+        };
+        Ok(apply::apply(self.client, plan, world, &inputs, self.report).await?)
+    }
+
+    fn describe(&self, prepared: &Prepared, world: &World, lock: &ImageLock) -> Result<NodeSpec> {
+        let server = world.server.as_ref().context("describing the server: it is not there")?;
+        let volume = world.volume.as_ref().context("describing the server: its volume is not there")?;
+        node_spec(self.folder, self.project, &prepared.recipients, server, volume, lock)
+    }
+
+    /// Brings firstboot to its end. Says whether it had anything to do.
+    fn first_boot(
+        &self,
+        prepared: &Prepared,
+        world: &World,
+        node: &NodeSpec,
+        binary: &Binary<'_>,
+    ) -> Result<(Receipt, bool)> {
+        let known_hosts = KnownHosts::new(self.folder, node.server.id);
+        let session = self.session(prepared, world, &known_hosts)?;
+        let server =
+            Server { folder: self.folder, session: &session, known_hosts: &known_hosts, report: self.report };
+        server.connect()?;
+        let there = server.observe()?;
+        self.refuse_locked(&there)?;
+        let expected = Expected {
+            project: &self.project.name,
+            volume_id: node.disk.volume_id,
+            recipients: &prepared.recipients,
+        };
+        let Some(from) = server.hand_over(node, binary, &there)? else {
+            let receipt = there.receipt.context("reading the receipt: the server is done but has none")?;
+            return Ok((receipt, false));
+        };
+        server.follow(from, &expected)?;
+        let receipt =
+            server.observe()?.receipt.context("reading the receipt: firstboot is done but left none")?;
+        self.file_receipt(&receipt)?;
+        Ok((receipt, true))
+    }
+
+    fn refuse_locked(&self, there: &Observed) -> Result<()> {
+        if there.done && !there.unlocked {
+            let name = self.folder.name();
+            return Err(NeedsOperator(format!(
+                "the server's volume is locked, as after every reboot: open it with `cargo xtask unlock --project {name} --identity FILE`"
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    fn confirm(&self, prepared: &Prepared, world: &World) -> Result<Vec<Check>> {
+        let server = world.server.as_ref().context("confirming: the server is not there")?;
+        let known_hosts = KnownHosts::new(self.folder, server.id);
+        let session = self.session(prepared, world, &known_hosts)?;
+        let stage = Stage::begin(self.report, "confirming from outside");
+        let checks = confirm(&session, address(world)?, self.project.ssh_port, &self.project.open)?;
+        let bad: Vec<_> = checks.iter().filter(|c| c.verdict != Verdict::Pass).collect();
+        if !bad.is_empty() {
+            let list: String =
+                bad.iter().map(|c| format!("\n  {}: {:?}: {}", c.name, c.verdict, c.detail)).collect();
+            bail!("confirming from outside: the server is up but not as it must be:{list}");
+        }
+        stage.done(&format!("{} checks passed", checks.len()));
+        Ok(checks)
+    }
+
+    /// The connection to the project's server.
+    pub fn session(
+        &self,
+        prepared: &Prepared,
+        world: &World,
+        known_hosts: &KnownHosts<'_>,
+    ) -> Result<Session> {
+        Ok(Session::new(address(world)?, self.project.ssh_port, &prepared.key, known_hosts))
+    }
+
+    /// Keeps the server's receipt in the project folder.
+    pub fn file_receipt(&self, receipt: &Receipt) -> Result<()> {
+        Ok(host::files::write(&self.folder.file("receipt.json"), &receipt.to_json(), 0o644)?)
+    }
+}
+
+/// The address the server is reached at.
+pub fn address(world: &World) -> Result<&str> {
+    let server = world.server.as_ref().context("looking for the server's address: there is no server")?;
+    let ipv4 = server
+        .public_net
+        .ipv4
+        .as_ref()
+        .context("looking for the server's address: it has no IPv4 address")?;
+    Ok(&ipv4.ip)
+}
+
+fn refuse_obstacles(plan: &Plan) -> Result<()> {
+    if plan.obstacles.is_empty() {
+        return Ok(());
+    }
+    let list: String = plan.obstacles.iter().map(|o| format!("\n  {o}")).collect();
+    Err(NeedsOperator(format!(
+        "applying the plan: it cannot be applied as things stand; nothing was changed:{list}"
+    ))
+    .into())
+}

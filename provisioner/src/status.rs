@@ -1,0 +1,84 @@
+//! What is there: the cloud's side, the server's own, and the escrow's.
+
+use crate::escrow_folder::Filed;
+use crate::first_boot::Server;
+use crate::known_hosts::KnownHosts;
+use crate::plan::Plan;
+use crate::provision::{Context, Prepared, address};
+use anyhow::Result;
+use host::Host as _;
+use serde::Serialize;
+use spec::Receipt;
+
+/// The state of a project.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `ready`.
+    pub state: &'static str,
+    /// The server's id and status at the cloud.
+    pub server: Option<(u64, String)>,
+    /// Its address.
+    pub address: Option<String>,
+    /// Its volume's id.
+    pub volume: Option<u64>,
+    /// What `provision` would change in the cloud.
+    pub pending: Plan,
+    /// SHA-256 of the escrow on file.
+    pub escrow: Option<String>,
+    /// The server's receipt, where it could be read, else the one on file.
+    pub receipt: Option<Receipt>,
+}
+
+impl Status {
+    /// Whether a person has to act: exit code 4.
+    pub fn needs_operator(&self) -> bool {
+        self.state == "locked"
+    }
+}
+
+/// Looks; changes nothing.
+pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status> {
+    let (world, pending) = context.plan(&prepared.public_key).await?;
+    let escrow = Filed::current(context.folder)?.map(|filed| filed.sha256());
+    let Some(server) = &world.server else {
+        return Ok(Status {
+            state: "absent",
+            server: None,
+            address: None,
+            volume: world.volume.map(|v| v.id),
+            pending,
+            escrow,
+            receipt: None,
+        });
+    };
+    let (state, receipt) = tokio::task::block_in_place(|| -> Result<_> {
+        let known_hosts = KnownHosts::new(context.folder, server.id);
+        known_hosts.pin_first_contact()?;
+        let session = context.session(prepared, &world, &known_hosts)?;
+        let view = Server {
+            folder: context.folder,
+            session: &session,
+            known_hosts: &known_hosts,
+            report: context.report,
+        };
+        if server.status != "running" || !host::Local.probe(&session.sh("true"))?.success() {
+            return Ok(("unreachable", None));
+        }
+        let there = view.observe()?;
+        let state = match (there.done, there.unlocked) {
+            (false, _) => "first-boot",
+            (true, false) => "locked",
+            (true, true) => "ready",
+        };
+        Ok((state, there.receipt))
+    })?;
+    Ok(Status {
+        state,
+        server: Some((server.id, server.status.clone())),
+        address: Some(address(&world)?.to_owned()),
+        volume: world.volume.as_ref().map(|v| v.id),
+        pending,
+        escrow,
+        receipt,
+    })
+}
