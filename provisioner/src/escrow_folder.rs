@@ -5,7 +5,8 @@
 //! `escrow/current` names the newest. Old bundles stay.
 
 use crate::journal::hex;
-use crate::project::Folder;
+use crate::known_hosts::KnownHosts;
+use crate::project::{Folder, Project};
 use anyhow::{Context as _, Result, bail};
 use escrow::{Bundle, Expected, Identity, Problem};
 use host::{Local, files};
@@ -86,6 +87,21 @@ impl Filed {
     pub fn open(&self, identity: &Identity) -> Result<Bundle> {
         Ok(escrow::open(&self.sealed, identity)?)
     }
+}
+
+/// The newest bundle's manifest, and what is wrong with the bundle; an empty list means: whole, from the server
+/// whose key is pinned, and for the project's recipients.
+pub fn verify(folder: &Folder, project: &Project) -> Result<(EscrowManifest, Vec<String>)> {
+    let filed = need_current(folder)?;
+    let manifest = filed.manifest()?;
+    let recipients = crate::recipients::recipients(folder, project, |_| {})?;
+    let keys = KnownHosts::new(folder, manifest.server_id).keys()?;
+    let expected = Expected { project: folder.name(), volume_id: manifest.volume_id, recipients: &recipients };
+    let problems = match filed.check(&keys, &expected) {
+        Ok(problems) => problems.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![format!("{error:#}")],
+    };
+    Ok((manifest, problems))
 }
 
 /// The newest bundle, or the sentence that says there is none yet.

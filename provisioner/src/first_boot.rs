@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use host::{Cmd, Host as _};
 use sha2::{Digest as _, Sha256};
-use spec::{Event, EventKind, Gate, NodeSpec, Outcome, Receipt, paths};
+use spec::{Event, EventKind, Gate, NodeSpec, Outcome, Receipt, StepName, paths};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,7 @@ impl Server<'_> {
                     "following first boot: the connection broke {lost} times without news; look at the server's console, then run the same command again"
                 );
             }
-            self.report.detail("the connection broke; taking it up again");
+            follower.detail("the connection broke; taking it up again");
             std::thread::sleep(RECONNECT_PAUSE);
         }
     }
@@ -191,10 +191,13 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Drops the throw-away key once the server has answered a new connection with the lasting one.
-    pub fn settle_host_key(&self, lasting: &str) -> Result<()> {
-        self.known_hosts.only(lasting)?;
-        self.session.wait(CONNECT_LIMIT, |_| {})?;
+    /// Drops the throw-away key, once the lasting one is pinned beside it and the server has changed over.
+    pub fn settle_host_key(&self) -> Result<()> {
+        let pinned = self.known_hosts.keys()?;
+        if let [_, lasting] = pinned.as_slice() {
+            self.known_hosts.only(lasting)?;
+            self.session.wait(CONNECT_LIMIT, |_| {})?;
+        }
         keys::forget_first_contact(self.folder)
     }
 }
@@ -221,6 +224,12 @@ impl Follower<'_, '_> {
         Ok(false)
     }
 
+    fn detail(&self, text: &str) {
+        if let Some((stage, _)) = &self.stage {
+            self.server.report.detail(stage, text);
+        }
+    }
+
     fn handle(&mut self, kind: EventKind) -> Result<bool> {
         let report = self.server.report;
         match kind {
@@ -230,8 +239,8 @@ impl Follower<'_, '_> {
                 report.begin(&name);
                 self.stage = Some((name, Instant::now()));
             }
-            EventKind::Progress { text, .. } => report.detail(&text),
-            EventKind::StepFinished { outcome, millis, .. } => {
+            EventKind::Progress { text, .. } => self.detail(&text),
+            EventKind::StepFinished { step, outcome, millis, .. } => {
                 let outcome = match outcome {
                     Outcome::Changed => "done",
                     Outcome::Unchanged => "held already",
@@ -239,13 +248,13 @@ impl Follower<'_, '_> {
                 if let Some((name, _)) = self.stage.take() {
                     report.end(&name, outcome, Duration::from_millis(millis));
                 }
+                if step == StepName::Identity {
+                    self.server.settle_host_key()?;
+                }
             }
             EventKind::GateWaiting { gate } => {
-                report.detail(&format!("passing the gate {}", gate.name()));
+                self.detail(&format!("passing the gate {}", gate.name()));
                 self.server.pass(&gate, self.expected)?;
-            }
-            EventKind::GatePassed { gate: Gate::HostKey { public_key } } => {
-                self.server.settle_host_key(&public_key)?
             }
             EventKind::GatePassed { .. } => {}
             EventKind::Failed { step, error } => {

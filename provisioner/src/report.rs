@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Somebody who watches. Calls come in order; [`Report::begin`] and [`Report::end`] alternate.
+/// Somebody who watches. Stages may run side by side; each is known by its name.
 pub trait Report: Send + Sync {
     /// A stage begins.
     fn begin(&self, stage: &str);
     /// The stage says what it is at.
-    fn detail(&self, text: &str);
+    fn detail(&self, stage: &str, text: &str);
     /// The stage ended: what came of it, and how long it took.
     fn end(&self, stage: &str, outcome: &str, took: Duration);
     /// Something the operator should know beyond the stages.
@@ -32,7 +32,7 @@ impl<'a> Stage<'a> {
 
     /// Says what it is at.
     pub fn detail(&self, text: &str) {
-        self.report.detail(text);
+        self.report.detail(&self.name, text);
     }
 
     /// Ends it.
@@ -55,7 +55,7 @@ pub struct Silent;
 
 impl Report for Silent {
     fn begin(&self, _: &str) {}
-    fn detail(&self, _: &str) {}
+    fn detail(&self, _: &str, _: &str) {}
     fn end(&self, _: &str, _: &str, _: Duration) {}
     fn note(&self, _: &str) {}
 }

@@ -39,7 +39,7 @@ impl Session {
     pub fn ssh(&self) -> Cmd {
         let option = |name: &str, value: &str| [String::from("-o"), format!("{name}={value}")];
         Cmd::new("ssh")
-            .args(["-F", "/dev/null", "-T"])
+            .args(["-F", "/dev/null"])
             .args(option("BatchMode", "yes"))
             .args(option("StrictHostKeyChecking", "yes"))
             .args(option("UserKnownHostsFile", &quoted(&self.known_hosts)))
@@ -62,6 +62,11 @@ impl Session {
     /// Runs a shell line on the server.
     pub fn sh(&self, line: &str) -> Cmd {
         self.ssh().arg("--").arg(line)
+    }
+
+    /// A login shell with a terminal.
+    pub fn shell(&self) -> Cmd {
+        self.ssh().arg("-t").env_from_parent("TERM")
     }
 
     /// Waits until the server lets us in, as far as the deadline.

@@ -15,7 +15,7 @@ pub enum Error {
         /// Its sentence.
         message: String,
         /// What is wrong with which field.
-        details: serde_json::Value,
+        details: Box<serde_json::Value>,
         /// What Hetzner's support asks for.
         correlation_id: Option<String>,
     },
@@ -125,7 +125,7 @@ pub(super) fn refused(doing: &str, status: u16, body: &[u8], correlation_id: Opt
         status,
         code: error.code,
         message: error.message,
-        details: error.details,
+        details: Box::new(error.details),
         correlation_id,
     }
 }

@@ -59,7 +59,7 @@ mod tests {
             status,
             code: code.into(),
             message,
-            details: serde_json::Value::Null,
+            details: Box::default(),
             correlation_id: None,
         }
     }

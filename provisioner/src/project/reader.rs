@@ -161,25 +161,31 @@ impl<'d, 'a> Section<'d, 'a> {
         let Some(value) = self.get(key) else { return default.into() };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let word = value.get_ref().as_str().filter(|w| !w.is_empty() && w.chars().all(plain));
-        word.map(str::to_owned).unwrap_or_else(|| {
-            let why = format!("must be a name such as \"{default}\", not {}", article(value.get_ref()));
-            self.mistake(key, Some(value.span()), why);
-            default.into()
-        })
+        word.map_or_else(
+            || {
+                let why = format!("must be a name such as \"{default}\", not {}", article(value.get_ref()));
+                self.mistake(key, Some(value.span()), why);
+                default.into()
+            },
+            str::to_owned,
+        )
     }
 
     pub(super) fn one_of(&mut self, key: &'static str, default: &str, allowed: &[&str]) -> String {
         let Some(value) = self.get(key) else { return default.into() };
         let found = value.get_ref().as_str();
-        found.filter(|w| allowed.contains(w)).map(str::to_owned).unwrap_or_else(|| {
-            let found = found.map_or_else(|| article(value.get_ref()), |w| format!("{w:?}"));
-            self.mistake(
-                key,
-                Some(value.span()),
-                format!("must be one of {}, not {found}", allowed.join(", ")),
-            );
-            default.into()
-        })
+        found.filter(|w| allowed.contains(w)).map_or_else(
+            || {
+                let found = found.map_or_else(|| article(value.get_ref()), |w| format!("{w:?}"));
+                self.mistake(
+                    key,
+                    Some(value.span()),
+                    format!("must be one of {}, not {found}", allowed.join(", ")),
+                );
+                default.into()
+            },
+            str::to_owned,
+        )
     }
 
     /// A list whose every item is read by `read`; `expected` is what an item looks like.

@@ -1,0 +1,197 @@
+//! The cloud itself: its state, the work of its actions, and the watch over its machines.
+
+pub(crate) mod addresses;
+pub(crate) mod catalog;
+pub(crate) mod faults;
+pub(crate) mod forwards;
+pub(crate) mod images;
+pub(crate) mod job;
+pub(crate) mod rate;
+pub(crate) mod state;
+mod watch;
+mod work;
+
+use crate::api::error::ApiError;
+use crate::config::{Config, Machines};
+use crate::machine::paper::Paper;
+use crate::machine::qemu::Qemu;
+use crate::machine::{Files, Hypervisor};
+use crate::{Error, metadata};
+use host::files;
+use state::{Failure, State};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// How long to wait before a state that could not be written is written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// One rehearsal cloud.
+pub(crate) struct Cloud {
+    pub(crate) config: Config,
+    pub(crate) token: String,
+    pub(crate) files: Files,
+    pub(crate) faults: faults::Faults,
+    pub(crate) rate: rate::Bucket,
+    hypervisor: Arc<dyn Hypervisor>,
+    state: Mutex<State>,
+    /// Only one task at a time opens and closes ports, so that what is recorded is what is.
+    forwarding: tokio::sync::Mutex<()>,
+    metadata: Mutex<BTreeMap<u64, JoinHandle<()>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Cloud {
+    /// Loads the state and the images on offer; nothing runs yet.
+    pub(crate) fn open(config: Config, token: String) -> Result<Arc<Self>, Error> {
+        let path = config.path("state.json");
+        let mut state: State = match files::read(&path)? {
+            None => State::default(),
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
+                Error::Said(format!(
+                    "reading {}: {e}; it was written by another version: move the directory away to start anew",
+                    path.display()
+                ))
+            })?,
+        };
+        images::offer(&mut state, &config)?;
+        save(&config, &state)?;
+        let files = Files::new(&config.state_dir);
+        let hypervisor: Arc<dyn Hypervisor> = match config.machines {
+            Machines::Qemu => Arc::new(Qemu::new(files.clone())),
+            Machines::None => Arc::new(Paper::default()),
+        };
+        Ok(Arc::new(Self {
+            rate: rate::Bucket::new(config.rate_limit),
+            config,
+            token,
+            files,
+            faults: faults::Faults::default(),
+            hypervisor,
+            state: Mutex::new(state),
+            forwarding: tokio::sync::Mutex::default(),
+            metadata: Mutex::default(),
+            tasks: Mutex::default(),
+        }))
+    }
+
+    /// Takes up what the last daemon left: actions that were running, metadata for every server, the watch.
+    pub(crate) fn resume(self: &Arc<Self>) {
+        let mut chains: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        let servers = self.read(|state| {
+            for (id, action) in state.actions.iter().filter(|(_, action)| action.is_running()) {
+                chains.entry(action.chain).or_default().push(*id);
+            }
+            state.servers.keys().copied().collect::<Vec<_>>()
+        });
+        for server in servers {
+            self.listen_for_metadata(server);
+        }
+        for chain in chains.into_values() {
+            self.spawn(Arc::clone(self).run_chain(chain));
+        }
+        self.spawn(Arc::clone(self).watch());
+    }
+
+    /// Ends all tasks at once, as a crash would.
+    pub(crate) fn abort(&self) {
+        lock(&self.tasks).abort_all();
+        for task in std::mem::take(&mut *lock(&self.metadata)).into_values() {
+            task.abort();
+        }
+    }
+
+    /// Looks at the state.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&lock(&self.state))
+    }
+
+    /// Changes the state: all of it or nothing, on disk before anyone is told.
+    /// Actions begun by the change start running when it is done.
+    pub(crate) fn change<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut State) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut state = lock(&self.state);
+        let mut next = state.clone();
+        let result = change(&mut next)?;
+        let begun = std::mem::take(&mut next.begun);
+        save(&self.config, &next).map_err(|e| {
+            ApiError::server(format!("{e}; nothing was changed; make room or repair the disk and ask again"))
+        })?;
+        *state = next;
+        drop(state);
+        for chain in begun {
+            self.spawn(Arc::clone(self).run_chain(chain));
+        }
+        Ok(result)
+    }
+
+    /// Changes the state in the background, where nobody can be told of a failure: it is tried until it works.
+    async fn change_surely(self: &Arc<Self>, change: impl Fn(&mut State)) {
+        loop {
+            let done = self.change(|state| {
+                change(state);
+                Ok(())
+            });
+            match done {
+                Ok(()) => return,
+                Err(error) => eprintln!("rehearsal: {}", error.message),
+            }
+            tokio::time::sleep(WRITE_AGAIN).await;
+        }
+    }
+
+    /// Calls the hypervisor on a thread of its own.
+    async fn machine<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Hypervisor) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let hypervisor = Arc::clone(&self.hypervisor);
+        tokio::task::spawn_blocking(move || call(&*hypervisor))
+            .await
+            .map_err(|e| Failure::new("action_failed", format!("working on the machine: {e}")))
+    }
+
+    /// Removes a volume's file, once its record is gone.
+    pub(crate) async fn remove_volume_file(&self, volume: u64) {
+        if let Ok(Err(failure)) = self.machine(move |h| h.remove_volume(volume)).await {
+            eprintln!("rehearsal: {}", failure.message);
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    fn listen_for_metadata(self: &Arc<Self>, server: u64) {
+        let mut listeners = lock(&self.metadata);
+        if listeners.contains_key(&server) {
+            return;
+        }
+        match metadata::listen(Arc::clone(self), server) {
+            Ok(task) => drop(listeners.insert(server, task)),
+            Err(error) => eprintln!("rehearsal: {error}"),
+        }
+    }
+
+    fn stop_metadata(&self, server: u64) {
+        if let Some(task) = lock(&self.metadata).remove(&server) {
+            task.abort();
+        }
+        let _ = std::fs::remove_file(self.files.metadata(server));
+    }
+}
+
+fn save(config: &Config, state: &State) -> Result<(), Error> {
+    let text = serde_json::to_vec(state).map_err(|e| Error::Said(format!("writing state.json: {e}")))?;
+    Ok(files::write(&config.path("state.json"), &text, 0o600)?)
+}
+
+/// A panic elsewhere does not make the data behind a lock unusable: it is replaced whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

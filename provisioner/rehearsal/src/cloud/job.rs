@@ -1,0 +1,208 @@
+//! What actions do: named as the API names them, with all they need to be done again after a crash.
+
+use super::state::State;
+use serde::{Deserialize, Serialize};
+
+/// The work of one action. It is on disk before it begins, and every kind may be repeated from its start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Job {
+    CreateServer { server: u64 },
+    StartServer { server: u64 },
+    StopServer { server: u64 },
+    ResetServer { server: u64 },
+    RebootServer { server: u64 },
+    ShutdownServer { server: u64 },
+    RebuildServer { server: u64, image: u64, user_data: Option<String> },
+    DeleteServer { server: u64 },
+    ProtectServer { server: u64, on: bool },
+    CreateVolume { volume: u64 },
+    AttachVolume { volume: u64, server: u64 },
+    DetachVolume { volume: u64, server: u64 },
+    ResizeVolume { volume: u64, size: u64 },
+    ProtectVolume { volume: u64, on: bool },
+    SetRules { firewall: u64 },
+    ApplyFirewall { firewall: u64, server: u64 },
+    RemoveFirewall { firewall: u64, server: u64 },
+    AssignIp { ip: u64, server: u64 },
+    UnassignIp { ip: u64, server: u64 },
+    ProtectIp { ip: u64, on: bool },
+    ChangeDnsPtr { ip: u64, server: Option<u64>, address: String, name: Option<String> },
+    ProtectImage { image: u64, on: bool },
+}
+
+impl Job {
+    /// The action's `command`.
+    pub(crate) fn command(&self) -> &'static str {
+        match self {
+            Self::CreateServer { .. } => "create_server",
+            Self::StartServer { .. } => "start_server",
+            Self::StopServer { .. } => "stop_server",
+            Self::ResetServer { .. } => "reset_server",
+            Self::RebootServer { .. } => "reboot_server",
+            Self::ShutdownServer { .. } => "shutdown_server",
+            Self::RebuildServer { .. } => "rebuild_server",
+            Self::DeleteServer { .. } => "delete_server",
+            Self::CreateVolume { .. } => "create_volume",
+            Self::AttachVolume { .. } => "attach_volume",
+            Self::DetachVolume { .. } => "detach_volume",
+            Self::ResizeVolume { .. } => "resize_volume",
+            Self::SetRules { .. } => "set_firewall_rules",
+            Self::ApplyFirewall { .. } => "apply_firewall",
+            Self::RemoveFirewall { .. } => "remove_firewall",
+            Self::AssignIp { .. } => "assign_primary_ip",
+            Self::UnassignIp { .. } => "unassign_primary_ip",
+            Self::ChangeDnsPtr { .. } => "change_dns_ptr",
+            Self::ProtectServer { .. }
+            | Self::ProtectVolume { .. }
+            | Self::ProtectIp { .. }
+            | Self::ProtectImage { .. } => "change_protection",
+        }
+    }
+
+    /// The resources it is about, the one it is listed under first.
+    pub(crate) fn resources(&self) -> Vec<(&'static str, u64)> {
+        match *self {
+            Self::CreateServer { server }
+            | Self::StartServer { server }
+            | Self::StopServer { server }
+            | Self::ResetServer { server }
+            | Self::RebootServer { server }
+            | Self::ShutdownServer { server }
+            | Self::RebuildServer { server, .. }
+            | Self::DeleteServer { server }
+            | Self::ProtectServer { server, .. } => vec![("server", server)],
+            Self::CreateVolume { volume }
+            | Self::ResizeVolume { volume, .. }
+            | Self::ProtectVolume { volume, .. } => vec![("volume", volume)],
+            Self::AttachVolume { volume, server } | Self::DetachVolume { volume, server } => {
+                vec![("volume", volume), ("server", server)]
+            }
+            Self::SetRules { firewall } => vec![("firewall", firewall)],
+            Self::ApplyFirewall { firewall, server } | Self::RemoveFirewall { firewall, server } => {
+                vec![("firewall", firewall), ("server", server)]
+            }
+            Self::AssignIp { ip, server } | Self::UnassignIp { ip, server } => {
+                vec![("primary_ip", ip), ("server", server)]
+            }
+            Self::ProtectIp { ip, .. } => vec![("primary_ip", ip)],
+            Self::ChangeDnsPtr { ip, server, .. } => match server {
+                Some(server) => vec![("server", server), ("primary_ip", ip)],
+                None => vec![("primary_ip", ip)],
+            },
+            Self::ProtectImage { image, .. } => vec![("image", image)],
+        }
+    }
+
+    /// Whether the resource is locked while this runs. Switches that only change a record, and firewalls,
+    /// lock nothing.
+    pub(crate) fn holds(&self, kind: &str, id: u64) -> bool {
+        let light = matches!(
+            self,
+            Self::ProtectServer { .. }
+                | Self::ProtectVolume { .. }
+                | Self::ProtectIp { .. }
+                | Self::ProtectImage { .. }
+                | Self::ChangeDnsPtr { .. }
+                | Self::SetRules { .. }
+                | Self::ApplyFirewall { .. }
+                | Self::RemoveFirewall { .. }
+        );
+        !light && self.resources().contains(&(kind, id))
+    }
+
+    /// The server whose machine it acts on, if it does.
+    pub(crate) fn machine(&self) -> Option<u64> {
+        self.resources().into_iter().find(|(kind, _)| *kind == "server").map(|(_, id)| id)
+    }
+
+    /// What the records say once the work is done.
+    pub(crate) fn settle(&self, state: &mut State) {
+        match self {
+            Self::CreateServer { server } | Self::StopServer { server } => set_status(state, *server, "off"),
+            Self::StartServer { server } | Self::ResetServer { server } | Self::RebootServer { server } => {
+                set_status(state, *server, "running");
+            }
+            Self::RebuildServer { server, image, user_data } => {
+                set_status(state, *server, "running");
+                if let Some(server) = state.servers.get_mut(server) {
+                    server.image = *image;
+                    server.user_data = user_data.clone().or(server.user_data.take());
+                }
+            }
+            Self::DeleteServer { server } => delete_server(state, *server),
+            Self::ProtectServer { server, on } => {
+                state.servers.entry(*server).and_modify(|s| s.protected = *on);
+            }
+            Self::CreateVolume { volume } => {
+                state.volumes.entry(*volume).and_modify(|v| v.status = "available".into());
+            }
+            Self::AttachVolume { volume, server } => {
+                state.volumes.entry(*volume).and_modify(|v| v.server = Some(*server));
+            }
+            Self::DetachVolume { volume, .. } => {
+                state.volumes.entry(*volume).and_modify(|v| v.server = None);
+            }
+            Self::ResizeVolume { volume, size } => {
+                state.volumes.entry(*volume).and_modify(|v| v.size = *size);
+            }
+            Self::ProtectVolume { volume, on } => {
+                state.volumes.entry(*volume).and_modify(|v| v.protected = *on);
+            }
+            Self::AssignIp { ip, server } => {
+                state.primary_ips.entry(*ip).and_modify(|i| i.assignee = Some(*server));
+            }
+            Self::UnassignIp { ip, .. } => {
+                state.primary_ips.entry(*ip).and_modify(|i| i.assignee = None);
+            }
+            Self::ProtectIp { ip, on } => {
+                state.primary_ips.entry(*ip).and_modify(|i| i.protected = *on);
+            }
+            Self::ChangeDnsPtr { ip, address, name, .. } => {
+                state.primary_ips.entry(*ip).and_modify(|i| match name {
+                    Some(name) => drop(i.dns_ptr.insert(address.clone(), name.clone())),
+                    None => drop(i.dns_ptr.remove(address)),
+                });
+            }
+            Self::ProtectImage { image, on } => {
+                state.images.entry(*image).and_modify(|i| i.protected = *on);
+            }
+            // A shut-down server is off when its machine has ended, which is watched;
+            // a firewall's record changed when it was asked for.
+            Self::ShutdownServer { .. }
+            | Self::SetRules { .. }
+            | Self::ApplyFirewall { .. }
+            | Self::RemoveFirewall { .. } => {}
+        }
+    }
+
+    /// What the records say when the work failed, given whether the server's machine runs.
+    pub(crate) fn fail(&self, state: &mut State, runs: bool) {
+        if let Some(server) = self.machine() {
+            set_status(state, server, if runs { "running" } else { "off" });
+        }
+    }
+}
+
+fn set_status(state: &mut State, server: u64, status: &str) {
+    state.servers.entry(server).and_modify(|s| {
+        s.status = status.into();
+        if status == "off" {
+            s.forwards.clear();
+        }
+    });
+}
+
+fn delete_server(state: &mut State, server: u64) {
+    state.servers.remove(&server);
+    for volume in state.volumes.values_mut().filter(|v| v.server == Some(server)) {
+        volume.server = None;
+    }
+    state.primary_ips.retain(|_, ip| ip.assignee != Some(server) || !ip.auto_delete || ip.protected);
+    for ip in state.primary_ips.values_mut().filter(|ip| ip.assignee == Some(server)) {
+        ip.assignee = None;
+    }
+    for firewall in state.firewalls.values_mut() {
+        firewall.applied_to.retain(|target| *target != super::state::Target::Server(server));
+    }
+}

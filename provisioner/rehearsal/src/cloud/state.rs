@@ -1,0 +1,330 @@
+//! Everything the cloud knows, as it lies on disk.
+
+use super::job::Job;
+use crate::api::error::ApiError;
+use crate::api::labels::{Labels, Selector};
+use crate::config::Architecture;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+/// How many finished actions are remembered.
+const ACTIONS_KEPT: usize = 1000;
+
+/// Resources by id, everything that outlives the daemon.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    last_id: u64,
+    last_address: u32,
+    pub(crate) ssh_keys: BTreeMap<u64, SshKey>,
+    pub(crate) firewalls: BTreeMap<u64, Firewall>,
+    pub(crate) volumes: BTreeMap<u64, Volume>,
+    pub(crate) primary_ips: BTreeMap<u64, PrimaryIp>,
+    pub(crate) images: BTreeMap<u64, Image>,
+    pub(crate) servers: BTreeMap<u64, Server>,
+    pub(crate) actions: BTreeMap<u64, Action>,
+    /// `type/location` pairs that are out of stock.
+    pub(crate) sold_out: BTreeSet<String>,
+    /// The chains of actions begun in this change; they run once it is on disk.
+    #[serde(skip)]
+    pub(crate) begun: Vec<Vec<u64>>,
+}
+
+/// An SSH key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SshKey {
+    pub(crate) name: String,
+    pub(crate) fingerprint: String,
+    pub(crate) public_key: String,
+    pub(crate) labels: Labels,
+    pub(crate) created: String,
+}
+
+/// A firewall.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Firewall {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) created: String,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) applied_to: Vec<Target>,
+}
+
+/// One rule of a firewall.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rule {
+    pub(crate) description: Option<String>,
+    pub(crate) direction: String,
+    pub(crate) protocol: String,
+    pub(crate) port: Option<String>,
+    #[serde(default)]
+    pub(crate) source_ips: Vec<String>,
+    #[serde(default)]
+    pub(crate) destination_ips: Vec<String>,
+}
+
+/// What a firewall is applied to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    /// One server.
+    Server(u64),
+    /// All servers that a label selector chooses, now and later.
+    LabelSelector(String),
+}
+
+/// A volume.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) created: String,
+    pub(crate) size: u64,
+    pub(crate) location: String,
+    pub(crate) format: Option<String>,
+    pub(crate) server: Option<u64>,
+    pub(crate) protected: bool,
+    pub(crate) status: String,
+}
+
+/// An address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PrimaryIp {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) created: String,
+    pub(crate) address: Address,
+    pub(crate) location: String,
+    pub(crate) assignee: Option<u64>,
+    pub(crate) auto_delete: bool,
+    pub(crate) protected: bool,
+    /// Reverse names by address.
+    pub(crate) dns_ptr: BTreeMap<String, String>,
+}
+
+/// A loopback IPv4 address that stands for a public one, or an IPv6 network of the documentation range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Address {
+    /// Reached through QEMU's port forwarding.
+    Ipv4(Ipv4Addr),
+    /// The first address of a /64; nothing listens on it.
+    Ipv6(Ipv6Addr),
+}
+
+impl Address {
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Ipv4(_) => "ipv4",
+            Self::Ipv6(_) => "ipv6",
+        }
+    }
+
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Ipv4(address) => address.to_string(),
+            Self::Ipv6(network) => format!("{network}/64"),
+        }
+    }
+}
+
+/// An image whose files the cloud holds itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) name: Option<String>,
+    pub(crate) description: String,
+    pub(crate) kind: String,
+    pub(crate) status: String,
+    pub(crate) architecture: Architecture,
+    pub(crate) os_flavor: String,
+    pub(crate) os_version: Option<String>,
+    pub(crate) labels: Labels,
+    pub(crate) created: String,
+    pub(crate) protected: bool,
+    pub(crate) disk_bytes: u64,
+    pub(crate) disk: PathBuf,
+    pub(crate) boot: Option<Boot>,
+    /// What the files were taken from, to see when a newer build is offered.
+    pub(crate) source: String,
+    /// A newer build of the same name has taken its place.
+    pub(crate) replaced: bool,
+}
+
+/// A kernel that is booted directly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Boot {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) cmdline: String,
+}
+
+/// A server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) created: String,
+    pub(crate) status: String,
+    pub(crate) server_type: String,
+    pub(crate) location: String,
+    pub(crate) image: u64,
+    pub(crate) user_data: Option<String>,
+    /// The public keys as they were when the server was made.
+    pub(crate) public_keys: Vec<String>,
+    pub(crate) protected: bool,
+    /// What QEMU forwards to the running machine.
+    #[serde(default)]
+    pub(crate) forwards: Vec<crate::machine::Forward>,
+}
+
+/// An action: what was asked, how far it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Action {
+    pub(crate) status: String,
+    pub(crate) progress: u8,
+    pub(crate) started: String,
+    pub(crate) finished: Option<String>,
+    pub(crate) error: Option<Failure>,
+    /// The first action of the chain it belongs to; a chain runs in order.
+    pub(crate) chain: u64,
+    pub(crate) job: Job,
+}
+
+/// Why an action failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+impl Action {
+    pub(crate) fn is_running(&self) -> bool {
+        self.status == "running"
+    }
+
+    pub(crate) fn render(&self, id: u64) -> Value {
+        let resources: Vec<_> =
+            self.job.resources().iter().map(|(kind, id)| json!({"id": id, "type": kind})).collect();
+        json!({
+            "id": id, "command": self.job.command(), "status": self.status, "progress": self.progress,
+            "started": self.started, "finished": self.finished, "resources": resources,
+            "error": self.error.as_ref().map(|e| json!({"code": e.code, "message": e.message})),
+        })
+    }
+}
+
+/// The present, as the API writes it.
+pub(crate) fn now() -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+00:00");
+    time::OffsetDateTime::now_utc().format(&format).unwrap_or_default()
+}
+
+impl State {
+    /// An id that no resource ever had.
+    pub(crate) fn new_id(&mut self) -> u64 {
+        // Six digits from the start, so that no id is taken for a count or a port.
+        self.last_id = self.last_id.max(100_000) + 1;
+        self.last_id
+    }
+
+    /// A number that no address of this cloud was made from.
+    pub(crate) fn new_address(&mut self) -> u32 {
+        self.last_address += 1;
+        self.last_address
+    }
+
+    /// Begins actions that run one after the other once this change is on disk; gives back their ids.
+    pub(crate) fn begin(&mut self, jobs: impl IntoIterator<Item = Job>) -> Vec<u64> {
+        let mut chain = Vec::new();
+        for job in jobs {
+            let id = self.new_id();
+            chain.push(id);
+            let action = Action {
+                status: "running".into(),
+                progress: 0,
+                started: now(),
+                finished: None,
+                error: None,
+                chain: chain[0],
+                job,
+            };
+            self.actions.insert(id, action);
+        }
+        if !chain.is_empty() {
+            self.begun.push(chain.clone());
+        }
+        let finished: Vec<_> = self.actions.iter().filter(|(_, a)| !a.is_running()).map(|(id, _)| *id).collect();
+        for id in finished.iter().take(finished.len().saturating_sub(ACTIONS_KEPT)) {
+            self.actions.remove(id);
+        }
+        chain
+    }
+
+    /// Marks an action as ended.
+    pub(crate) fn finish(&mut self, id: u64, error: Option<Failure>) {
+        if let Some(action) = self.actions.get_mut(&id) {
+            action.status = if error.is_some() { "error" } else { "success" }.into();
+            action.progress = 100;
+            action.finished = Some(now());
+            action.error = error;
+        }
+    }
+
+    pub(crate) fn render_actions(&self, ids: &[u64]) -> Vec<Value> {
+        ids.iter().filter_map(|id| self.actions.get(id).map(|action| action.render(*id))).collect()
+    }
+
+    /// Whether a running action holds this resource.
+    pub(crate) fn is_locked(&self, kind: &str, id: u64) -> bool {
+        self.actions.values().any(|action| action.is_running() && action.job.holds(kind, id))
+    }
+
+    /// Fails while a running action holds this resource.
+    pub(crate) fn check_unlocked(&self, kind: &str, id: u64) -> Result<(), ApiError> {
+        if self.is_locked(kind, id) { Err(ApiError::locked(kind, id)) } else { Ok(()) }
+    }
+
+    /// The volumes attached to a server, in the order of their ids.
+    pub(crate) fn volumes_of(&self, server: u64) -> Vec<u64> {
+        self.volumes.iter().filter(|(_, v)| v.server == Some(server)).map(|(id, _)| *id).collect()
+    }
+
+    /// The addresses assigned to a server.
+    pub(crate) fn ips_of(&self, server: u64) -> impl Iterator<Item = (u64, &PrimaryIp)> {
+        self.primary_ips.iter().filter(move |(_, ip)| ip.assignee == Some(server)).map(|(id, ip)| (*id, ip))
+    }
+
+    /// The address a server is reached at.
+    pub(crate) fn ipv4_of(&self, server: u64) -> Option<Ipv4Addr> {
+        self.ips_of(server).find_map(|(_, ip)| match ip.address {
+            Address::Ipv4(address) => Some(address),
+            Address::Ipv6(_) => None,
+        })
+    }
+
+    /// The servers a target stands for.
+    pub(crate) fn servers_of(&self, target: &Target) -> Vec<u64> {
+        match target {
+            Target::Server(id) => self.servers.contains_key(id).then_some(*id).into_iter().collect(),
+            Target::LabelSelector(text) => {
+                let Ok(selector) = Selector::parse(text) else { return Vec::new() };
+                self.servers.iter().filter(|(_, s)| selector.matches(&s.labels)).map(|(id, _)| *id).collect()
+            }
+        }
+    }
+
+    /// The firewalls in force on a server, directly or by a label selector.
+    pub(crate) fn firewalls_of(&self, server: u64) -> Vec<u64> {
+        let applies = |f: &Firewall| f.applied_to.iter().any(|t| self.servers_of(t).contains(&server));
+        self.firewalls.iter().filter(|(_, f)| applies(f)).map(|(id, _)| *id).collect()
+    }
+}

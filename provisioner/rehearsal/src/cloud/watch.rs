@@ -1,0 +1,48 @@
+use super::{Cloud, forwards};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the machines are looked at.
+const PERIOD: Duration = Duration::from_millis(500);
+
+impl Cloud {
+    /// Looks after the machines for ever: one that has ended makes its server `off`, and ports follow firewalls
+    /// whose label selectors have come to mean another server.
+    pub(super) async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let servers = self.read(|state| {
+                let idle = |id: &u64| !state.is_locked("server", *id);
+                let running = state.servers.iter().filter(|(_, s)| s.status == "running");
+                running.map(|(id, _)| *id).filter(idle).collect::<Vec<_>>()
+            });
+            for server in servers {
+                self.look_after(server).await;
+            }
+        }
+    }
+
+    async fn look_after(self: &Arc<Self>, server: u64) {
+        let Ok(runs) = self.machine(move |h| h.runs(server)).await else { return };
+        if !runs {
+            self.change_surely(|state| {
+                // An action may have begun since; it sets the status itself.
+                if !state.is_locked("server", server)
+                    && let Some(record) = state.servers.get_mut(&server)
+                {
+                    record.status = "off".into();
+                    record.forwards.clear();
+                }
+            })
+            .await;
+            return;
+        }
+        let differs = self.read(|state| {
+            let wanted = forwards::wanted(state, server, &self.config.open_ports);
+            state.servers.get(&server).is_some_and(|s| s.forwards != wanted)
+        });
+        if differs && let Err(failure) = self.sync_ports(server).await {
+            eprintln!("rehearsal: {}", failure.message);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The work of actions: what a [`Job`] does to machines, and the record of how it went.
+
+use super::forwards;
+use super::job::Job;
+use super::state::{Failure, State};
+use super::{Cloud, catalog};
+use crate::machine::{Disk, Machine};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a system has to react to its power button before a reboot is given up.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const GIGABYTE: u64 = 1 << 30;
+
+impl Cloud {
+    /// Does the actions of a chain one after the other; after a failure the rest fails too.
+    pub(super) async fn run_chain(self: Arc<Self>, chain: Vec<u64>) {
+        let mut broken: Option<Failure> = None;
+        for id in chain {
+            let Some(job) = self.read(|state| state.actions.get(&id).map(|a| a.job.clone())) else { continue };
+            let outcome = match &broken {
+                Some(first) => Err(Failure::new(&first.code, format!("not begun, because {}", first.message))),
+                None => self.perform(id, &job).await,
+            };
+            tokio::time::sleep(Duration::from_millis(self.config.action_ms)).await;
+            let runs = match (&outcome, job.machine()) {
+                (Err(_), Some(server)) => self.machine(move |h| h.runs(server)).await.unwrap_or(false),
+                _ => false,
+            };
+            self.change_surely(|state| {
+                match &outcome {
+                    Ok(()) => job.settle(state),
+                    Err(_) => job.fail(state, runs),
+                }
+                state.finish(id, outcome.clone().err());
+            })
+            .await;
+            if let (Ok(()), Job::DeleteServer { server }) = (&outcome, &job) {
+                self.stop_metadata(*server);
+            }
+            broken = outcome.err();
+        }
+    }
+
+    /// Shows how far an action is. Only a hint, so it is not written to disk.
+    fn progress(&self, id: u64, percent: u8) {
+        super::lock(&self.state).actions.entry(id).and_modify(|action| action.progress = percent);
+    }
+
+    async fn perform(self: &Arc<Self>, id: u64, job: &Job) -> Result<(), Failure> {
+        match *job {
+            Job::CreateServer { server } => {
+                self.listen_for_metadata(server);
+                self.make_root(server, None).await
+            }
+            Job::StartServer { server } => self.start(id, server).await,
+            Job::StopServer { server } => self.machine(move |h| h.cut_power(server)).await?,
+            Job::ResetServer { server } => {
+                if self.machine(move |h| h.runs(server)).await? {
+                    self.machine(move |h| h.reset(server)).await?
+                } else {
+                    self.start(id, server).await
+                }
+            }
+            Job::ShutdownServer { server } => self.machine(move |h| h.press_power(server)).await?,
+            Job::RebootServer { server } => {
+                self.shut_down(id, server).await?;
+                self.start(id, server).await
+            }
+            Job::RebuildServer { server, image, .. } => {
+                self.machine(move |h| h.cut_power(server)).await??;
+                self.make_root(server, Some(image)).await?;
+                self.progress(id, 50);
+                self.start(id, server).await
+            }
+            Job::DeleteServer { server } => self.machine(move |h| h.remove(server)).await?,
+            Job::CreateVolume { volume } => {
+                let size = self.read(|state| state.volumes.get(&volume).map_or(0, |v| v.size));
+                self.machine(move |h| h.size_volume(volume, size, None)).await?
+            }
+            Job::ResizeVolume { volume, size } => {
+                let server = self.read(|state| state.volumes.get(&volume).and_then(|v| v.server));
+                self.machine(move |h| h.size_volume(volume, size, server.filter(|s| h.runs(*s)))).await?
+            }
+            Job::AttachVolume { volume, server } => {
+                let disk = Disk { volume, path: self.files.volume(volume) };
+                self.machine(move |h| if h.runs(server) { h.attach(server, &disk) } else { Ok(()) }).await?
+            }
+            Job::DetachVolume { volume, server } => {
+                self.machine(move |h| if h.runs(server) { h.detach(server, volume) } else { Ok(()) }).await?
+            }
+            Job::ApplyFirewall { server, .. } | Job::RemoveFirewall { server, .. } => self.sync_ports(server).await,
+            Job::SetRules { .. }
+            | Job::AssignIp { .. }
+            | Job::UnassignIp { .. }
+            | Job::ChangeDnsPtr { .. }
+            | Job::ProtectServer { .. }
+            | Job::ProtectVolume { .. }
+            | Job::ProtectIp { .. }
+            | Job::ProtectImage { .. } => Ok(()),
+        }
+    }
+
+    async fn make_root(&self, server: u64, image: Option<u64>) -> Result<(), Failure> {
+        let plan = self.read(|state| {
+            let record = state.servers.get(&server)?;
+            let image = state.images.get(&image.unwrap_or(record.image))?;
+            let disk_gb = catalog::server_type(&record.server_type)?.disk.min(u64::from(self.config.max_disk_gb));
+            Some((image.disk.clone(), image.disk_bytes.max(disk_gb * GIGABYTE)))
+        });
+        let Some((disk, bytes)) = plan else {
+            return Err(Failure::new("action_failed", format!("making the disk of server {server}: its image is gone")));
+        };
+        self.machine(move |h| h.make_root(server, &disk, bytes)).await?
+    }
+
+    async fn start(self: &Arc<Self>, id: u64, server: u64) -> Result<(), Failure> {
+        // A start that a crash interrupted is done again from its beginning, so what QEMU forwards is known.
+        self.machine(move |h| h.cut_power(server)).await??;
+        if !self.machine(move |h| h.has_root(server)).await? {
+            self.make_root(server, None).await?;
+        }
+        self.progress(id, 60);
+        let Some(machine) = self.read(|state| self.plan_machine(state, server)) else {
+            return Err(Failure::new("action_failed", format!("starting server {server}: it is gone")));
+        };
+        let forwards = machine.forwards.clone();
+        self.machine(move |h| h.start(&machine)).await??;
+        self.change_surely(|state| {
+            state.servers.entry(server).and_modify(|s| s.forwards.clone_from(&forwards));
+        })
+        .await;
+        Ok(())
+    }
+
+    fn plan_machine(&self, state: &State, server: u64) -> Option<Machine> {
+        let record = state.servers.get(&server)?;
+        let kind = catalog::server_type(&record.server_type)?;
+        let volumes = state.volumes_of(server).into_iter();
+        Some(Machine {
+            server,
+            architecture: kind.architecture,
+            cores: kind.cores,
+            memory_mb: (kind.memory * 1024).min(self.config.max_memory_mb),
+            boot: state.images.get(&record.image)?.boot.clone(),
+            volumes: volumes.map(|volume| Disk { volume, path: self.files.volume(volume) }).collect(),
+            address: state.ipv4_of(server),
+            forwards: forwards::wanted(state, server, &self.config.open_ports),
+        })
+    }
+
+    /// Presses the power button and waits until the machine has ended.
+    async fn shut_down(&self, id: u64, server: u64) -> Result<(), Failure> {
+        if !self.machine(move |h| h.runs(server)).await? {
+            return Ok(());
+        }
+        self.machine(move |h| h.press_power(server)).await??;
+        self.progress(id, 20);
+        let start = Instant::now();
+        while self.machine(move |h| h.runs(server)).await? {
+            if start.elapsed() > SHUTDOWN_LIMIT {
+                let seconds = SHUTDOWN_LIMIT.as_secs();
+                let message = format!(
+                    "rebooting server {server}: its system did not react to the power button within {seconds} s; \
+                     reset it, or power it off and on"
+                );
+                return Err(Failure::new("action_failed", message));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Opens and closes ports of a running machine until they are what its firewalls say.
+    pub(super) async fn sync_ports(self: &Arc<Self>, server: u64) -> Result<(), Failure> {
+        let _one_at_a_time = self.forwarding.lock().await;
+        let plan = self.read(|state| {
+            let record = state.servers.get(&server).filter(|s| s.status == "running")?;
+            let wanted = forwards::wanted(state, server, &self.config.open_ports);
+            Some((state.ipv4_of(server)?, record.forwards.clone(), wanted))
+        });
+        let Some((address, mut open, wanted)) = plan else { return Ok(()) };
+        if open == wanted {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        for forward in open.clone().into_iter().filter(|f| !wanted.contains(f)) {
+            match self.machine(move |h| h.close_port(server, address, forward)).await? {
+                Ok(()) => open.retain(|f| *f != forward),
+                Err(failure) => result = Err(failure),
+            }
+        }
+        for forward in wanted.into_iter().filter(|f| !open.contains(f)).collect::<Vec<_>>() {
+            match self.machine(move |h| h.open_port(server, address, forward)).await? {
+                Ok(()) => open.push(forward),
+                Err(failure) => result = Err(failure),
+            }
+        }
+        open.sort_unstable();
+        self.change_surely(|state| {
+            state.servers.entry(server).and_modify(|s| s.forwards.clone_from(&open));
+        })
+        .await;
+        result
+    }
+}

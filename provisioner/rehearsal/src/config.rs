@@ -1,0 +1,160 @@
+use crate::Error;
+use host::files;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The longest state directory whose sockets still fit into a Unix socket address (108 bytes).
+const LONGEST_STATE_DIR: usize = 85;
+
+/// How a cloud is set up. The daemon finds it as `config.json` in the state directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Where everything is kept: state, volumes, machines, sockets, logs.
+    pub state_dir: PathBuf,
+    /// The loopback port of the API. With 0 the last one is taken again, or any that is free.
+    pub port: u16,
+    /// The system images on offer.
+    pub images: Vec<ImageSource>,
+    /// What servers are made of.
+    pub machines: Machines,
+    /// No machine gets more memory than this, whatever its server type says.
+    pub max_memory_mb: u32,
+    /// No machine gets a larger root disk than this, whatever its server type says.
+    pub max_disk_gb: u32,
+    /// The TCP ports that can be reached on a server without a firewall. At Hetzner all can;
+    /// here every port has to be named to be forwarded.
+    pub open_ports: Vec<u16>,
+    /// How long every action takes at least, for tests of what happens meanwhile.
+    pub action_ms: u64,
+    /// Requests per hour, as Hetzner's 3600.
+    pub rate_limit: u32,
+    /// The API token; one is made on first use where none is given.
+    pub token: Option<String>,
+    /// Any token of 64 characters is as good as the cloud's own, for clients that bring one.
+    pub any_token: bool,
+}
+
+impl Config {
+    /// A cloud with QEMU machines and no images.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            port: 0,
+            images: Vec::new(),
+            machines: Machines::Qemu,
+            max_memory_mb: 3072,
+            max_disk_gb: 40,
+            open_ports: vec![22, 80, 443],
+            action_ms: 0,
+            rate_limit: 3600,
+            token: None,
+            any_token: false,
+        }
+    }
+
+    /// Reads the configuration a state directory was started with.
+    pub fn load(state_dir: &Path) -> Result<Self, Error> {
+        let path = state_dir.join("config.json");
+        let Some(bytes) = files::read(&path)? else {
+            return Err(Error::Said(format!(
+                "reading {}: there is no cloud there; start one with `cargo xtask cloud serve`",
+                path.display()
+            )));
+        };
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::Said(format!("reading {}: {e}; remove the file and start the cloud again", path.display()))
+        })
+    }
+
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::Said(format!("writing config.json: {e}")))?;
+        Ok(files::write(&self.path("config.json"), &text, 0o600)?)
+    }
+
+    /// A path in the state directory.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.state_dir.join(name)
+    }
+
+    /// Makes the state directory, readable by its owner alone, and gives back the configuration with its real path.
+    pub(crate) fn prepared(mut self) -> Result<Self, Error> {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        let dir = &self.state_dir;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|e| host::Error::io("making", dir, e))?;
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(dir, private).map_err(|e| host::Error::io("closing", dir, e))?;
+        self.state_dir = dir.canonicalize().map_err(|e| host::Error::io("resolving", dir, e))?;
+        let length = self.state_dir.as_os_str().len();
+        if length > LONGEST_STATE_DIR {
+            return Err(Error::Said(format!(
+                "using {} for the rehearsal cloud: the path has {length} bytes and its sockets allow for \
+                 {LONGEST_STATE_DIR}; choose a shorter one",
+                self.state_dir.display()
+            )));
+        }
+        Ok(self)
+    }
+}
+
+/// What servers are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machines {
+    /// QEMU machines.
+    Qemu,
+    /// Nothing: a server is a record that always does what it is told. For tests of the API.
+    None,
+}
+
+/// A processor architecture, named as the API names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// aarch64
+    Arm,
+    /// x86_64
+    X86,
+}
+
+impl Architecture {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Arm => "arm",
+            Self::X86 => "x86",
+        }
+    }
+
+    pub(crate) fn is_this_machine(self) -> bool {
+        match self {
+            Self::Arm => cfg!(target_arch = "aarch64"),
+            Self::X86 => cfg!(target_arch = "x86_64"),
+        }
+    }
+}
+
+/// A system image on offer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageSource {
+    /// Its name, as `debian-13`; images of different architectures may share one.
+    pub name: String,
+    /// What a person reads.
+    pub description: String,
+    /// What it runs on.
+    pub architecture: Architecture,
+    /// The distribution: `debian`, `ubuntu`, ...
+    pub os_flavor: String,
+    /// The distribution's version.
+    pub os_version: Option<String>,
+    /// The raw disk. It is linked or copied into the state directory, so its path may be replaced later.
+    pub disk: PathBuf,
+    /// The kernel to boot, where the disk has no boot loader.
+    pub kernel: Option<PathBuf>,
+    /// The initial RAM disk that goes with the kernel.
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// Labels, to find it by.
+    pub labels: BTreeMap<String, String>,
+}

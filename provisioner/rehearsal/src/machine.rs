@@ -1,0 +1,143 @@
+//! Machines: what a server runs as, behind one trait.
+//!
+//! [`Qemu`](qemu::Qemu) starts QEMU, [`Paper`](paper::Paper) keeps records only. All calls block; the cloud makes
+//! them on threads of their own.
+
+pub(crate) mod command;
+pub(crate) mod paper;
+pub(crate) mod ports;
+pub(crate) mod qemu;
+mod qmp;
+
+use crate::cloud::state::{Boot, Failure};
+use crate::config::Architecture;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// A port that is forwarded from a server's address to its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Forward {
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// A volume as a machine sees it: a SCSI disk whose serial is the volume's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Disk {
+    pub(crate) volume: u64,
+    pub(crate) path: PathBuf,
+}
+
+/// Everything a machine is started from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) server: u64,
+    pub(crate) architecture: Architecture,
+    pub(crate) cores: u32,
+    pub(crate) memory_mb: u32,
+    pub(crate) boot: Option<Boot>,
+    pub(crate) volumes: Vec<Disk>,
+    pub(crate) address: Option<Ipv4Addr>,
+    pub(crate) forwards: Vec<Forward>,
+}
+
+/// Where the files of machines and volumes are.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    state_dir: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn new(state_dir: &Path) -> Self {
+        Self { state_dir: state_dir.to_owned() }
+    }
+
+    pub(crate) fn server(&self, id: u64) -> PathBuf {
+        self.state_dir.join(format!("servers/{id}"))
+    }
+
+    pub(crate) fn root(&self, id: u64) -> PathBuf {
+        self.server(id).join("root.qcow2")
+    }
+
+    pub(crate) fn console(&self, id: u64) -> PathBuf {
+        self.server(id).join("console.log")
+    }
+
+    pub(crate) fn pid(&self, id: u64) -> PathBuf {
+        self.server(id).join("qemu.pid")
+    }
+
+    /// Sockets lie in a directory of their own with short names: a socket's address has 108 bytes.
+    pub(crate) fn qmp(&self, id: u64) -> PathBuf {
+        self.state_dir.join(format!("run/{id}.qmp"))
+    }
+
+    pub(crate) fn metadata(&self, id: u64) -> PathBuf {
+        self.state_dir.join(format!("run/{id}.md"))
+    }
+
+    pub(crate) fn volume(&self, id: u64) -> PathBuf {
+        self.state_dir.join(format!("volumes/{id}.raw"))
+    }
+
+    pub(crate) fn daemon(&self) -> PathBuf {
+        self.state_dir.join("daemon")
+    }
+}
+
+/// The MAC address of a server's network card, the same at every start.
+pub(crate) fn mac_address(server: u64) -> String {
+    let [.., a, b, c, d] = server.to_be_bytes();
+    format!("92:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// What runs machines. Every call may be repeated; a failure's message says what to do.
+pub(crate) trait Hypervisor: Send + Sync {
+    /// Makes a server's root disk from an image, in place of the one it may have.
+    fn make_root(&self, server: u64, image: &Path, bytes: u64) -> Result<(), Failure>;
+    /// Whether the server has a root disk.
+    fn has_root(&self, server: u64) -> bool;
+    /// Starts a machine; the ports it is reached at must be free.
+    fn start(&self, machine: &Machine) -> Result<(), Failure>;
+    /// Whether the machine runs.
+    fn runs(&self, server: u64) -> bool;
+    /// Cuts the power and waits until the machine is gone.
+    fn cut_power(&self, server: u64) -> Result<(), Failure>;
+    /// Presses the reset button.
+    fn reset(&self, server: u64) -> Result<(), Failure>;
+    /// Presses the power button; what the system inside makes of it is its affair.
+    fn press_power(&self, server: u64) -> Result<(), Failure>;
+    /// Plugs a volume into a running machine.
+    fn attach(&self, server: u64, disk: &Disk) -> Result<(), Failure>;
+    /// Pulls a volume out of a running machine.
+    fn detach(&self, server: u64, volume: u64) -> Result<(), Failure>;
+    /// Makes one port of a running machine reachable.
+    fn open_port(&self, server: u64, address: Ipv4Addr, forward: Forward) -> Result<(), Failure>;
+    /// Makes one port of a running machine unreachable.
+    fn close_port(&self, server: u64, address: Ipv4Addr, forward: Forward) -> Result<(), Failure>;
+    /// Removes what is left of a server's machine.
+    fn remove(&self, server: u64) -> Result<(), Failure>;
+    /// Makes or grows the file of a volume; `machine` runs with it, if one does.
+    fn size_volume(&self, volume: u64, gigabytes: u64, machine: Option<u64>) -> Result<(), Failure>;
+    /// Removes the file of a volume.
+    fn remove_volume(&self, volume: u64) -> Result<(), Failure>;
+}

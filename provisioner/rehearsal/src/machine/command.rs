@@ -1,0 +1,207 @@
+//! QEMU's command line: a pure function of the machine and of the host it runs on.
+
+use super::{Disk, Files, Forward, Machine, mac_address};
+use crate::config::Architecture;
+use host::Cmd;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+const FIRMWARE_ARM: &str = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd";
+
+/// What the host can do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host {
+    pub(crate) cores: u32,
+    /// Whether `/dev/kvm` can be used.
+    pub(crate) kvm: bool,
+}
+
+impl Host {
+    pub(crate) fn look() -> Self {
+        use rustix::fs::{Access, access};
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        Self { cores, kvm: access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_ok() }
+    }
+}
+
+/// The command that starts a machine in the background and ends once it runs.
+pub(crate) fn command(machine: &Machine, files: &Files, host: Host) -> Cmd {
+    let id = machine.server;
+    let kvm = host.kvm && machine.architecture.is_this_machine();
+    let mut cmd = match machine.architecture {
+        Architecture::Arm => Cmd::new("qemu-system-aarch64").args(["-M", "virt", "-bios", FIRMWARE_ARM]),
+        Architecture::X86 => Cmd::new("qemu-system-x86_64").args(["-M", "q35"]),
+    };
+    cmd = cmd.args(["-accel", if kvm { "kvm" } else { "tcg,thread=multi" }]);
+    cmd = cmd.args(["-cpu", cpu(machine.architecture, kvm)]);
+    cmd = cmd.arg("-smp").arg(machine.cores.min(host.cores).max(1).to_string());
+    cmd = cmd.arg("-m").arg(machine.memory_mb.to_string());
+    cmd = cmd.arg("-name").arg(format!("server-{id}"));
+    // cloud-init takes the machine for a Hetzner server by these.
+    cmd = cmd.arg("-smbios").arg(format!("type=1,manufacturer=Hetzner,product=vServer,serial={id}"));
+    if let Some(boot) = &machine.boot {
+        cmd = cmd.arg("-kernel").path(&boot.kernel);
+        if let Some(initrd) = &boot.initrd {
+            cmd = cmd.arg("-initrd").path(initrd);
+        }
+        cmd = cmd.arg("-append").arg(&boot.cmdline);
+    }
+    cmd = cmd.arg("-blockdev").arg(format!(
+        "driver=qcow2,node-name=root,discard=unmap,file.driver=file,file.filename={}",
+        quote(&files.root(id))
+    ));
+    cmd = cmd.args(["-device", "virtio-blk-pci,drive=root"]);
+    cmd = cmd.args(["-device", "virtio-scsi-pci,id=scsi"]);
+    for disk in &machine.volumes {
+        let node = volume_node(disk.volume);
+        cmd = cmd.arg("-blockdev").arg(format!(
+            "driver=raw,node-name={node},discard=unmap,file.driver=file,file.filename={}",
+            quote(&disk.path)
+        ));
+        cmd = cmd.arg("-device").arg(format!(
+            "scsi-hd,bus=scsi.0,drive={node},id={node},vendor=HC,product=Volume,serial={}",
+            disk.volume
+        ));
+    }
+    cmd = cmd.arg("-netdev").arg(network(machine, files));
+    // Without a ROM nothing is asked to boot over the network, and no package with ROMs is needed.
+    cmd = cmd.arg("-device").arg(format!("virtio-net-pci,netdev=net,mac={},romfile=", mac_address(id)));
+    cmd = cmd.args(["-object", "rng-random,id=random,filename=/dev/urandom"]);
+    cmd = cmd.args(["-device", "virtio-rng-pci,rng=random"]);
+    cmd = cmd.arg("-chardev").arg(format!("file,id=console,append=on,path={}", quote(&files.console(id))));
+    cmd = cmd.args(["-serial", "chardev:console"]);
+    cmd = cmd.arg("-qmp").arg(format!("unix:{},server=on,wait=off", quote(&files.qmp(id))));
+    cmd = cmd.args(["-no-user-config", "-nodefaults", "-display", "none"]);
+    cmd.arg("-pidfile").path(files.pid(id)).arg("-daemonize")
+}
+
+fn cpu(architecture: Architecture, kvm: bool) -> &'static str {
+    match (kvm, architecture) {
+        (true, _) => "host",
+        // Newer models only add work for the emulator, pointer authentication above all.
+        (false, Architecture::Arm) => "cortex-a72",
+        (false, Architecture::X86) => "max",
+    }
+}
+
+/// The node and device name of a volume, on the command line and when it is plugged in later.
+pub(crate) fn volume_node(volume: u64) -> String {
+    format!("volume-{volume}")
+}
+
+/// The network is QEMU's own (slirp), laid out so that 169.254.169.254 is inside it: connections there go to
+/// a relay that speaks to the daemon's metadata socket.
+fn network(machine: &Machine, files: &Files) -> String {
+    let mut text = "user,id=net,ipv6=off,net=169.254.0.0/16,host=169.254.1.1,dns=169.254.1.3,\
+                    dhcpstart=169.254.1.15"
+        .to_owned();
+    if let Some(address) = machine.address {
+        for forward in &machine.forwards {
+            text.push_str(&format!(",hostfwd={}", forwarding(address, *forward)));
+        }
+    }
+    let relay = format!("{} cloud relay {}", quote(&files.daemon()), quote(&files.metadata(machine.server)));
+    text.push_str(&format!(",guestfwd=tcp:169.254.169.254:80-cmd:{relay}"));
+    text
+}
+
+/// `tcp:ADDRESS:PORT-:PORT`, as QEMU's options and monitor take it.
+pub(crate) fn forwarding(address: Ipv4Addr, forward: Forward) -> String {
+    format!("{}-:{}", key(address, forward), forward.port)
+}
+
+/// `tcp:ADDRESS:PORT`, as the monitor takes it to undo a forwarding.
+pub(crate) fn key(address: Ipv4Addr, forward: Forward) -> String {
+    format!("{}:{address}:{}", forward.protocol.name(), forward.port)
+}
+
+/// A path inside a QEMU option, where a comma is doubled.
+fn quote(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// What plugs a volume into a running machine: the arguments of `blockdev-add` and of `device_add`.
+pub(crate) fn plug(disk: &Disk) -> (serde_json::Value, serde_json::Value) {
+    let node = volume_node(disk.volume);
+    (
+        serde_json::json!({"driver": "raw", "node-name": node, "discard": "unmap",
+            "file": {"driver": "file", "filename": disk.path}}),
+        serde_json::json!({"driver": "scsi-hd", "bus": "scsi.0", "drive": node, "id": node,
+            "vendor": "HC", "product": "Volume", "serial": disk.volume.to_string()}),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::state::Boot;
+    use crate::machine::Protocol;
+
+    fn lines(machine: &Machine, host: Host) -> String {
+        let cmd = command(machine, &Files::new(Path::new("/state")), host);
+        let mut text = cmd.program().to_owned();
+        for arg in cmd.arguments() {
+            text.push(if arg.starts_with('-') { '\n' } else { ' ' });
+            text.push_str(arg);
+        }
+        text + "\n"
+    }
+
+    fn machine() -> Machine {
+        Machine {
+            server: 100_042,
+            architecture: Architecture::Arm,
+            cores: 8,
+            memory_mb: 3072,
+            boot: Some(Boot {
+                kernel: "/state/images/1/kernel".into(),
+                initrd: Some("/state/images/1/initrd".into()),
+                cmdline: "root=LABEL=root console=ttyAMA0".into(),
+            }),
+            volumes: vec![Disk { volume: 100_123, path: "/state/volumes/100123.raw".into() }],
+            address: Some(Ipv4Addr::new(127, 77, 3, 1)),
+            forwards: vec![
+                Forward { protocol: Protocol::Tcp, port: 22 },
+                Forward { protocol: Protocol::Udp, port: 51820 },
+            ],
+        }
+    }
+
+    #[test]
+    fn an_emulated_arm_machine() {
+        let text = lines(&machine(), Host { cores: 2, kvm: false });
+        assert_eq!(text, include_str!("../../tests/golden/arm-tcg.txt"));
+    }
+
+    #[test]
+    fn an_x86_machine_that_boots_its_disk() {
+        let machine = Machine {
+            architecture: Architecture::X86,
+            cores: 2,
+            boot: None,
+            volumes: Vec::new(),
+            forwards: Vec::new(),
+            ..machine()
+        };
+        let text = lines(&machine, Host { cores: 4, kvm: cfg!(target_arch = "x86_64") });
+        let golden = include_str!("../../tests/golden/x86-kvm.txt");
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(text, golden);
+        } else {
+            assert!(text.contains("-accel tcg"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_a_comma_stays_one_option() {
+        assert_eq!(quote(Path::new("/a,b/c")), "/a,,b/c");
+    }
+
+    #[test]
+    fn a_forwarding_is_named_for_the_monitor_as_for_the_command_line() {
+        let forward = Forward { protocol: Protocol::Tcp, port: 443 };
+        let address = Ipv4Addr::new(127, 77, 0, 9);
+        assert_eq!(forwarding(address, forward), "tcp:127.77.0.9:443-:443");
+        assert_eq!(key(address, forward), "tcp:127.77.0.9:443");
+    }
+}

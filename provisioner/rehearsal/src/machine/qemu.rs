@@ -1,0 +1,186 @@
+use super::command::{self, Host};
+use super::qmp::Qmp;
+use super::{Disk, Files, Forward, Hypervisor, Machine, ports};
+use crate::cloud::state::Failure;
+use host::{Cmd, Host as _, Local, files};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long QEMU has to come up, firmware and disks on a busy host included.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a killed QEMU has to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(20);
+const GIGABYTE: u64 = 1 << 30;
+
+/// Machines that are QEMU processes in sessions of their own: they outlive the daemon, which finds them again
+/// by their pid files and command lines.
+pub(crate) struct Qemu {
+    files: Files,
+}
+
+impl Qemu {
+    pub(crate) fn new(files: Files) -> Self {
+        Self { files }
+    }
+
+    /// The machine's process, if it runs. The process is ours only if its command line names our monitor socket.
+    fn process(&self, server: u64) -> Option<Pid> {
+        let text = std::fs::read_to_string(self.files.pid(server)).ok()?;
+        let pid = Pid::from_raw(text.trim().parse().ok()?)?;
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+        let socket = self.files.qmp(server);
+        let socket = socket.to_string_lossy();
+        String::from_utf8_lossy(&line).contains(&*socket).then_some(pid)
+    }
+
+    fn monitor(&self, server: u64) -> Result<Qmp, Failure> {
+        Qmp::connect(&self.files.qmp(server))
+    }
+}
+
+/// A host error as an action's error.
+fn failed(error: host::Error) -> Failure {
+    Failure::new("action_failed", error.to_string())
+}
+
+impl Hypervisor for Qemu {
+    fn make_root(&self, server: u64, image: &Path, bytes: u64) -> Result<(), Failure> {
+        let root = self.files.root(server);
+        let dir = self.files.server(server);
+        std::fs::create_dir_all(&dir).map_err(|e| failed(host::Error::io("making", &dir, e)))?;
+        let part = root.with_extension("part");
+        let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
+        let cmd = cmd.path(image).path(&part).arg(bytes.to_string());
+        Local.run(&cmd).map_err(failed)?;
+        std::fs::rename(&part, &root).map_err(|e| failed(host::Error::io("making", &root, e)))
+    }
+
+    fn has_root(&self, server: u64) -> bool {
+        self.files.root(server).exists()
+    }
+
+    fn start(&self, machine: &Machine) -> Result<(), Failure> {
+        if let Some(address) = machine.address {
+            ports::check(address, &machine.forwards)?;
+        }
+        let _ = std::fs::remove_file(self.files.qmp(machine.server));
+        let cmd = command::command(machine, &self.files, Host::look()).timeout(START_LIMIT);
+        let log = self.files.server(machine.server).join("qemu.log");
+        let line = format!("{}\n", cmd.line());
+        files::write(&log, line.as_bytes(), 0o600).map_err(failed)?;
+        Local.run(&cmd).map(drop).map_err(|e| {
+            Failure::new("action_failed", format!("{e}\nthe whole command is in {}", log.display()))
+        })
+    }
+
+    fn runs(&self, server: u64) -> bool {
+        self.process(server).is_some()
+    }
+
+    fn cut_power(&self, server: u64) -> Result<(), Failure> {
+        let Some(pid) = self.process(server) else { return Ok(()) };
+        // A power cut loses what the guest has not flushed; what it has is in the files or the host's page cache.
+        let _ = kill_process(pid, Signal::KILL);
+        let start = Instant::now();
+        while self.process(server) == Some(pid) {
+            if start.elapsed() > KILL_LIMIT {
+                let message = format!("waiting for QEMU, process {pid:?}, to be gone: it does not end");
+                return Err(Failure::new("action_failed", message));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    fn reset(&self, server: u64) -> Result<(), Failure> {
+        self.monitor(server)?.run("system_reset", json!({})).map(drop)
+    }
+
+    fn press_power(&self, server: u64) -> Result<(), Failure> {
+        self.monitor(server)?.run("system_powerdown", json!({})).map(drop)
+    }
+
+    fn attach(&self, server: u64, disk: &Disk) -> Result<(), Failure> {
+        let mut qmp = self.monitor(server)?;
+        let (node, device) = command::plug(disk);
+        // An attach that is repeated after a crash finds the first one's work done.
+        let nodes = qmp.run("query-named-block-nodes", json!({"flat": true}))?;
+        let name = command::volume_node(disk.volume);
+        let plugged = nodes.as_array().is_some_and(|n| n.iter().any(|n| n["node-name"] == name.as_str()));
+        if !plugged {
+            qmp.run("blockdev-add", node)?;
+        }
+        match qmp.run("device_add", device) {
+            Err(failure) if failure.message.contains("Duplicate") => Ok(()),
+            Err(failure) => {
+                let _ = qmp.run("blockdev-del", json!({"node-name": name}));
+                Err(failure)
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn detach(&self, server: u64, volume: u64) -> Result<(), Failure> {
+        let mut qmp = self.monitor(server)?;
+        let name = command::volume_node(volume);
+        match qmp.run("device_del", json!({"id": name})) {
+            Ok(_) => qmp.wait_for("DEVICE_DELETED", &name)?,
+            Err(failure) if failure.message.contains("not found") => {}
+            Err(failure) => return Err(failure),
+        }
+        match qmp.run("blockdev-del", json!({"node-name": name})) {
+            Err(failure) if !failure.message.contains("Failed to find") => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    fn open_port(&self, server: u64, address: Ipv4Addr, forward: Forward) -> Result<(), Failure> {
+        ports::check(address, &[forward])?;
+        let line = format!("hostfwd_add net {}", command::forwarding(address, forward));
+        let said = self.monitor(server)?.human(&line)?;
+        if said.is_empty() { Ok(()) } else { Err(ports::taken(address, forward, &said)) }
+    }
+
+    fn close_port(&self, server: u64, address: Ipv4Addr, forward: Forward) -> Result<(), Failure> {
+        let line = format!("hostfwd_remove net {}", command::key(address, forward));
+        self.monitor(server)?.human(&line).map(drop)
+    }
+
+    fn remove(&self, server: u64) -> Result<(), Failure> {
+        self.cut_power(server)?;
+        let dir = self.files.server(server);
+        let _ = std::fs::remove_file(self.files.qmp(server));
+        match std::fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed(host::Error::io("removing", &dir, e)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn size_volume(&self, volume: u64, gigabytes: u64, machine: Option<u64>) -> Result<(), Failure> {
+        let path = self.files.volume(volume);
+        let bytes = gigabytes * GIGABYTE;
+        if let Some(server) = machine {
+            let name = command::volume_node(volume);
+            return self.monitor(server)?.run("block_resize", json!({"node-name": name, "size": bytes})).map(drop);
+        }
+        let io = |e| failed(host::Error::io("making", &path, e));
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(io)?;
+        }
+        let file = std::fs::File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        // The file has holes: it takes up what is written to it, not what was ordered.
+        if file.metadata().map_err(io)?.len() < bytes {
+            file.set_len(bytes).map_err(io)?;
+        }
+        file.sync_all().map_err(io)
+    }
+
+    fn remove_volume(&self, volume: u64) -> Result<(), Failure> {
+        files::remove(&self.files.volume(volume)).map_err(failed)
+    }
+}
