@@ -1,1 +1,44 @@
-//! Under construction.
+//! What runs on the server: it turns a fresh machine into what the node spec says, in order, resumably.
+//!
+//! [`boot::run`] is the table of contents. Each step looks first, acts if needed, and must hold afterwards
+//! ([`step`]); a receipt is written after each, an event for everything worth knowing.
+//!
+//! 1. [`preflight`](steps::preflight): the right server, with all programs.
+//! 2. [`identity`](steps::identity): the lasting ssh host key; *gate*: it is pinned.
+//! 3. [`secrets`](steps::secrets): drawn in memory.
+//! 4. [`disk`](steps::disk): LUKS2 on the volume, and the secrets on it.
+//! 5. [`escrow`](steps::escrow): sealed; *gate*: it is off the server.
+//! 6. [`firewall`](steps::firewall): closed; *gate*: a fresh connection came through.
+//! 7. [`docker`](steps::docker): hardened, its data on the volume.
+//! 8. [`stacks`](steps::stacks): pulled by digest, healthy.
+//! 9. [`verify`](steps::verify): everything looked at once more.
+//! 10. [`finish`](steps::finish): the bootstrap key is revoked, the marker written.
+//!
+//! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
+
+pub mod boot;
+pub mod cli;
+mod clock;
+mod cx;
+mod engine;
+mod events;
+mod follow;
+mod gate;
+mod install;
+pub mod machine;
+mod status;
+pub mod step;
+pub mod steps;
+mod units;
+mod unlock;
+
+#[cfg(test)]
+mod testing;
+
+pub use cx::Cx;
+pub use gate::acknowledge;
+
+/// The volume is locked and its key is not on this server.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("opening the volume: it is locked and its key is not here; run `cargo xtask unlock`")]
+pub struct Locked;

@@ -1,2 +1,5 @@
-//! Under construction.
-fn main() {}
+//! `firstboot`: see the library.
+
+fn main() -> std::process::ExitCode {
+    firstboot::cli::main()
+}

@@ -96,7 +96,8 @@ pub fn verify(folder: &Folder, project: &Project) -> Result<(EscrowManifest, Vec
     let manifest = filed.manifest()?;
     let recipients = crate::recipients::recipients(folder, project, |_| {})?;
     let keys = KnownHosts::new(folder, manifest.server_id).keys()?;
-    let expected = Expected { project: folder.name(), volume_id: manifest.volume_id, recipients: &recipients };
+    let expected =
+        Expected { project: folder.name(), volume_id: manifest.volume_id, recipients: &recipients };
     let problems = match filed.check(&keys, &expected) {
         Ok(problems) => problems.iter().map(ToString::to_string).collect(),
         Err(error) => vec![format!("{error:#}")],

@@ -5,7 +5,7 @@
 
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::Filed;
-use crate::journal::hex;
+use crate::journal::{Journal, hex};
 use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::project::Folder;
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use host::{Cmd, Host as _};
 use sha2::{Digest as _, Sha256};
-use spec::{Event, EventKind, Gate, NodeSpec, Outcome, Receipt, StepName, paths};
+use spec::{Event, EventKind, FormatToken, Gate, NodeSpec, Outcome, Receipt, StepName, paths};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub struct Observed {
     pub done: bool,
     /// Whether the volume is open.
     pub unlocked: bool,
+    /// The nonce of the leave to format that the project's journal holds.
+    pub format_nonce: Option<String>,
     /// The number of the event with which firstboot started last, while its unit is at work.
     pub running_from: Option<u64>,
 }
@@ -90,7 +92,7 @@ impl Server<'_> {
             paths::EVENTS,
             paths::RECEIPT
         );
-        let text = host::Local.run(&self.session.sh(&line))?.text();
+        let text = self.session.reach(&self.session.sh(&line))?.text();
         let mut lines = text.splitn(7, '\n').map(|line| (line != "-").then_some(line));
         let mut line = || lines.next().flatten();
         let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
@@ -100,16 +102,23 @@ impl Server<'_> {
         let receipt =
             line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
         let running_from = started.filter(|_| at_work);
-        Ok(Observed { binary, node_spec, receipt: receipt.transpose()?, done, unlocked, running_from })
+        let format_nonce = Journal::load(self.folder)?.format_nonce;
+        Ok(Observed {
+            binary,
+            node_spec,
+            receipt: receipt.transpose()?,
+            done,
+            unlocked,
+            format_nonce,
+            running_from,
+        })
     }
 
     /// Hands over firstboot and the node spec, where they differ from what is there, and starts the unit.
     /// Gives the number of the first event to follow, or `None` when all is done already.
     pub fn hand_over(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<Option<u64>> {
-        let json = node.to_json();
         let same_binary = there.binary.as_deref() == Some(binary.sha256);
-        let same_spec = there.node_spec.as_deref() == Some(&hex(&Sha256::digest(&json)));
-        if same_binary && same_spec {
+        if same_binary && is_followed(node, there) {
             if there.done {
                 return Ok(None);
             }
@@ -123,13 +132,14 @@ impl Server<'_> {
                 std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
             self.session.write(Path::new(paths::BINARY), &bytes, 0o755)?;
         }
-        let said = self.session.run(&Cmd::new(paths::BINARY).arg("install").stdin(json))?.text();
-        let next = said
-            .trim()
-            .parse()
-            .with_context(|| format!("starting firstboot: it said {said:?} instead of an event's number"))?;
+        let said = self.session.run(&Cmd::new(paths::BINARY).arg("install").stdin(node.to_json()))?.text();
         stage.done(if same_binary { "node spec handed over, firstboot was there" } else { "handed over" });
-        Ok(Some(next))
+        if said == "done" {
+            return Ok(None);
+        }
+        let next = said.parse();
+        next.map(Some)
+            .with_context(|| format!("starting firstboot: it said {said:?} instead of an event's number"))
     }
 
     /// Follows the event stream from `from` on, through lost connections, until first boot is done.
@@ -157,13 +167,9 @@ impl Server<'_> {
         if Filed::current(self.folder)?.is_some_and(|filed| filed.sha256() == sha256) {
             return Ok(());
         }
-        let cat =
-            |path: &str| -> Result<Vec<u8>> { Ok(self.session.run(&Cmd::new("cat").arg(path))?.stdout) };
-        let filed = Filed {
-            sealed: cat(paths::ESCROW_BUNDLE)?,
-            manifest: cat(paths::ESCROW_MANIFEST)?,
-            signature: cat(paths::ESCROW_SIGNATURE)?,
-        };
+        let [sealed, manifest, signature] =
+            self.fetch([paths::ESCROW_BUNDLE, paths::ESCROW_MANIFEST, paths::ESCROW_SIGNATURE])?;
+        let filed = Filed { sealed, manifest, signature };
         if filed.sha256() != sha256 {
             bail!(
                 "taking the escrow: the bundle that arrived is not the one announced; run the same command again"
@@ -178,6 +184,26 @@ impl Server<'_> {
         }
         filed.file(self.folder)?;
         Ok(())
+    }
+
+    /// Reads files in one connection: their sizes, a line each, then their bytes.
+    fn fetch<const N: usize>(&self, files: [&str; N]) -> Result<[Vec<u8>; N]> {
+        let names = files.join(" ");
+        let command = self.session.sh(&format!("stat -c %s {names} && cat {names}"));
+        let said = self.session.reach(&command)?.into_success(&command)?.stdout;
+        let mut rest = said.as_slice();
+        let mut sizes = [0; N];
+        for size in &mut sizes {
+            let end = rest.iter().position(|b| *b == b'\n').context("fetching files: a size is missing")?;
+            *size =
+                std::str::from_utf8(&rest[..end])?.parse().context("fetching files: a size is no number")?;
+            rest = &rest[end + 1..];
+        }
+        let mut contents = [const { Vec::new() }; N];
+        for (content, size) in contents.iter_mut().zip(sizes) {
+            *content = rest.split_off(..size).context("fetching files: they arrived cut short")?.to_vec();
+        }
+        Ok(contents)
     }
 
     fn pass(&self, gate: &Gate, expected: &Expected<'_>) -> Result<()> {
@@ -200,6 +226,20 @@ impl Server<'_> {
         }
         keys::forget_first_contact(self.folder)
     }
+}
+
+/// Whether the node spec on the server is this one, with or without the leave to format, which ends when it is used.
+fn is_followed(node: &NodeSpec, there: &Observed) -> bool {
+    let hash = |node: &NodeSpec| hex(&Sha256::digest(node.to_json()));
+    let token = there
+        .format_nonce
+        .as_ref()
+        .map(|nonce| FormatToken { volume_id: node.disk.volume_id, nonce: nonce.clone() });
+    [None, token, node.disk.format.clone()].into_iter().any(|format| {
+        let mut same = node.clone();
+        same.disk.format = format;
+        there.node_spec.as_deref() == Some(&hash(&same))
+    })
 }
 
 struct Follower<'s, 'a> {

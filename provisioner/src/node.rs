@@ -28,8 +28,9 @@ pub fn user_data(
 ) -> Result<UserData> {
     let mut keys = vec![public_key.to_owned()];
     keys.extend(project.authorized_keys.iter().cloned());
-    // sshd listens on the project's port from its first start on; firstboot takes this file over.
-    let drop_in = format!("Port {}\n", project.ssh_port);
+    // sshd listens on the project's port, and takes keys only, from its first start on; firstboot takes this file over.
+    // (cloud-init's own `ssh_pwauth` would restart sshd under the first connection.)
+    let drop_in = format!("Port {}\nPasswordAuthentication no\n", project.ssh_port);
     let drop_in = WriteFile::new("/etc/ssh/sshd_config.d/10-sovereign.conf", 0o644, drop_in.as_bytes())?;
     let mut config = CloudConfig::new(&project.name, &keys, host_key)?.file(drop_in);
     if stock_image {

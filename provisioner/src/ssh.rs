@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 const NO_CONNECTION: i32 = 255;
 /// One try at connecting, key exchange on an emulated processor included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// How long a server that has answered once may be out of reach.
+const REACH_LIMIT: Duration = Duration::from_secs(60);
+const RETRY_PAUSE: Duration = Duration::from_millis(700);
 
 /// Where the server is and who it must be.
 #[derive(Debug, Clone)]
@@ -61,7 +64,28 @@ impl Session {
 
     /// Runs a shell line on the server.
     pub fn sh(&self, line: &str) -> Cmd {
-        self.ssh().arg("--").arg(line)
+        let short: String = line.chars().take(60).collect();
+        let dots = if short.len() < line.len() { "…" } else { "" };
+        self.ssh().arg("--").arg(line).shown_as(format!("on {} `{short}{dots}`", self.address))
+    }
+
+    /// Runs a command made by [`Session::sh`], again when no connection came about: sshd restarts while a server
+    /// is set up. Only for commands that may be run twice, as all of ours are.
+    pub fn reach(&self, cmd: &Cmd) -> Result<Output, Error> {
+        let start = Instant::now();
+        loop {
+            let output = host::Local.probe(cmd)?;
+            let lost =
+                output.code == Some(NO_CONNECTION) && !output.stderr.contains("Host key verification failed");
+            if !lost || start.elapsed() >= REACH_LIMIT {
+                return if output.code == Some(NO_CONNECTION) {
+                    output.into_success(cmd)
+                } else {
+                    Ok(output)
+                };
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
     }
 
     /// A login shell with a terminal.
@@ -97,7 +121,7 @@ impl Session {
                 );
             }
             waiting(&said);
-            std::thread::sleep(Duration::from_millis(700));
+            std::thread::sleep(RETRY_PAUSE);
         }
     }
 
@@ -144,8 +168,7 @@ impl Drop for Lines {
 impl Host for Session {
     fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
         let remote = self.sh(&cmd.line()).with_input_of(cmd);
-        let output = host::Local.probe(&remote)?;
-        if output.code == Some(NO_CONNECTION) { output.into_success(&remote) } else { Ok(output) }
+        self.reach(&remote)
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
@@ -162,7 +185,7 @@ impl Host for Session {
             "set -eu; umask 077; mkdir -p \"$(dirname '{path}')\"; cat > '{path}.part'; chmod {mode:o} '{path}.part'; sync '{path}.part'; mv '{path}.part' '{path}'"
         );
         let cmd = self.sh(&line).stdin(content);
-        host::Local.run(&cmd).map(drop)
+        self.reach(&cmd)?.into_success(&cmd).map(drop)
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {

@@ -1,2 +1,113 @@
-//! Under construction.
-fn main() {}
+//! The front door of Sovereign: `cargo xtask help` lists the verbs, each `--help` has an example.
+
+mod artifacts;
+mod check;
+mod cloud;
+mod escrow;
+mod packages;
+mod places;
+mod project;
+mod provision;
+mod screen;
+mod test;
+mod toolchain;
+mod verbs;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A hardened, self-hosted workplace on one Hetzner server: made by one command, brought back by another.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Where the project folders are.
+    #[arg(long, global = true, default_value = "projects", value_name = "DIR")]
+    projects: PathBuf,
+}
+
+/// Which project.
+#[derive(clap::Args)]
+struct Name {
+    /// The project: its folder below `projects/`.
+    #[arg(long, value_name = "NAME")]
+    project: String,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Plan, show, apply, wait, confirm. Run again, it changes nothing.
+    ///
+    /// Example: cargo xtask provision --project demo --yes
+    Provision(provision::Options),
+    /// Show what is there, in the cloud and on the server.
+    ///
+    /// Example: cargo xtask status --project demo --json
+    Status(verbs::Json),
+    /// Check from outside and on the server that all is as it must be.
+    ///
+    /// Example: cargo xtask verify --project demo
+    Verify(verbs::Json),
+    /// Look into the escrow: is it whole, what is in it, open it.
+    #[command(subcommand)]
+    Escrow(escrow::Escrow),
+    /// Open the volume after a reboot, with the key from the escrow.
+    ///
+    /// Example: cargo xtask unlock --project demo --identity projects/demo/offline-identity.txt
+    Unlock(verbs::Unlock),
+    /// A root shell, or one command, over the pinned host key.
+    ///
+    /// Example: cargo xtask ssh --project demo -- systemctl --failed
+    Ssh(verbs::Ssh),
+    /// Take the server away. The volume, the addresses and the escrow stay unless named.
+    ///
+    /// Example: cargo xtask destroy --project demo
+    Destroy(verbs::Destroy),
+    /// Write a commented project.toml; prove the offline keys.
+    ///
+    /// Example: cargo xtask init --project prod --recipient age1...
+    Init(verbs::Init),
+    /// Disk and container images.
+    #[command(subcommand)]
+    Images(artifacts::Images),
+    /// The rehearsal cloud on this machine.
+    #[command(subcommand)]
+    Cloud(cloud::Cloud),
+    /// Run the tests: all that this machine can run, or one tier.
+    ///
+    /// Example: cargo xtask test fast
+    Test(test::Options),
+    /// Formatting, lints, documentation, dependency arrows, licences.
+    ///
+    /// Example: cargo xtask check
+    Check(verbs::OnlyJson),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let projects = &cli.projects;
+    let done = match cli.verb {
+        Verb::Provision(options) => provision::run(projects, &options).await,
+        Verb::Status(options) => verbs::status(projects, &options).await,
+        Verb::Verify(options) => verbs::verify(projects, &options).await,
+        Verb::Escrow(verb) => escrow::run(projects, &verb),
+        Verb::Unlock(options) => verbs::unlock(projects, &options).await,
+        Verb::Ssh(options) => verbs::ssh(projects, &options).await,
+        Verb::Destroy(options) => verbs::destroy(projects, &options).await,
+        Verb::Init(options) => verbs::init(projects, &options),
+        Verb::Images(verb) => artifacts::run(&verb),
+        Verb::Cloud(verb) => cloud::run(&verb).await,
+        Verb::Test(options) => test::run(&options),
+        Verb::Check(options) => check::run(options.json),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(provisioner::exit_code(&error))
+        }
+    }
+}

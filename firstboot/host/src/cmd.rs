@@ -72,6 +72,7 @@ pub struct Cmd {
     cwd: Option<PathBuf>,
     stdin: Input,
     timeout: Option<Duration>,
+    shown: Option<String>,
 }
 
 impl Cmd {
@@ -84,6 +85,7 @@ impl Cmd {
             cwd: None,
             stdin: Input::Closed,
             timeout: None,
+            shown: None,
         }
     }
 
@@ -162,6 +164,13 @@ impl Cmd {
         self
     }
 
+    /// Names it by something shorter than its line in errors.
+    #[must_use]
+    pub fn shown_as(mut self, shown: impl Into<String>) -> Self {
+        self.shown = Some(shown.into());
+        self
+    }
+
     /// Program and arguments as a shell would be given them; for messages and transcripts.
     pub fn line(&self) -> String {
         let mut line = self.program.clone();
@@ -187,7 +196,8 @@ impl Cmd {
         &self.args
     }
 
-    pub(crate) fn input(&self) -> &[u8] {
+    /// What it is fed; for doubles that act like the program.
+    pub fn input(&self) -> &[u8] {
         match &self.stdin {
             Input::Closed => &[],
             Input::Bytes(bytes) => bytes,
@@ -212,12 +222,22 @@ impl Cmd {
     /// Runs it with stdout and stderr passed through to the caller's own, and gives back the exit code
     /// (128 + signal where a signal ended it).
     pub fn run_inherited(&self) -> Result<i32, Error> {
-        let status = self.to_std()?.status().map_err(|e| Error::Io {
+        let status = self.to_std()?.status();
+        status.map(exit_code).map_err(|e| Error::Io {
             doing: "starting",
             what: self.program.clone(),
             source: e,
-        })?;
-        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        })
+    }
+
+    /// The same with the caller's own stdin: for a command a person works in.
+    pub fn run_interactive(&self) -> Result<i32, Error> {
+        let status = self.to_std()?.stdin(Stdio::inherit()).status();
+        status.map(exit_code).map_err(|e| Error::Io {
+            doing: "starting",
+            what: self.program.clone(),
+            source: e,
+        })
     }
 
     pub(crate) fn capture(&self) -> Result<Output, Error> {
@@ -260,6 +280,10 @@ impl Cmd {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
@@ -312,7 +336,7 @@ impl Output {
         while !said.is_char_boundary(from) {
             from += 1;
         }
-        Err(Error::Failed { line: cmd.line(), how, code: self.code, stderr: said[from..].to_owned() })
+        Err(Error::Failed { line: cmd.shown.clone().unwrap_or_else(|| cmd.line()), how, code: self.code, stderr: said[from..].to_owned() })
     }
 }
 

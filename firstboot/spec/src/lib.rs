@@ -4,6 +4,7 @@
 //!   which ports are open, which stacks run. It holds no secret.
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
+//! * [`Status`] says how far the server is, at any moment.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
 //! * [`paths`] says where all of it lies on the server.
 //!
@@ -15,11 +16,13 @@ mod manifest;
 mod node;
 pub mod paths;
 mod receipt;
+mod status;
 
 pub use event::{Event, EventKind, Gate, Outcome, StepName};
 pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{DiskSpec, FormatToken, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec};
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
+pub use status::{State, Status};
 
 /// The version of every document in this crate; raised when one changes its meaning.
 pub const VERSION: u32 = 1;

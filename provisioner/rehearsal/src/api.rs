@@ -44,7 +44,11 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .nest("/_rehearsal", admin::routes())
         .fallback(|uri: Uri| async move { ApiError::no_such_path(uri.path()) })
         .method_not_allowed_fallback(|| async {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path has no such method",
+            )
         })
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&cloud), middleware::guard))
         .with_state(cloud)

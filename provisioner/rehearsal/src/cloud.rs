@@ -60,7 +60,10 @@ impl Cloud {
         let files = Files::new(&config.state_dir);
         let hypervisor: Arc<dyn Hypervisor> = match config.machines {
             Machines::Qemu => Arc::new(Qemu::new(files.clone())),
-            Machines::None => Arc::new(Paper::default()),
+            Machines::None => {
+                let running = state.servers.iter().filter(|(_, server)| server.status == "running");
+                Arc::new(Paper::new(running.map(|(id, _)| *id).collect()))
+            }
         };
         Ok(Arc::new(Self {
             rate: rate::Bucket::new(config.rate_limit),

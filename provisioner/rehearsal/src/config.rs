@@ -68,7 +68,8 @@ impl Config {
     }
 
     pub(crate) fn save(&self) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::Said(format!("writing config.json: {e}")))?;
+        let text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::Said(format!("writing config.json: {e}")))?;
         Ok(files::write(&self.path("config.json"), &text, 0o600)?)
     }
 
@@ -147,7 +148,8 @@ pub struct ImageSource {
     pub os_flavor: String,
     /// The distribution's version.
     pub os_version: Option<String>,
-    /// The raw disk. It is linked or copied into the state directory, so its path may be replaced later.
+    /// The raw disk. It is linked or copied into the state directory: a newer build may take its path by a rename,
+    /// but must not be written into the same file.
     pub disk: PathBuf,
     /// The kernel to boot, where the disk has no boot loader.
     pub kernel: Option<PathBuf>,

@@ -1,1 +1,78 @@
-//! Under construction.
+//! A Hetzner-compatible cloud on this machine: the HTTP API over loopback, the metadata service, and servers that
+//! are QEMU machines. Whatever speaks to Hetzner's API speaks to it, with its URL and token.
+//!
+//! The flow:
+//!
+//! 1. [`ensure_running`] finds the daemon of a state directory, or starts it: a copy of the caller's executable
+//!    in a session of its own, which calls [`serve`]. A newer executable or configuration replaces the daemon;
+//!    machines go on running and are found again.
+//! 2. A request passes `api::middleware` (token, budget, faults on order) and reaches its resource's module in `api`.
+//! 3. It changes `cloud::state` through `cloud::Cloud::change`: all of it or nothing, on disk before the reply.
+//!    What takes time is an action with a `cloud::job::Job` in it; after a crash it is done again from its start.
+//! 4. Jobs act on machines through the trait `machine::Hypervisor`, and the watch marks a server `off` whose
+//!    machine has ended.
+//! 5. A guest's connection to 169.254.169.254 becomes a process that calls [`relay`], which leads to the server's
+//!    socket in `metadata`.
+//!
+//! How it differs from Hetzner, on purpose:
+//!
+//! * A public IPv4 address is a loopback address, 127.77.a.b, and reaches the machine at the TCP and UDP ports that its
+//!   firewalls let in from this machine; a range of more than 64 ports only at the usual ports in it.
+//!   Without a firewall the ports are [`Config::open_ports`]. A port that somebody else has makes the start an error
+//!   that says who.
+//! * IPv6 addresses are records of the documentation range; nothing is reached at them.
+//! * Machines get no more cores than this machine has, and memory and disk as [`Config`] bounds them.
+//! * A reboot's action ends when the machine starts anew; Hetzner's when the signal is sent.
+//! * A volume's `format` is recorded and not done; `out` rules of firewalls stop nothing.
+//! * The root disk is `/dev/vda`; volumes are SCSI disks with Hetzner's vendor, product and serial.
+//!
+//! Under `/_rehearsal/` are `health`, `faults` (GET, POST, DELETE), `stock` (GET, PUT) and `requests` (GET, DELETE),
+//! with the same token: bad days on order (see `cloud::faults`; forgotten when the daemon ends) and what was asked.
+
+mod api;
+mod cloud;
+mod config;
+mod daemon;
+mod machine;
+mod metadata;
+mod relay;
+
+pub use config::{Architecture, Config, ImageSource, Machines};
+pub use daemon::{Endpoint, Running, Stopped, ensure_running, find, serve, start, stop};
+pub use relay::relay;
+
+use std::path::{Path, PathBuf};
+
+/// Why the cloud cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A program or file on this machine.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// Anything else, with what to do.
+    #[error("{0}")]
+    Said(String),
+}
+
+/// The log of a server's serial console, for a server that does not come up.
+pub fn console_log(state_dir: &Path, server: u64) -> PathBuf {
+    machine::Files::new(state_dir).console(server)
+}
+
+/// The raw file behind a volume. Nobody else may write to it while its server runs.
+pub fn volume_file(state_dir: &Path, volume: u64) -> PathBuf {
+    machine::Files::new(state_dir).volume(volume)
+}
+
+/// What machines of an architecture need on this machine: a program's name or a file's path, and the Debian package
+/// that carries it.
+pub fn host_packages(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
+    match architecture {
+        Architecture::Arm => &[
+            ("qemu-system-aarch64", "qemu-system-arm"),
+            ("qemu-img", "qemu-utils"),
+            ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
+        ],
+        Architecture::X86 => &[("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")],
+    }
+}

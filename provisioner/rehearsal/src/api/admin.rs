@@ -54,7 +54,11 @@ async fn set_stock(Extract(cloud): Shared, body: Bytes) -> Reply {
     input.done()?;
     cloud.change(|state| {
         let key = stock_key(&kind, &place);
-        if available { state.sold_out.remove(&key) } else { state.sold_out.insert(key) };
+        if available {
+            state.sold_out.remove(&key)
+        } else {
+            state.sold_out.insert(key)
+        };
         Ok(())
     })?;
     no_content()

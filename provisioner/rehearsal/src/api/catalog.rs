@@ -14,8 +14,15 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Kinds of resources of which there are none.
-const NONE: [&str; 7] =
-    ["load_balancers", "load_balancer_types", "floating_ips", "networks", "placement_groups", "certificates", "isos"];
+const NONE: [&str; 7] = [
+    "load_balancers",
+    "load_balancer_types",
+    "floating_ips",
+    "networks",
+    "placement_groups",
+    "certificates",
+    "isos",
+];
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
     let mut router = Router::new()
@@ -29,14 +36,18 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
     for plural in NONE {
         let empty = move |uri: Uri| async move { Listing::new(&Query::parse(uri)?, []).page(plural) };
         let missing = move |Path(id): Path<String>| async move { ApiError::not_found(plural, id) };
-        router = router.route(&format!("/{plural}"), get(empty)).route(&format!("/{plural}/{{id}}"), get(missing));
+        router =
+            router.route(&format!("/{plural}"), get(empty)).route(&format!("/{plural}/{{id}}"), get(missing));
     }
     router
 }
 
 async fn list_locations(uri: Uri) -> Reply {
     let query = Query::parse(uri)?;
-    Listing::new(&query, LOCATIONS.iter().map(Location::render)).by("name").sorted(&["id", "name"])?.page("locations")
+    Listing::new(&query, LOCATIONS.iter().map(Location::render))
+        .by("name")
+        .sorted(&["id", "name"])?
+        .page("locations")
 }
 
 async fn one_location(Path(id): Path<String>) -> Reply {

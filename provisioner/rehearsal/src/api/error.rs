@@ -10,12 +10,12 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) code: String,
     pub(crate) message: String,
-    pub(crate) details: Value,
+    pub(crate) details: Box<Value>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), details: Value::Null }
+        Self { status, code: code.into(), message: message.into(), details: Box::default() }
     }
 
     pub(crate) fn not_found(kind: &str, id: impl std::fmt::Display) -> Self {
@@ -28,19 +28,20 @@ impl ApiError {
 
     /// One field is wrong.
     pub(crate) fn field(field: &str, message: impl Into<String>) -> Self {
-        Self::fields(BTreeMap::from([(field.to_owned(), vec![message.into()])]))
+        Self::fields(&BTreeMap::from([(field.to_owned(), vec![message.into()])]))
     }
 
     /// Several fields are wrong; all of them are told at once.
-    pub(crate) fn fields(fields: BTreeMap<String, Vec<String>>) -> Self {
-        let sentence: Vec<_> = fields.iter().map(|(name, why)| format!("{name}: {}", why.join(", "))).collect();
+    pub(crate) fn fields(fields: &BTreeMap<String, Vec<String>>) -> Self {
+        let sentence: Vec<_> =
+            fields.iter().map(|(name, why)| format!("{name}: {}", why.join(", "))).collect();
         let list: Vec<_> = fields.iter().map(|(name, why)| json!({"name": name, "messages": why})).collect();
         let message = format!("invalid input in {}", sentence.join("; "));
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             code: "invalid_input".into(),
             message,
-            details: json!({ "fields": list }),
+            details: Box::new(json!({ "fields": list })),
         }
     }
 
@@ -51,7 +52,7 @@ impl ApiError {
 
     pub(crate) fn uniqueness(field: &str, message: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::CONFLICT, "uniqueness_error", message);
-        error.details = json!({"fields": [{"name": field}]});
+        error.details = Box::new(json!({"fields": [{"name": field}]}));
         error
     }
 
@@ -78,7 +79,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut error = json!({"code": self.code, "message": self.message});
-        error["details"] = if self.details.is_null() { json!({}) } else { self.details };
+        error["details"] = if self.details.is_null() { json!({}) } else { *self.details };
         (self.status, Json(json!({ "error": error }))).into_response()
     }
 }

@@ -39,8 +39,11 @@ fn render_target(state: &State, target: &Target) -> Value {
     match target {
         Target::Server(id) => json!({"type": "server", "server": {"id": id}}),
         Target::LabelSelector(selector) => {
-            let servers: Vec<_> =
-                state.servers_of(target).iter().map(|id| json!({"type": "server", "server": {"id": id}})).collect();
+            let servers: Vec<_> = state
+                .servers_of(target)
+                .iter()
+                .map(|id| json!({"type": "server", "server": {"id": id}}))
+                .collect();
             json!({"type": "label_selector", "label_selector": {"selector": selector}, "applied_to_resources": servers})
         }
     }
@@ -54,7 +57,11 @@ async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
     let query = Query::parse(uri)?;
     let firewalls: Vec<_> =
         cloud.read(|state| state.firewalls.iter().map(|(id, f)| render(state, *id, f)).collect());
-    Listing::new(&query, firewalls).by("name").by_labels()?.sorted(&["id", "name", "created"])?.page("firewalls")
+    Listing::new(&query, firewalls)
+        .by("name")
+        .by_labels()?
+        .sorted(&["id", "name", "created"])?
+        .page("firewalls")
 }
 
 async fn show(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
@@ -107,10 +114,12 @@ async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
     let id = parse_id("firewall", &id)?;
     cloud.change(|state| {
         if !find(state, id)?.applied_to.is_empty() {
-            let message = format!("firewall with ID '{id}' is still in use; remove it from its resources first");
+            let message =
+                format!("firewall with ID '{id}' is still in use; remove it from its resources first");
             return Err(ApiError::unprocessable("resource_in_use", message));
         }
-        Ok(drop(state.firewalls.remove(&id)))
+        state.firewalls.remove(&id);
+        Ok(())
     })?;
     no_content()
 }
@@ -147,7 +156,11 @@ async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>,
 
 fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
     let taken = state.firewalls.iter().any(|(id, f)| f.name == name && Some(*id) != but);
-    if taken { Err(ApiError::uniqueness("name", format!("firewall name '{name}' is already used"))) } else { Ok(()) }
+    if taken {
+        Err(ApiError::uniqueness("name", format!("firewall name '{name}' is already used")))
+    } else {
+        Ok(())
+    }
 }
 
 fn set_rules(state: &mut State, id: u64, rules: Vec<Rule>) -> Result<Vec<Job>, ApiError> {
@@ -183,7 +196,9 @@ pub(super) fn apply(state: &mut State, id: u64, targets: Vec<Target>) -> Result<
             return Err(ApiError::unprocessable("firewall_already_applied", message));
         }
         firewall.applied_to.push(target.clone());
-        jobs.extend(state.servers_of(&target).into_iter().map(|server| Job::ApplyFirewall { firewall: id, server }));
+        jobs.extend(
+            state.servers_of(&target).into_iter().map(|server| Job::ApplyFirewall { firewall: id, server }),
+        );
     }
     Ok(jobs)
 }
@@ -221,7 +236,10 @@ fn parse_targets(input: &mut Input, field: &str) -> Option<Vec<Target>> {
                 Ok(_) => targets.push(Target::LabelSelector(selector)),
                 Err(why) => input.complain(field, why),
             },
-            _ => input.complain(field, "each needs `type` server or label_selector and the field of that name"),
+            _ => {
+                input
+                    .complain(field, "each needs `type` server or label_selector and the field of that name");
+            }
         }
     }
     Some(targets)

@@ -42,7 +42,8 @@ async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
         let offered = state.images.iter().filter(|(_, image)| !image.replaced);
         offered.map(|(id, image)| render(*id, image)).collect()
     });
-    let listing = Listing::new(&query, images).by("name").by("type").by("status").by("architecture").by("bound_to");
+    let listing =
+        Listing::new(&query, images).by("name").by("type").by("status").by("architecture").by("bound_to");
     listing.by_labels()?.sorted(&["id", "name", "created"])?.page("images")
 }
 
@@ -62,7 +63,10 @@ async fn change_protection(Extract(cloud): Shared, Path(id): Path<String>, body:
     let body = cloud.change(|state| {
         let image = state.images.get(&id).ok_or_else(|| ApiError::not_found("image", id))?;
         if image.kind == "system" {
-            return Err(ApiError::unprocessable("unsupported_error", "a system image's protection cannot be changed"));
+            return Err(ApiError::unprocessable(
+                "unsupported_error",
+                "a system image's protection cannot be changed",
+            ));
         }
         let on = on.unwrap_or(image.protected);
         let chain = state.begin([Job::ProtectImage { image: id, on }]);

@@ -16,12 +16,14 @@ pub(crate) struct Input {
 
 impl Input {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let broken = |why: &str| ApiError::new(StatusCode::BAD_REQUEST, "json_error", format!("invalid JSON: {why}"));
+        let broken =
+            |why: &str| ApiError::new(StatusCode::BAD_REQUEST, "json_error", format!("invalid JSON: {why}"));
         let fields = if body.trim_ascii().is_empty() {
             Map::new()
         } else {
             match serde_json::from_slice(body).map_err(|e| broken(&e.to_string()))? {
                 Value::Object(fields) => fields,
+                Value::Null => Map::new(),
                 _ => return Err(broken("an object is expected")),
             }
         };
@@ -93,7 +95,7 @@ impl Input {
 
     /// Fails with every complaint there was.
     pub(crate) fn done(&self) -> Result<(), ApiError> {
-        if self.wrong.is_empty() { Ok(()) } else { Err(ApiError::fields(self.wrong.clone())) }
+        if self.wrong.is_empty() { Ok(()) } else { Err(ApiError::fields(&self.wrong)) }
     }
 }
 

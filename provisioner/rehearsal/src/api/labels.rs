@@ -19,8 +19,7 @@ pub(crate) fn validate(labels: &Labels) -> Result<(), String> {
     Ok(())
 }
 
-const NAME_RULE: &str =
-    "at most 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends";
+const NAME_RULE: &str = "at most 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends";
 
 fn reserved(prefix: &str) -> bool {
     prefix == "hetzner.cloud" || prefix.ends_with(".hetzner.cloud")
@@ -72,7 +71,11 @@ impl Selector {
         if text.trim().is_empty() {
             return Ok(Self(Vec::new()));
         }
-        split_outside_parentheses(text)?.iter().map(|term| parse_term(term)).collect::<Result<_, _>>().map(Self)
+        split_outside_parentheses(text)?
+            .iter()
+            .map(|term| parse_term(term))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     pub(crate) fn matches(&self, labels: &Labels) -> bool {
@@ -183,7 +186,9 @@ mod tests {
 
     #[test]
     fn broken_selectors_are_refused() {
-        for selector in ["=", "env=pro d", "env in prod", "env in (a", "env)", "!", "a,,b", "-a", "a/b/c", "env near (a)"] {
+        for selector in
+            ["=", "env=pro d", "env in prod", "env in (a", "env)", "!", "a,,b", "-a", "a/b/c", "env near (a)"]
+        {
             assert!(Selector::parse(selector).is_err(), "{selector}");
         }
     }

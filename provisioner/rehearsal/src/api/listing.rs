@@ -54,7 +54,10 @@ impl<'a> Listing<'a> {
             let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
             if !fields.contains(&field) || !["asc", "desc"].contains(&direction) {
                 let allowed = fields.join(", ");
-                return Err(ApiError::field("sort", format!("'{text}' is none of {allowed}, with :asc or :desc")));
+                return Err(ApiError::field(
+                    "sort",
+                    format!("'{text}' is none of {allowed}, with :asc or :desc"),
+                ));
             }
             keys.push((field, direction == "desc"));
         }

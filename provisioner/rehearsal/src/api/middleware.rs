@@ -30,7 +30,8 @@ pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, nex
 async fn metered(cloud: &Arc<Cloud>, authorized: bool, request: Request, next: Next) -> Response {
     let budget = cloud.rate.take();
     let mut response = if !budget.allowed {
-        let message = format!("more than {} requests an hour; wait as long as RateLimit-Reset says", budget.limit);
+        let message =
+            format!("more than {} requests an hour; wait as long as RateLimit-Reset says", budget.limit);
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message).into_response()
     } else if authorized {
         with_faults(cloud, request, next).await
@@ -72,7 +73,8 @@ async fn with_faults(cloud: &Arc<Cloud>, request: Request, next: Next) -> Respon
 
 /// A response that breaks off: the server closes the connection when the body fails.
 fn cut() -> Response {
-    let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("a fault on order")) });
+    let broken =
+        futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("a fault on order")) });
     let mut response = Response::new(Body::from_stream(broken));
     response.headers_mut().insert(header::CONTENT_LENGTH, 1.into());
     response
@@ -93,6 +95,7 @@ fn unauthorized() -> Response {
 fn correlation_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    let nanos =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
     format!("{:016x}", nanos.rotate_left(20) ^ count)
 }

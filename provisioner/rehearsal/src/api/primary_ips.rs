@@ -40,7 +40,13 @@ pub(super) fn render_dns_ptr(ip: &PrimaryIp) -> Value {
 }
 
 /// A new address.
-pub(super) fn new_ip(state: &mut State, cloud: &Cloud, kind: &str, name: String, location: &str) -> PrimaryIp {
+pub(super) fn new_ip(
+    state: &mut State,
+    cloud: &Cloud,
+    kind: &str,
+    name: String,
+    location: &str,
+) -> PrimaryIp {
     let address = match kind {
         "ipv4" => addresses::new_ipv4(state, &cloud.config.state_dir),
         _ => addresses::new_ipv6(state, &cloud.config.state_dir),
@@ -50,8 +56,15 @@ pub(super) fn new_ip(state: &mut State, cloud: &Cloud, kind: &str, name: String,
         Address::Ipv6(_) => BTreeMap::new(),
     };
     PrimaryIp {
-        name, labels: BTreeMap::new(), created: now(), address, location: location.into(), assignee: None,
-        auto_delete: false, protected: false, dns_ptr,
+        name,
+        labels: BTreeMap::new(),
+        created: now(),
+        address,
+        location: location.into(),
+        assignee: None,
+        auto_delete: false,
+        protected: false,
+        dns_ptr,
     }
 }
 
@@ -93,9 +106,9 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     if place.is_some() == assignee.is_some() {
         input.complain("location", "give either a location or an assignee");
     }
-    let wrong_assignee = input.optional::<String>("assignee_type").is_some_and(|kind| {
-        !(kind == "server" || kind == "unassigned" && assignee.is_none())
-    });
+    let wrong_assignee = input
+        .optional::<String>("assignee_type")
+        .is_some_and(|kind| !(kind == "server" || kind == "unassigned" && assignee.is_none()));
     if wrong_assignee {
         input.complain("assignee_type", "must be server, or unassigned without an assignee");
     }
@@ -153,7 +166,8 @@ async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
             return Err(ApiError::unprocessable("must_be_unassigned", message));
         }
         state.check_unlocked("primary_ip", id)?;
-        Ok(drop(state.primary_ips.remove(&id)))
+        state.primary_ips.remove(&id);
+        Ok(())
     })?;
     no_content()
 }
@@ -172,7 +186,10 @@ async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>,
                     return Err(ApiError::unprocessable("primary_ip_already_assigned", message));
                 }
                 if check_assignable(state, server, ip.address.kind())? != ip.location {
-                    return Err(ApiError::field("assignee_id", "the server and the address are in different locations"));
+                    return Err(ApiError::field(
+                        "assignee_id",
+                        "the server and the address are in different locations",
+                    ));
                 }
                 Job::AssignIp { ip: id, server }
             }
@@ -257,5 +274,9 @@ fn check_off(state: &State, server: u64) -> Result<(), ApiError> {
 
 fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
     let taken = state.primary_ips.iter().any(|(id, ip)| ip.name == name && Some(*id) != but);
-    if taken { Err(ApiError::uniqueness("name", format!("primary IP name '{name}' is already used"))) } else { Ok(()) }
+    if taken {
+        Err(ApiError::uniqueness("name", format!("primary IP name '{name}' is already used")))
+    } else {
+        Ok(())
+    }
 }

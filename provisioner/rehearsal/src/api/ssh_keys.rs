@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new().route("/ssh_keys", get(list).post(create)).route("/ssh_keys/{id}", get(show).put(update).delete(delete))
+    Router::new()
+        .route("/ssh_keys", get(list).post(create))
+        .route("/ssh_keys/{id}", get(show).put(update).delete(delete))
 }
 
 fn render(id: u64, key: &SshKey) -> Value {
@@ -42,11 +44,15 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         input.complain("public_key", "is not a public key in OpenSSH's format");
     }
     input.done()?;
-    let key = SshKey { name, fingerprint: fingerprint.unwrap_or_default(), public_key, labels, created: now() };
+    let key =
+        SshKey { name, fingerprint: fingerprint.unwrap_or_default(), public_key, labels, created: now() };
     let body = cloud.change(|state| {
         check_unique_name(state, &key.name, None)?;
         if state.ssh_keys.values().any(|other| other.fingerprint == key.fingerprint) {
-            return Err(ApiError::uniqueness("public_key", "SSH key not unique: another one has this fingerprint"));
+            return Err(ApiError::uniqueness(
+                "public_key",
+                "SSH key not unique: another one has this fingerprint",
+            ));
         }
         let id = state.new_id();
         let body = json!({"ssh_key": render(id, &key)});
@@ -89,7 +95,11 @@ async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
 
 fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
     let taken = state.ssh_keys.iter().any(|(id, key)| key.name == name && Some(*id) != but);
-    if taken { Err(ApiError::uniqueness("name", format!("SSH key name '{name}' is already used"))) } else { Ok(()) }
+    if taken {
+        Err(ApiError::uniqueness("name", format!("SSH key name '{name}' is already used")))
+    } else {
+        Ok(())
+    }
 }
 
 /// The MD5 fingerprint of a public key, or `None` where it is none.
@@ -119,7 +129,9 @@ mod tests {
 
     #[test]
     fn what_is_no_key_has_none() {
-        for text in ["", "ssh-ed25519", "ssh-ed25519 ???", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAA", "ssh-ed25519 AAAA"] {
+        for text in
+            ["", "ssh-ed25519", "ssh-ed25519 ???", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAA", "ssh-ed25519 AAAA"]
+        {
             assert_eq!(fingerprint(text), None, "{text}");
         }
     }

@@ -81,7 +81,14 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         };
         let id = state.new_id();
         let volume = Volume {
-            name, labels, created: now(), size, location, format, server: None, protected: false,
+            name,
+            labels,
+            created: now(),
+            size,
+            location,
+            format,
+            server: None,
+            protected: false,
             status: "creating".into(),
         };
         state.volumes.insert(id, volume);
@@ -123,7 +130,8 @@ async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
             return Err(ApiError::unprocessable("service_error", message));
         }
         state.check_unlocked("volume", id)?;
-        Ok(drop(state.volumes.remove(&id)))
+        state.volumes.remove(&id);
+        Ok(())
     })?;
     cloud.remove_volume_file(id).await;
     no_content()
@@ -138,7 +146,10 @@ async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>,
             "attach" => attach(state, id, &volume, &mut input)?,
             "detach" => {
                 let Some(server) = volume.server else {
-                    return Err(ApiError::unprocessable("service_error", format!("volume {id} is not attached")));
+                    return Err(ApiError::unprocessable(
+                        "service_error",
+                        format!("volume {id} is not attached"),
+                    ));
                 };
                 Job::DetachVolume { volume: id, server }
             }
@@ -146,7 +157,8 @@ async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>,
                 let size: u64 = input.required("size");
                 check_size(&mut input, size);
                 if size < volume.size {
-                    input.complain("size", format!("a volume can only grow; this one has {} GB", volume.size));
+                    input
+                        .complain("size", format!("a volume can only grow; this one has {} GB", volume.size));
                 }
                 input.done()?;
                 Job::ResizeVolume { volume: id, size }
@@ -184,7 +196,10 @@ pub(super) fn check_attachable(id: u64, volume: &Volume, location: &str) -> Resu
         return Err(ApiError::unprocessable("volume_already_attached", message));
     }
     if volume.location != location {
-        let message = format!("volume {id} is in {} and the server in {location}; both must be in one", volume.location);
+        let message = format!(
+            "volume {id} is in {} and the server in {location}; both must be in one",
+            volume.location
+        );
         return Err(ApiError::field("volume", message));
     }
     Ok(())
@@ -198,5 +213,9 @@ fn check_size(input: &mut Input, size: u64) {
 
 fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
     let taken = state.volumes.iter().any(|(id, v)| v.name == name && Some(*id) != but);
-    if taken { Err(ApiError::uniqueness("name", format!("volume name '{name}' is already used"))) } else { Ok(()) }
+    if taken {
+        Err(ApiError::uniqueness("name", format!("volume name '{name}' is already used")))
+    } else {
+        Ok(())
+    }
 }

@@ -42,12 +42,66 @@ const HOURS: u64 = 624;
 const TERABYTE: u64 = 1_000_000_000_000;
 
 pub(crate) const LOCATIONS: [Location; 6] = [
-    Location { id: 1, name: "fsn1", city: "Falkenstein", country: "DE", zone: "eu-central", latitude: 50.47612, longitude: 12.370071, description: "Falkenstein DC Park 1" },
-    Location { id: 2, name: "nbg1", city: "Nuremberg", country: "DE", zone: "eu-central", latitude: 49.452102, longitude: 11.076665, description: "Nuremberg DC Park 1" },
-    Location { id: 3, name: "hel1", city: "Helsinki", country: "FI", zone: "eu-central", latitude: 60.169855, longitude: 24.938379, description: "Helsinki DC Park 1" },
-    Location { id: 4, name: "ash", city: "Ashburn, VA", country: "US", zone: "us-east", latitude: 39.045821, longitude: -77.487073, description: "Ashburn, VA" },
-    Location { id: 5, name: "hil", city: "Hillsboro, OR", country: "US", zone: "us-west", latitude: 45.54222, longitude: -122.951924, description: "Hillsboro, OR" },
-    Location { id: 6, name: "sin", city: "Singapore", country: "SG", zone: "ap-southeast", latitude: 1.283333, longitude: 103.833333, description: "Singapore" },
+    Location {
+        id: 1,
+        name: "fsn1",
+        city: "Falkenstein",
+        country: "DE",
+        zone: "eu-central",
+        latitude: 50.47612,
+        longitude: 12.370071,
+        description: "Falkenstein DC Park 1",
+    },
+    Location {
+        id: 2,
+        name: "nbg1",
+        city: "Nuremberg",
+        country: "DE",
+        zone: "eu-central",
+        latitude: 49.452102,
+        longitude: 11.076665,
+        description: "Nuremberg DC Park 1",
+    },
+    Location {
+        id: 3,
+        name: "hel1",
+        city: "Helsinki",
+        country: "FI",
+        zone: "eu-central",
+        latitude: 60.169855,
+        longitude: 24.938379,
+        description: "Helsinki DC Park 1",
+    },
+    Location {
+        id: 4,
+        name: "ash",
+        city: "Ashburn, VA",
+        country: "US",
+        zone: "us-east",
+        latitude: 39.045821,
+        longitude: -77.487073,
+        description: "Ashburn, VA",
+    },
+    Location {
+        id: 5,
+        name: "hil",
+        city: "Hillsboro, OR",
+        country: "US",
+        zone: "us-west",
+        latitude: 45.54222,
+        longitude: -122.951924,
+        description: "Hillsboro, OR",
+    },
+    Location {
+        id: 6,
+        name: "sin",
+        city: "Singapore",
+        country: "SG",
+        zone: "ap-southeast",
+        latitude: 1.283333,
+        longitude: 103.833333,
+        description: "Singapore",
+    },
 ];
 
 const fn kind(
@@ -162,8 +216,10 @@ pub(crate) fn pricing() -> Value {
         let row = |l: &Location| json!({"location": l.name, "price_hourly": hourly(cents), "price_monthly": price(cents * 100)});
         LOCATIONS.iter().map(row).collect()
     };
-    let types: Vec<_> =
-        SERVER_TYPES.iter().map(|kind| json!({"id": kind.id, "name": kind.name, "prices": kind.prices()})).collect();
+    let types: Vec<_> = SERVER_TYPES
+        .iter()
+        .map(|kind| json!({"id": kind.id, "name": kind.name, "prices": kind.prices()}))
+        .collect();
     let floating: Vec<_> = [("ipv4", 300), ("ipv6", 100)]
         .iter()
         .map(|(kind, cents)| json!({"type": kind, "prices": everywhere(*cents)}))
@@ -195,7 +251,8 @@ mod tests {
     fn arm_is_sold_in_europe_only() {
         let cax31 = server_type("cax31").unwrap();
         assert!(cax31.is_sold_in("fsn1") && !cax31.is_sold_in("ash"));
-        let sold_out = State { sold_out: [stock_key("cax31", "fsn1")].into(), ..State::default() };
+        let mut sold_out = State::default();
+        sold_out.sold_out.insert(stock_key("cax31", "fsn1"));
         assert!(!cax31.is_in_stock(&sold_out, "fsn1") && cax31.is_in_stock(&sold_out, "nbg1"));
     }
 }

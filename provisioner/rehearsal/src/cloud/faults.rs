@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 /// A fault, waiting for its request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Fault {
-    /// The requests it is about; any method where none is given.
+    /// The requests it is about; any method where none is given. `ACTION` is about the work of actions instead,
+    /// whose paths are their commands, as `/start_server`.
     #[serde(default)]
     pub(crate) method: Option<String>,
     /// How their path begins, as `/v1/servers`.
@@ -56,15 +57,11 @@ struct Inner {
     requests: BTreeMap<String, u64>,
 }
 
-impl Faults {
-    /// Counts a request and gives back what strikes it.
-    pub(crate) fn strike(&self, method: &str, path: &str) -> Vec<Kind> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        *inner.requests.entry(format!("{method} {}", shape(path))).or_default() += 1;
+impl Inner {
+    fn strike(&mut self, path: &str, is_meant: impl Fn(Option<&str>) -> bool) -> Vec<Kind> {
         let mut kinds = Vec::new();
-        for fault in &mut inner.faults {
-            let same_method = fault.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method));
-            if same_method && path.starts_with(&fault.path) {
+        for fault in &mut self.faults {
+            if is_meant(fault.method.as_deref()) && path.starts_with(&fault.path) {
                 fault.seen += 1;
                 if (fault.nth..fault.nth.saturating_add(fault.times)).contains(&fault.seen) {
                     kinds.push(fault.kind.clone());
@@ -72,6 +69,21 @@ impl Faults {
             }
         }
         kinds
+    }
+}
+
+impl Faults {
+    /// Counts a request and gives back what strikes it.
+    pub(crate) fn strike(&self, method: &str, path: &str) -> Vec<Kind> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner.requests.entry(format!("{method} {}", shape(path))).or_default() += 1;
+        inner.strike(path, |wanted| wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(method)))
+    }
+
+    /// Gives back what strikes the work of an action.
+    pub(crate) fn strike_action(&self, command: &str) -> Vec<Kind> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.strike(&format!("/{command}"), |wanted| wanted == Some("ACTION"))
     }
 
     pub(crate) fn add(&self, fault: Fault) {

@@ -20,7 +20,8 @@ pub(crate) fn wanted(state: &State, server: u64, open_ports: &[u16]) -> Vec<Forw
     if firewalls.is_empty() {
         forwards.extend(open_ports.iter().map(|port| Forward { protocol: Protocol::Tcp, port: *port }));
     }
-    let rules = firewalls.iter().filter_map(|id| state.firewalls.get(id)).flat_map(|firewall| &firewall.rules);
+    let rules =
+        firewalls.iter().filter_map(|id| state.firewalls.get(id)).flat_map(|firewall| &firewall.rules);
     for rule in rules.filter(|rule| rule.direction == "in" && admits_operator(rule)) {
         let protocol = match rule.protocol.as_str() {
             "tcp" => Protocol::Tcp,
@@ -101,9 +102,15 @@ mod tests {
         let table = [
             (vec![], ""),
             (vec![rule("in", "tcp", Some("22"), all)], "tcp/22"),
-            (vec![rule("in", "udp", Some("51820"), all), rule("in", "tcp", Some("22"), all)], "tcp/22 udp/51820"),
+            (
+                vec![rule("in", "udp", Some("51820"), all), rule("in", "tcp", Some("22"), all)],
+                "tcp/22 udp/51820",
+            ),
             (vec![rule("in", "tcp", Some("80-82"), "127.0.0.0/8")], "tcp/80 tcp/81 tcp/82"),
-            (vec![rule("in", "tcp", Some("440-65535"), all)], "tcp/443 tcp/465 tcp/587 tcp/993 tcp/995 tcp/2222 tcp/8080 tcp/8443 tcp/51820"),
+            (
+                vec![rule("in", "tcp", Some("440-65535"), all)],
+                "tcp/443 tcp/465 tcp/587 tcp/993 tcp/995 tcp/2222 tcp/8080 tcp/8443 tcp/51820",
+            ),
             (vec![rule("in", "tcp", Some("22"), "203.0.113.0/24")], ""),
             (vec![rule("in", "tcp", Some("22"), "::/0")], ""),
             (vec![rule("out", "tcp", Some("22"), all)], ""),

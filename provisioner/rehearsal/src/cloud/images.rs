@@ -8,22 +8,28 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Puts the configured images on offer. A newer build of an image takes its place; the old one stays as long as
-/// a server was made from it.
+/// a server was made from it. One whose files are gone stays on offer: the cloud has its own.
 pub(crate) fn offer(state: &mut State, config: &Config) -> Result<(), Error> {
-    for source in &config.images {
-        let stamp = if config.machines == Machines::Qemu { stamp(source)? } else { "paper".into() };
+    for (source, stamp) in config.images.iter().zip(stamps(config)) {
         let current = state.images.iter().find(|(_, i)| same(i, source) && !i.replaced).map(|(id, _)| *id);
         if let Some(image) = current.and_then(|id| state.images.get_mut(&id)) {
-            if image.source == stamp {
+            // Without machines nothing is read from the files, so no build is newer than another.
+            let paper = config.machines == Machines::None;
+            if paper || stamp.as_ref().is_none_or(|stamp| *stamp == image.source) {
                 image.labels.clone_from(&source.labels);
                 image.description.clone_from(&source.description);
-                if let Some(boot) = &mut image.boot {
-                    boot.cmdline.clone_from(&source.cmdline);
-                }
                 continue;
             }
             image.replaced = true;
         }
+        let Some(stamp) = stamp else {
+            return Err(Error::Said(format!(
+                "offering image {} ({}): {} is not there, or its kernel is not; build it with `cargo xtask images build`",
+                source.name,
+                source.architecture.name(),
+                source.disk.display()
+            )));
+        };
         let id = state.new_id();
         let image = take(source, id, stamp, config)?;
         state.images.insert(id, image);
@@ -38,28 +44,29 @@ fn same(image: &Image, source: &ImageSource) -> bool {
 
 fn forget_unused(state: &mut State, config: &Config) {
     let used: Vec<_> = state.servers.values().map(|server| server.image).collect();
-    let unused: Vec<_> = state.images.iter().filter(|(id, i)| i.replaced && !used.contains(id)).map(|(id, _)| *id).collect();
+    let unused: Vec<_> =
+        state.images.iter().filter(|(id, i)| i.replaced && !used.contains(id)).map(|(id, _)| *id).collect();
     for id in unused {
         state.images.remove(&id);
         let _ = std::fs::remove_dir_all(config.path(format!("images/{id}")));
     }
 }
 
-/// What an image's files are known by: sizes and times of change.
-fn stamp(source: &ImageSource) -> Result<String, Error> {
-    let files = [Some(&source.disk), source.kernel.as_ref(), source.initrd.as_ref()];
-    let mut parts = Vec::new();
-    for path in files.into_iter().flatten() {
-        let meta = std::fs::metadata(path).map_err(|e| {
-            Error::Said(format!(
-                "offering image {}: reading {}: {e}; build it with `cargo xtask images build`",
-                source.name,
-                path.display()
-            ))
-        })?;
-        parts.push(format!("{}:{}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()));
+/// What the files of the configured images are known by: sizes, times of change, command line. `None` where one is not there.
+pub(crate) fn stamps(config: &Config) -> Vec<Option<String>> {
+    match config.machines {
+        Machines::Qemu => config.images.iter().map(stamp).collect(),
+        Machines::None => config.images.iter().map(|source| Some(source.name.clone())).collect(),
     }
-    Ok(parts.join(" "))
+}
+
+fn stamp(source: &ImageSource) -> Option<String> {
+    let files = [Some(&source.disk), source.kernel.as_ref(), source.initrd.as_ref()];
+    let parts = files.into_iter().flatten().map(|path| {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(format!("{}:{}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()))
+    });
+    parts.collect::<Option<Vec<_>>>().map(|parts| format!("{} {}", parts.join(" "), source.cmdline))
 }
 
 fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result<Image, Error> {
@@ -109,4 +116,55 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     let cmd = Cmd::new("cp").args(["--reflink=auto", "--sparse=always", "--"]).path(from).path(to);
     Local.run(&cmd)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Architecture;
+
+    #[test]
+    fn a_newer_build_takes_the_place_and_the_old_one_stays_while_it_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk.raw");
+        std::fs::write(&disk, "one").unwrap();
+        let mut config = Config::new(dir.path().join("state"));
+        config.images.push(ImageSource {
+            name: "debian-13".into(),
+            description: String::new(),
+            architecture: Architecture::Arm,
+            os_flavor: "debian".into(),
+            os_version: None,
+            disk: disk.clone(),
+            kernel: None,
+            initrd: None,
+            cmdline: String::new(),
+            labels: std::collections::BTreeMap::new(),
+        });
+        let mut state = State::default();
+        offer(&mut state, &config).unwrap();
+        let first = *state.images.keys().next().unwrap();
+        let server = serde_json::json!({"name": "a", "labels": {}, "created": "", "status": "running",
+            "server_type": "cax11", "location": "fsn1", "image": first, "public_keys": [], "protected": false});
+        state.servers.insert(1, serde_json::from_value(server).unwrap());
+        let part = dir.path().join("part");
+        std::fs::write(&part, "newer").unwrap();
+        std::fs::rename(&part, &disk).unwrap();
+        offer(&mut state, &config).unwrap();
+        let read = |id: u64| std::fs::read_to_string(&state.images[&id].disk).unwrap();
+        let second = *state.images.keys().last().unwrap();
+        assert_eq!((read(first), read(second)), ("one".to_owned(), "newer".to_owned()));
+        assert!(state.images[&first].replaced && !state.images[&second].replaced);
+        std::fs::remove_file(&disk).unwrap();
+        state.servers.clear();
+        offer(&mut state, &config).unwrap();
+        assert_eq!(
+            state.images.keys().copied().collect::<Vec<_>>(),
+            [second],
+            "its files are the cloud's own"
+        );
+        assert!(!config.path(format!("images/{first}")).exists());
+        let error = offer(&mut State::default(), &config).unwrap_err().to_string();
+        assert!(error.contains("disk.raw is not there"), "{error}");
+    }
 }

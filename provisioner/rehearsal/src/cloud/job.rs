@@ -7,28 +7,90 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Job {
-    CreateServer { server: u64 },
-    StartServer { server: u64 },
-    StopServer { server: u64 },
-    ResetServer { server: u64 },
-    RebootServer { server: u64 },
-    ShutdownServer { server: u64 },
-    RebuildServer { server: u64, image: u64, user_data: Option<String> },
-    DeleteServer { server: u64 },
-    ProtectServer { server: u64, on: bool },
-    CreateVolume { volume: u64 },
-    AttachVolume { volume: u64, server: u64 },
-    DetachVolume { volume: u64, server: u64 },
-    ResizeVolume { volume: u64, size: u64 },
-    ProtectVolume { volume: u64, on: bool },
-    SetRules { firewall: u64 },
-    ApplyFirewall { firewall: u64, server: u64 },
-    RemoveFirewall { firewall: u64, server: u64 },
-    AssignIp { ip: u64, server: u64 },
-    UnassignIp { ip: u64, server: u64 },
-    ProtectIp { ip: u64, on: bool },
-    ChangeDnsPtr { ip: u64, server: Option<u64>, address: String, name: Option<String> },
-    ProtectImage { image: u64, on: bool },
+    CreateServer {
+        server: u64,
+    },
+    StartServer {
+        server: u64,
+    },
+    /// A server that runs was told to start.
+    AlreadyOn {
+        server: u64,
+    },
+    StopServer {
+        server: u64,
+    },
+    ResetServer {
+        server: u64,
+    },
+    RebootServer {
+        server: u64,
+    },
+    ShutdownServer {
+        server: u64,
+    },
+    RebuildServer {
+        server: u64,
+    },
+    DeleteServer {
+        server: u64,
+    },
+    ProtectServer {
+        server: u64,
+        on: bool,
+    },
+    CreateVolume {
+        volume: u64,
+    },
+    AttachVolume {
+        volume: u64,
+        server: u64,
+    },
+    DetachVolume {
+        volume: u64,
+        server: u64,
+    },
+    ResizeVolume {
+        volume: u64,
+        size: u64,
+    },
+    ProtectVolume {
+        volume: u64,
+        on: bool,
+    },
+    SetRules {
+        firewall: u64,
+    },
+    ApplyFirewall {
+        firewall: u64,
+        server: u64,
+    },
+    RemoveFirewall {
+        firewall: u64,
+        server: u64,
+    },
+    AssignIp {
+        ip: u64,
+        server: u64,
+    },
+    UnassignIp {
+        ip: u64,
+        server: u64,
+    },
+    ProtectIp {
+        ip: u64,
+        on: bool,
+    },
+    ChangeDnsPtr {
+        ip: u64,
+        server: Option<u64>,
+        address: String,
+        name: Option<String>,
+    },
+    ProtectImage {
+        image: u64,
+        on: bool,
+    },
 }
 
 impl Job {
@@ -36,7 +98,7 @@ impl Job {
     pub(crate) fn command(&self) -> &'static str {
         match self {
             Self::CreateServer { .. } => "create_server",
-            Self::StartServer { .. } => "start_server",
+            Self::StartServer { .. } | Self::AlreadyOn { .. } => "start_server",
             Self::StopServer { .. } => "stop_server",
             Self::ResetServer { .. } => "reset_server",
             Self::RebootServer { .. } => "reboot_server",
@@ -65,11 +127,12 @@ impl Job {
         match *self {
             Self::CreateServer { server }
             | Self::StartServer { server }
+            | Self::AlreadyOn { server }
             | Self::StopServer { server }
             | Self::ResetServer { server }
             | Self::RebootServer { server }
             | Self::ShutdownServer { server }
-            | Self::RebuildServer { server, .. }
+            | Self::RebuildServer { server }
             | Self::DeleteServer { server }
             | Self::ProtectServer { server, .. } => vec![("server", server)],
             Self::CreateVolume { volume }
@@ -120,16 +183,10 @@ impl Job {
     pub(crate) fn settle(&self, state: &mut State) {
         match self {
             Self::CreateServer { server } | Self::StopServer { server } => set_status(state, *server, "off"),
-            Self::StartServer { server } | Self::ResetServer { server } | Self::RebootServer { server } => {
-                set_status(state, *server, "running");
-            }
-            Self::RebuildServer { server, image, user_data } => {
-                set_status(state, *server, "running");
-                if let Some(server) = state.servers.get_mut(server) {
-                    server.image = *image;
-                    server.user_data = user_data.clone().or(server.user_data.take());
-                }
-            }
+            Self::StartServer { server }
+            | Self::ResetServer { server }
+            | Self::RebootServer { server }
+            | Self::RebuildServer { server } => set_status(state, *server, "running"),
             Self::DeleteServer { server } => delete_server(state, *server),
             Self::ProtectServer { server, on } => {
                 state.servers.entry(*server).and_modify(|s| s.protected = *on);
@@ -170,6 +227,7 @@ impl Job {
             // A shut-down server is off when its machine has ended, which is watched;
             // a firewall's record changed when it was asked for.
             Self::ShutdownServer { .. }
+            | Self::AlreadyOn { .. }
             | Self::SetRules { .. }
             | Self::ApplyFirewall { .. }
             | Self::RemoveFirewall { .. } => {}
@@ -178,7 +236,7 @@ impl Job {
 
     /// What the records say when the work failed, given whether the server's machine runs.
     pub(crate) fn fail(&self, state: &mut State, runs: bool) {
-        if let Some(server) = self.machine() {
+        if let Some(server) = self.machine().filter(|server| self.holds("server", *server)) {
             set_status(state, server, if runs { "running" } else { "off" });
         }
     }

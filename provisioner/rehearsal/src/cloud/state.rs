@@ -262,7 +262,8 @@ impl State {
         if !chain.is_empty() {
             self.begun.push(chain.clone());
         }
-        let finished: Vec<_> = self.actions.iter().filter(|(_, a)| !a.is_running()).map(|(id, _)| *id).collect();
+        let finished: Vec<_> =
+            self.actions.iter().filter(|(_, a)| !a.is_running()).map(|(id, _)| *id).collect();
         for id in finished.iter().take(finished.len().saturating_sub(ACTIONS_KEPT)) {
             self.actions.remove(id);
         }

@@ -1,5 +1,6 @@
 //! The work of actions: what a [`Job`] does to machines, and the record of how it went.
 
+use super::faults::Kind;
 use super::forwards;
 use super::job::Job;
 use super::state::{Failure, State};
@@ -16,12 +17,21 @@ const GIGABYTE: u64 = 1 << 30;
 impl Cloud {
     /// Does the actions of a chain one after the other; after a failure the rest fails too.
     pub(super) async fn run_chain(self: Arc<Self>, chain: Vec<u64>) {
-        let mut broken: Option<Failure> = None;
+        // A crash may have come between two actions of the chain.
+        let mut broken = self.read(|state| {
+            let first = chain.first().and_then(|id| state.actions.get(id)).map(|action| action.chain);
+            let mut others = state.actions.values().filter(|action| Some(action.chain) == first);
+            others.find_map(|action| action.error.clone())
+        });
         for id in chain {
-            let Some(job) = self.read(|state| state.actions.get(&id).map(|a| a.job.clone())) else { continue };
+            let Some(job) = self.read(|state| state.actions.get(&id).map(|a| a.job.clone())) else {
+                continue;
+            };
             let outcome = match &broken {
-                Some(first) => Err(Failure::new(&first.code, format!("not begun, because {}", first.message))),
-                None => self.perform(id, &job).await,
+                Some(first) => {
+                    Err(Failure::new(&first.code, format!("not begun, because {}", first.message)))
+                }
+                None => self.perform_on_a_bad_day(id, &job).await,
             };
             tokio::time::sleep(Duration::from_millis(self.config.action_ms)).await;
             let runs = match (&outcome, job.machine()) {
@@ -48,11 +58,23 @@ impl Cloud {
         super::lock(&self.state).actions.entry(id).and_modify(|action| action.progress = percent);
     }
 
+    /// Does the work unless a fault on order strikes it.
+    async fn perform_on_a_bad_day(self: &Arc<Self>, id: u64, job: &Job) -> Result<(), Failure> {
+        for kind in self.faults.strike_action(job.command()) {
+            match kind {
+                Kind::Delay { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
+                Kind::Refuse { code, .. } => return Err(Failure::new(&code, "a fault on order")),
+                Kind::Answer { .. } | Kind::Lose => {}
+            }
+        }
+        self.perform(id, job).await
+    }
+
     async fn perform(self: &Arc<Self>, id: u64, job: &Job) -> Result<(), Failure> {
         match *job {
             Job::CreateServer { server } => {
                 self.listen_for_metadata(server);
-                self.make_root(server, None).await
+                self.make_root(server).await
             }
             Job::StartServer { server } => self.start(id, server).await,
             Job::StopServer { server } => self.machine(move |h| h.cut_power(server)).await?,
@@ -68,9 +90,9 @@ impl Cloud {
                 self.shut_down(id, server).await?;
                 self.start(id, server).await
             }
-            Job::RebuildServer { server, image, .. } => {
+            Job::RebuildServer { server } => {
                 self.machine(move |h| h.cut_power(server)).await??;
-                self.make_root(server, Some(image)).await?;
+                self.make_root(server).await?;
                 self.progress(id, 50);
                 self.start(id, server).await
             }
@@ -90,8 +112,11 @@ impl Cloud {
             Job::DetachVolume { volume, server } => {
                 self.machine(move |h| if h.runs(server) { h.detach(server, volume) } else { Ok(()) }).await?
             }
-            Job::ApplyFirewall { server, .. } | Job::RemoveFirewall { server, .. } => self.sync_ports(server).await,
-            Job::SetRules { .. }
+            Job::ApplyFirewall { server, .. } | Job::RemoveFirewall { server, .. } => {
+                self.sync_ports(server).await
+            }
+            Job::AlreadyOn { .. }
+            | Job::SetRules { .. }
             | Job::AssignIp { .. }
             | Job::UnassignIp { .. }
             | Job::ChangeDnsPtr { .. }
@@ -102,15 +127,19 @@ impl Cloud {
         }
     }
 
-    async fn make_root(&self, server: u64, image: Option<u64>) -> Result<(), Failure> {
+    async fn make_root(&self, server: u64) -> Result<(), Failure> {
         let plan = self.read(|state| {
             let record = state.servers.get(&server)?;
-            let image = state.images.get(&image.unwrap_or(record.image))?;
-            let disk_gb = catalog::server_type(&record.server_type)?.disk.min(u64::from(self.config.max_disk_gb));
+            let image = state.images.get(&record.image)?;
+            let disk_gb =
+                catalog::server_type(&record.server_type)?.disk.min(u64::from(self.config.max_disk_gb));
             Some((image.disk.clone(), image.disk_bytes.max(disk_gb * GIGABYTE)))
         });
         let Some((disk, bytes)) = plan else {
-            return Err(Failure::new("action_failed", format!("making the disk of server {server}: its image is gone")));
+            return Err(Failure::new(
+                "action_failed",
+                format!("making the disk of server {server}: its image is gone"),
+            ));
         };
         self.machine(move |h| h.make_root(server, &disk, bytes)).await?
     }
@@ -119,7 +148,7 @@ impl Cloud {
         // A start that a crash interrupted is done again from its beginning, so what QEMU forwards is known.
         self.machine(move |h| h.cut_power(server)).await??;
         if !self.machine(move |h| h.has_root(server)).await? {
-            self.make_root(server, None).await?;
+            self.make_root(server).await?;
         }
         self.progress(id, 60);
         let Some(machine) = self.read(|state| self.plan_machine(state, server)) else {

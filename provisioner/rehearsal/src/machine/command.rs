@@ -29,7 +29,9 @@ pub(crate) fn command(machine: &Machine, files: &Files, host: Host) -> Cmd {
     let id = machine.server;
     let kvm = host.kvm && machine.architecture.is_this_machine();
     let mut cmd = match machine.architecture {
-        Architecture::Arm => Cmd::new("qemu-system-aarch64").args(["-M", "virt", "-bios", FIRMWARE_ARM]),
+        Architecture::Arm => {
+            Cmd::new("qemu-system-aarch64").args(["-M", board_arm(kvm), "-bios", FIRMWARE_ARM])
+        }
         Architecture::X86 => Cmd::new("qemu-system-x86_64").args(["-M", "q35"]),
     };
     cmd = cmd.args(["-accel", if kvm { "kvm" } else { "tcg,thread=multi" }]);
@@ -75,6 +77,11 @@ pub(crate) fn command(machine: &Machine, files: &Files, host: Host) -> Cmd {
     cmd.arg("-pidfile").path(files.pid(id)).arg("-daemonize")
 }
 
+/// KVM brings the host's interrupt controller, emulation the board's own.
+fn board_arm(kvm: bool) -> &'static str {
+    if kvm { "virt,gic-version=host" } else { "virt" }
+}
+
 fn cpu(architecture: Architecture, kvm: bool) -> &'static str {
     match (kvm, architecture) {
         (true, _) => "host",
@@ -100,7 +107,7 @@ fn network(machine: &Machine, files: &Files) -> String {
             text.push_str(&format!(",hostfwd={}", forwarding(address, *forward)));
         }
     }
-    let relay = format!("{} cloud relay {}", quote(&files.daemon()), quote(&files.metadata(machine.server)));
+    let relay = format!("{} cloud relay {}", word(&files.daemon()), word(&files.metadata(machine.server)));
     text.push_str(&format!(",guestfwd=tcp:169.254.169.254:80-cmd:{relay}"));
     text
 }
@@ -118,6 +125,16 @@ pub(crate) fn key(address: Ipv4Addr, forward: Forward) -> String {
 /// A path inside a QEMU option, where a comma is doubled.
 fn quote(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
+}
+
+/// A path inside QEMU's command for a guest's connection, which is split into words as by a shell.
+fn word(path: &Path) -> String {
+    let text = quote(path);
+    if text.contains(|c: char| c.is_whitespace() || "'\"\\".contains(c)) {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    } else {
+        text
+    }
 }
 
 /// What plugs a volume into a running machine: the arguments of `blockdev-add` and of `device_add`.
@@ -195,6 +212,7 @@ mod tests {
     #[test]
     fn a_path_with_a_comma_stays_one_option() {
         assert_eq!(quote(Path::new("/a,b/c")), "/a,,b/c");
+        assert_eq!(word(Path::new("/a b/it's")), r"'/a b/it'\''s'");
     }
 
     #[test]

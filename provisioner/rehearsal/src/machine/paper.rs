@@ -6,16 +6,23 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Machines that exist on paper: they do at once what they are told.
-#[derive(Default)]
 pub(crate) struct Paper {
-    /// A machine that was never stopped runs, so that a new daemon finds the old one's machines running.
-    stopped: Mutex<BTreeSet<u64>>,
+    running: Mutex<BTreeSet<u64>>,
 }
 
 impl Paper {
+    /// Begins with these machines running, as a new daemon finds those of the old one.
+    pub(crate) fn new(running: BTreeSet<u64>) -> Self {
+        Self { running: Mutex::new(running) }
+    }
+
     fn set(&self, server: u64, runs: bool) {
-        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        if runs { stopped.remove(&server) } else { stopped.insert(server) };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs {
+            running.insert(server);
+        } else {
+            running.remove(&server);
+        }
     }
 }
 
@@ -34,7 +41,7 @@ impl Hypervisor for Paper {
     }
 
     fn runs(&self, server: u64) -> bool {
-        !self.stopped.lock().unwrap_or_else(PoisonError::into_inner).contains(&server)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).contains(&server)
     }
 
     fn cut_power(&self, server: u64) -> Result<(), Failure> {

@@ -50,11 +50,15 @@ pub(crate) fn taken(address: Ipv4Addr, forward: Forward, why: &str) -> Failure {
     let remedy = if port == 22 {
         "set another `[ssh] port` in project.toml, or stop it or let it listen on one address only".to_owned()
     } else {
-        format!("stop it, let it listen on one address only, or declare another port than {port} in project.toml")
+        format!(
+            "stop it, let it listen on one address only, or declare another port than {port} in project.toml"
+        )
     };
     Failure::new(
         "port_taken",
-        format!("listening on {protocol} {address}:{port} for the server: the port is taken {who}; {remedy}, then power the server on"),
+        format!(
+            "listening on {protocol} {address}:{port} for the server: the port is taken {who}; {remedy}, then power the server on"
+        ),
     )
 }
 

@@ -2,6 +2,8 @@ use super::command::{self, Host};
 use super::qmp::Qmp;
 use super::{Disk, Files, Forward, Hypervisor, Machine, ports};
 use crate::cloud::state::Failure;
+use crate::config::Architecture;
+use crate::host_packages;
 use host::{Cmd, Host as _, Local, files};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a killed QEMU has to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
+/// How long a QEMU that was being started takes to write its process id.
+const MOMENT: Duration = Duration::from_secs(1);
 const GIGABYTE: u64 = 1 << 30;
 
 /// Machines that are QEMU processes in sessions of their own: they outlive the daemon, which finds them again
@@ -36,33 +40,7 @@ impl Qemu {
         String::from_utf8_lossy(&line).contains(&*socket).then_some(pid)
     }
 
-    fn monitor(&self, server: u64) -> Result<Qmp, Failure> {
-        Qmp::connect(&self.files.qmp(server))
-    }
-}
-
-/// A host error as an action's error.
-fn failed(error: host::Error) -> Failure {
-    Failure::new("action_failed", error.to_string())
-}
-
-impl Hypervisor for Qemu {
-    fn make_root(&self, server: u64, image: &Path, bytes: u64) -> Result<(), Failure> {
-        let root = self.files.root(server);
-        let dir = self.files.server(server);
-        std::fs::create_dir_all(&dir).map_err(|e| failed(host::Error::io("making", &dir, e)))?;
-        let part = root.with_extension("part");
-        let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-        let cmd = cmd.path(image).path(&part).arg(bytes.to_string());
-        Local.run(&cmd).map_err(failed)?;
-        std::fs::rename(&part, &root).map_err(|e| failed(host::Error::io("making", &root, e)))
-    }
-
-    fn has_root(&self, server: u64) -> bool {
-        self.files.root(server).exists()
-    }
-
-    fn start(&self, machine: &Machine) -> Result<(), Failure> {
+    fn launch(&self, machine: &Machine) -> Result<(), Failure> {
         if let Some(address) = machine.address {
             ports::check(address, &machine.forwards)?;
         }
@@ -70,10 +48,81 @@ impl Hypervisor for Qemu {
         let cmd = command::command(machine, &self.files, Host::look()).timeout(START_LIMIT);
         let log = self.files.server(machine.server).join("qemu.log");
         let line = format!("{}\n", cmd.line());
-        files::write(&log, line.as_bytes(), 0o600).map_err(failed)?;
+        files::write(&log, line.as_bytes(), 0o600).map_err(|e| failed(&e))?;
         Local.run(&cmd).map(drop).map_err(|e| {
             Failure::new("action_failed", format!("{e}\nthe whole command is in {}", log.display()))
         })
+    }
+
+    /// Whether the machine is found to run within a moment.
+    fn shows_up(&self, server: u64) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < MOMENT {
+            if self.process(server).is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    fn monitor(&self, server: u64) -> Result<Qmp, Failure> {
+        Qmp::connect(&self.files.qmp(server))
+    }
+}
+
+/// Fails with the packages to install when a machine of this architecture lacks something on this machine.
+fn check_host(architecture: Architecture) -> Result<(), Failure> {
+    let lacks = |(name, _): &&(&str, &str)| match Path::new(name).is_absolute() {
+        true => !Path::new(name).exists(),
+        false => host::find_program(name).is_err(),
+    };
+    let lacking: Vec<_> = host_packages(architecture).iter().filter(lacks).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = lacking.iter().map(|(name, _)| *name).collect();
+    let packages: Vec<_> = lacking.iter().map(|(_, package)| *package).collect();
+    Err(Failure::new(
+        "program_missing",
+        format!(
+            "starting a machine: {} is not there; run `apt-get install {}` and power the server on",
+            names.join(", "),
+            packages.join(" ")
+        ),
+    ))
+}
+
+/// A host error as an action's error.
+fn failed(error: &host::Error) -> Failure {
+    Failure::new("action_failed", error.to_string())
+}
+
+impl Hypervisor for Qemu {
+    fn make_root(&self, server: u64, image: &Path, bytes: u64) -> Result<(), Failure> {
+        let root = self.files.root(server);
+        let dir = self.files.server(server);
+        std::fs::create_dir_all(&dir).map_err(|e| failed(&host::Error::io("making", &dir, e)))?;
+        let part = root.with_extension("part");
+        let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
+        let cmd = cmd.path(image).path(&part).arg(bytes.to_string());
+        Local.run(&cmd).map_err(|e| failed(&e))?;
+        std::fs::rename(&part, &root).map_err(|e| failed(&host::Error::io("making", &root, e)))
+    }
+
+    fn has_root(&self, server: u64) -> bool {
+        self.files.root(server).exists()
+    }
+
+    fn start(&self, machine: &Machine) -> Result<(), Failure> {
+        check_host(machine.architecture)?;
+        let first = self.launch(machine);
+        // A QEMU that a killed daemon had begun to start shows up only now, and has the disks and ports.
+        if first.is_err() && self.shows_up(machine.server) {
+            self.cut_power(machine.server)?;
+            return self.launch(machine);
+        }
+        first
     }
 
     fn runs(&self, server: u64) -> bool {
@@ -96,27 +145,27 @@ impl Hypervisor for Qemu {
     }
 
     fn reset(&self, server: u64) -> Result<(), Failure> {
-        self.monitor(server)?.run("system_reset", json!({})).map(drop)
+        self.monitor(server)?.run("system_reset", &json!({})).map(drop)
     }
 
     fn press_power(&self, server: u64) -> Result<(), Failure> {
-        self.monitor(server)?.run("system_powerdown", json!({})).map(drop)
+        self.monitor(server)?.run("system_powerdown", &json!({})).map(drop)
     }
 
     fn attach(&self, server: u64, disk: &Disk) -> Result<(), Failure> {
         let mut qmp = self.monitor(server)?;
         let (node, device) = command::plug(disk);
         // An attach that is repeated after a crash finds the first one's work done.
-        let nodes = qmp.run("query-named-block-nodes", json!({"flat": true}))?;
+        let nodes = qmp.run("query-named-block-nodes", &json!({"flat": true}))?;
         let name = command::volume_node(disk.volume);
         let plugged = nodes.as_array().is_some_and(|n| n.iter().any(|n| n["node-name"] == name.as_str()));
         if !plugged {
-            qmp.run("blockdev-add", node)?;
+            qmp.run("blockdev-add", &node)?;
         }
-        match qmp.run("device_add", device) {
+        match qmp.run("device_add", &device) {
             Err(failure) if failure.message.contains("Duplicate") => Ok(()),
             Err(failure) => {
-                let _ = qmp.run("blockdev-del", json!({"node-name": name}));
+                let _ = qmp.run("blockdev-del", &json!({"node-name": name}));
                 Err(failure)
             }
             Ok(_) => Ok(()),
@@ -126,12 +175,12 @@ impl Hypervisor for Qemu {
     fn detach(&self, server: u64, volume: u64) -> Result<(), Failure> {
         let mut qmp = self.monitor(server)?;
         let name = command::volume_node(volume);
-        match qmp.run("device_del", json!({"id": name})) {
+        match qmp.run("device_del", &json!({"id": name})) {
             Ok(_) => qmp.wait_for("DEVICE_DELETED", &name)?,
             Err(failure) if failure.message.contains("not found") => {}
             Err(failure) => return Err(failure),
         }
-        match qmp.run("blockdev-del", json!({"node-name": name})) {
+        match qmp.run("blockdev-del", &json!({"node-name": name})) {
             Err(failure) if !failure.message.contains("Failed to find") => Err(failure),
             _ => Ok(()),
         }
@@ -155,7 +204,7 @@ impl Hypervisor for Qemu {
         let _ = std::fs::remove_file(self.files.qmp(server));
         match std::fs::remove_dir_all(&dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(failed(host::Error::io("removing", &dir, e)))
+                Err(failed(&host::Error::io("removing", &dir, e)))
             }
             _ => Ok(()),
         }
@@ -166,13 +215,17 @@ impl Hypervisor for Qemu {
         let bytes = gigabytes * GIGABYTE;
         if let Some(server) = machine {
             let name = command::volume_node(volume);
-            return self.monitor(server)?.run("block_resize", json!({"node-name": name, "size": bytes})).map(drop);
+            return self
+                .monitor(server)?
+                .run("block_resize", &json!({"node-name": name, "size": bytes}))
+                .map(drop);
         }
-        let io = |e| failed(host::Error::io("making", &path, e));
+        let io = |e| failed(&host::Error::io("making", &path, e));
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(io)?;
         }
-        let file = std::fs::File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let file =
+            std::fs::File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
         // The file has holes: it takes up what is written to it, not what was ordered.
         if file.metadata().map_err(io)?.len() < bytes {
             file.set_len(bytes).map_err(io)?;
@@ -181,6 +234,6 @@ impl Hypervisor for Qemu {
     }
 
     fn remove_volume(&self, volume: u64) -> Result<(), Failure> {
-        files::remove(&self.files.volume(volume)).map_err(failed)
+        files::remove(&self.files.volume(volume)).map_err(|e| failed(&e))
     }
 }

@@ -26,12 +26,12 @@ impl Qmp {
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         let mut qmp = Self { stream: BufReader::new(stream) };
         qmp.next_message()?;
-        qmp.run("qmp_capabilities", json!({}))?;
+        qmp.run("qmp_capabilities", &json!({}))?;
         Ok(qmp)
     }
 
     /// Runs one command and gives back what it returns; events in between are skipped.
-    pub(crate) fn run(&mut self, command: &str, arguments: Value) -> Result<Value, Failure> {
+    pub(crate) fn run(&mut self, command: &str, arguments: &Value) -> Result<Value, Failure> {
         let request = json!({"execute": command, "arguments": arguments});
         self.stream
             .get_mut()
@@ -51,7 +51,7 @@ impl Qmp {
 
     /// Runs a line of the human monitor. What it says is a complaint.
     pub(crate) fn human(&mut self, line: &str) -> Result<String, Failure> {
-        let said = self.run("human-monitor-command", json!({"command-line": line}))?;
+        let said = self.run("human-monitor-command", &json!({"command-line": line}))?;
         Ok(said.as_str().unwrap_or_default().trim().to_owned())
     }
 

@@ -43,7 +43,10 @@ fn check(rule: &Rule) -> Result<(), String> {
         other => return Err(format!("direction '{other}' is neither in nor out")),
     };
     if needed.is_empty() || !unneeded.is_empty() {
-        return Err("needs source_ips with direction in, destination_ips with direction out, and not the other".into());
+        return Err(
+            "needs source_ips with direction in, destination_ips with direction out, and not the other"
+                .into(),
+        );
     }
     if needed.len() > MOST_NETWORKS {
         return Err(format!("at most {MOST_NETWORKS} networks"));

@@ -1,0 +1,224 @@
+use crate::{LUKS_HEADER, LUKS_KEY, sha256};
+use spec::EscrowManifest;
+
+/// age's payload: chunks of 64 KiB, each with a 16-byte tag, after a 16-byte nonce.
+const NONCE: usize = 16;
+const TAG: usize = 16;
+const CHUNK: usize = 64 * 1024 + TAG;
+
+/// Whose bundle it has to be.
+#[derive(Debug, Clone)]
+pub struct Expected<'a> {
+    /// The project's name.
+    pub project: &'a str,
+    /// The volume its key must open.
+    pub volume_id: u64,
+    /// The offline keys, exactly.
+    pub recipients: &'a [String],
+}
+
+/// Something wrong with a bundle that shows without opening it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The bytes are not those the manifest describes.
+    #[error("the bundle's SHA-256 is {found}, its manifest says {stated}")]
+    Hash {
+        /// What the bytes have.
+        found: String,
+        /// What the manifest says.
+        stated: String,
+    },
+    /// Cut short, or grown.
+    #[error("the bundle has {found} bytes, its manifest says {stated}")]
+    Size {
+        /// What the bytes have.
+        found: u64,
+        /// What the manifest says.
+        stated: u64,
+    },
+    /// Not an age file.
+    #[error("the bundle is not a whole age file: {0}")]
+    NotAge(&'static str),
+    /// Sealed to more or fewer keys than stated.
+    #[error("the bundle can be opened by {found} keys, its manifest names {stated}")]
+    Stanzas {
+        /// How many X25519 stanzas the header has.
+        found: usize,
+        /// How many recipients the manifest names.
+        stated: usize,
+    },
+    /// The project wants another set of keys.
+    #[error(
+        "the bundle is sealed to other keys than the project names: missing {missing:?}, surplus {surplus:?}"
+    )]
+    Recipients {
+        /// Named by the project, not by the manifest.
+        missing: Vec<String>,
+        /// Named by the manifest, not by the project.
+        surplus: Vec<String>,
+    },
+    /// Another project's bundle.
+    #[error("the bundle belongs to project {0:?}")]
+    Project(String),
+    /// Another volume's bundle.
+    #[error("the bundle opens volume {0}")]
+    Volume(u64),
+    /// What no bundle may lack.
+    #[error("the bundle does not list {0}")]
+    Lacks(&'static str),
+}
+
+/// All that can be proved about a bundle without its key. An empty list means: as good as can be told from outside.
+pub fn inspect(sealed: &[u8], manifest: &EscrowManifest, expected: &Expected<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let (found, stated) = (sealed.len() as u64, manifest.size);
+    if found != stated {
+        problems.push(Problem::Size { found, stated });
+    }
+    let found = sha256(sealed);
+    if found != manifest.sha256 {
+        problems.push(Problem::Hash { found, stated: manifest.sha256.clone() });
+    }
+    match stanzas(sealed) {
+        Err(why) => problems.push(Problem::NotAge(why)),
+        Ok(found) if found != manifest.recipients.len() => {
+            problems.push(Problem::Stanzas { found, stated: manifest.recipients.len() });
+        }
+        Ok(_) => {}
+    }
+    let without =
+        |a: &[String], b: &[String]| a.iter().filter(|r| !b.contains(r)).cloned().collect::<Vec<_>>();
+    let missing = without(expected.recipients, &manifest.recipients);
+    let surplus = without(&manifest.recipients, expected.recipients);
+    if !missing.is_empty() || !surplus.is_empty() {
+        problems.push(Problem::Recipients { missing, surplus });
+    }
+    if manifest.project != expected.project {
+        problems.push(Problem::Project(manifest.project.clone()));
+    }
+    if manifest.volume_id != expected.volume_id {
+        problems.push(Problem::Volume(manifest.volume_id));
+    }
+    for needed in [LUKS_KEY, LUKS_HEADER] {
+        if !manifest.contents.iter().any(|e| e.name == needed) {
+            problems.push(Problem::Lacks(needed));
+        }
+    }
+    problems
+}
+
+/// How many X25519 stanzas a whole, well-formed age file has.
+fn stanzas(sealed: &[u8]) -> Result<usize, &'static str> {
+    age::Decryptor::new(sealed).map_err(|_| "its header is damaged")?;
+    let end = sealed.windows(5).position(|w| w == b"\n--- ").ok_or("its header has no end")? + 1;
+    let line = sealed[end..].iter().position(|b| *b == b'\n').ok_or("its header has no end")?;
+    let payload = sealed.len().checked_sub(end + line + 1 + NONCE).ok_or("its payload is missing")?;
+    match payload % CHUNK {
+        0 if payload > 0 => {}
+        rest if rest > TAG => {}
+        _ => return Err("its payload is cut short"),
+    }
+    let header = String::from_utf8_lossy(&sealed[..end]);
+    Ok(header.lines().filter(|l| l.starts_with("-> X25519 ")).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Identity, bundle::tests::bundle, manifest, seal};
+    use spec::NodeSpec;
+
+    struct Case {
+        sealed: Vec<u8>,
+        manifest: EscrowManifest,
+        recipients: Vec<String>,
+    }
+
+    fn case() -> Case {
+        let recipients = [Identity::generate().recipients(), Identity::generate().recipients()].concat();
+        let names: Vec<String> = recipients.iter().map(ToString::to_string).collect();
+        let node = NodeSpec::from_json(
+            format!(
+                r#"{{"version":1,"project":"demo","server":{{"id":1,"name":"demo"}},
+                "disk":{{"volume_id":7,"size_gb":10,"format":null}},"recipients":["{}"],
+                "ssh":{{"port":22}},"inbound":[],"registries":[],"stacks":[]}}"#,
+                names[0]
+            )
+            .as_bytes(),
+        );
+        let sealed = seal(&bundle(), &recipients).unwrap();
+        let manifest = manifest(&bundle(), &sealed, &recipients, &node.unwrap(), "2026-01-01T00:00:00Z");
+        Case { sealed, manifest, recipients: names }
+    }
+
+    fn problems(case: &Case) -> Vec<Problem> {
+        let expected = Expected { project: "demo", volume_id: 7, recipients: &case.recipients };
+        inspect(&case.sealed, &case.manifest, &expected)
+    }
+
+    #[test]
+    fn a_whole_bundle_has_no_problem() {
+        assert_eq!(problems(&case()), []);
+    }
+
+    #[test]
+    fn a_bundle_cut_anywhere_is_noticed_by_its_form_alone() {
+        let mut cut = case();
+        for left in [0, 10, 200, cut.sealed.len() - 100_000, 65_552 + 300] {
+            cut.sealed.truncate(left.max(1));
+            cut.manifest.size = cut.sealed.len() as u64;
+            cut.manifest.sha256 = sha256(&cut.sealed);
+            if left < 300 {
+                assert!(matches!(problems(&cut)[..], [Problem::NotAge(_)]), "{left}");
+            }
+            cut = case();
+        }
+    }
+
+    #[test]
+    fn changed_bytes_change_the_hash() {
+        let mut changed = case();
+        let last = changed.sealed.len() - 1;
+        changed.sealed[last] ^= 1;
+        assert!(matches!(problems(&changed)[..], [Problem::Hash { .. }]));
+    }
+
+    #[test]
+    fn a_lost_byte_changes_hash_and_size() {
+        let mut shorter = case();
+        shorter.sealed.pop();
+        assert!(matches!(problems(&shorter)[..], [Problem::Size { .. }, Problem::Hash { .. }]));
+    }
+
+    #[test]
+    fn a_recipient_the_bundle_is_not_sealed_to_shows_in_the_header() {
+        let mut claimed = case();
+        claimed.manifest.recipients.push("age1more".into());
+        claimed.recipients.push("age1more".into());
+        assert_eq!(problems(&claimed), [Problem::Stanzas { found: 2, stated: 3 }]);
+    }
+
+    #[test]
+    fn other_recipients_than_the_projects_are_named() {
+        let mut other = case();
+        other.recipients[0] = "age1mine".into();
+        let found = problems(&other);
+        assert!(matches!(&found[..], [Problem::Recipients { missing, surplus }]
+            if missing == &["age1mine"] && surplus.len() == 1));
+    }
+
+    #[test]
+    fn another_projects_or_volumes_bundle_is_refused() {
+        let mut other = case();
+        other.manifest.project = "prod".into();
+        other.manifest.volume_id = 8;
+        assert_eq!(problems(&other), [Problem::Project("prod".into()), Problem::Volume(8)]);
+    }
+
+    #[test]
+    fn a_bundle_without_the_key_is_no_bundle() {
+        let mut without = case();
+        without.manifest.contents.remove(0);
+        assert_eq!(problems(&without), [Problem::Lacks(LUKS_KEY)]);
+    }
+}

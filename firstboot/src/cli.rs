@@ -1,0 +1,192 @@
+//! The command line: one line a command.
+
+use crate::machine::{Here, Machine};
+use crate::steps::verify;
+use crate::unlock::Opened;
+use crate::{Cx, boot, cx, follow, gate, install, status, unlock};
+use anyhow::{Context as _, Result};
+use host::{Secret, files};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use spec::paths;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use zeroize::Zeroizing;
+
+const HELP: &str = "\
+firstboot: sets a server up as its node spec says, and looks after it
+
+usage: firstboot COMMAND
+
+  run                          runs every step that does not hold yet (the systemd unit does this)
+  install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
+  status [--json]              how far it is
+  events [--from N] [--follow] the event stream, one JSON document a line
+  acknowledge GATE VALUE       GATE: host-key, escrow, firewall
+  escrow bundle|manifest|signature   prints what was sealed
+  unlock                       reads the volume's key from stdin, opens it, brings everything up
+  verify [--json]              looks at everything, changes nothing
+  --version, --help
+
+exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
+
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const OPERATOR: u8 = 4;
+
+/// Held while the steps run, so that there is never a second firstboot.
+const LOCK: &str = "/run/sovereign/lock";
+/// No key is longer.
+const KEY_LIMIT: u64 = 4096;
+
+/// Parses the arguments, does what they say, and gives back the exit code.
+pub fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let code = no_core_dumps().and_then(|()| dispatch(&args)).unwrap_or_else(|e| {
+        eprintln!("error: {e:#}");
+        FAILED
+    });
+    ExitCode::from(code)
+}
+
+fn dispatch(args: &[&str]) -> Result<u8> {
+    let here = Here::new();
+    match args {
+        ["run"] => run(&here),
+        ["install"] => print(&install::install(&here, &stdin()?, &version()?)?),
+        ["status"] => print(&status::for_people(&status::status(&here, running())?)),
+        ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
+        ["events", flags @ ..] => events(&here, flags),
+        ["acknowledge", name @ ("host-key" | "escrow" | "firewall"), value @ ..] if !value.is_empty() => {
+            gate::acknowledge(&here, name, &value.join(" ")).map(|()| DONE)
+        }
+        ["escrow", "bundle"] => cat(&here, paths::ESCROW_BUNDLE),
+        ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
+        ["escrow", "signature"] => cat(&here, paths::ESCROW_SIGNATURE),
+        ["unlock"] => unlock(&here),
+        ["verify"] => verify(&here, false),
+        ["verify", "--json"] => verify(&here, true),
+        ["--version"] => print(&version()?),
+        ["--help" | "-h"] => print(HELP),
+        _ => {
+            eprintln!("{HELP}");
+            Ok(USAGE)
+        }
+    }
+}
+
+fn run(here: &Here) -> Result<u8> {
+    let _lock = lock()?;
+    ended(&Cx::begin(here, &version()?)?)
+}
+
+fn ended(cx: &Cx<'_>) -> Result<u8> {
+    match boot::run(cx)? {
+        boot::Ended::Done => print("done"),
+        boot::Ended::Locked => {
+            eprintln!("error: {}", crate::Locked);
+            Ok(OPERATOR)
+        }
+        boot::Ended::Failed(e) => Err(e),
+    }
+}
+
+fn unlock(here: &Here) -> Result<u8> {
+    let mut key = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_LIMIT)?));
+    std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
+    let key = Secret::new(key.trim_ascii_end().to_vec());
+    let _lock = lock()?;
+    let cx = Cx::begin(here, &version()?)?;
+    match unlock::open(&cx, &key)? {
+        Opened::WrongKey => {
+            cx.emit(spec::EventKind::Locked)?;
+            eprintln!(
+                "error: opening the volume: this key does not open it; take `secrets/luks-key` from this project's \
+                 newest escrow"
+            );
+            return Ok(OPERATOR);
+        }
+        Opened::Now => eprintln!("the volume is open"),
+        Opened::Before => eprintln!("the volume was open already"),
+    }
+    ended(&cx)
+}
+
+fn events(here: &Here, flags: &[&str]) -> Result<u8> {
+    let (mut from, mut on) = (1, false);
+    let mut flags = flags.iter();
+    while let Some(flag) = flags.next() {
+        match (*flag, flags.as_slice().first().map(|n| n.parse())) {
+            ("--follow", _) => on = true,
+            ("--from", Some(Ok(n))) => {
+                from = n;
+                flags.next();
+            }
+            _ => {
+                eprintln!("usage: firstboot events [--from N] [--follow]");
+                return Ok(USAGE);
+            }
+        }
+    }
+    follow::events(here, from, on, &running).map(|()| DONE)
+}
+
+fn verify(here: &Here, json: bool) -> Result<u8> {
+    let checks = verify::checks(&Cx::read_only(here)?);
+    let complaints: Vec<String> = checks.iter().filter_map(verify::Check::complaint).collect();
+    if json {
+        output(&[serde_json::to_vec_pretty(&checks)?, b"\n".to_vec()].concat())?;
+    } else {
+        for check in &checks {
+            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
+        }
+    }
+    Ok(if complaints.is_empty() { DONE } else { FAILED })
+}
+
+fn cat(here: &Here, path: &str) -> Result<u8> {
+    let bytes = host::Host::read(here, Path::new(path))?;
+    output(&bytes.with_context(|| format!("reading {path}: nothing was sealed yet; see `firstboot status`"))?)
+}
+
+fn print(text: &str) -> Result<u8> {
+    output(format!("{text}\n").as_bytes())
+}
+
+fn output(bytes: &[u8]) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).context("writing to stdout")?;
+    Ok(DONE)
+}
+
+fn stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("reading stdin")?;
+    Ok(bytes)
+}
+
+/// Its version and the SHA-256 of its binary.
+fn version() -> Result<String> {
+    let binary = files::read(Path::new("/proc/self/exe"))?.unwrap_or_default();
+    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), cx::sha256(&binary)))
+}
+
+fn lock() -> Result<files::Lock> {
+    Here::new().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
+    files::try_lock(Path::new(LOCK))?
+        .context("starting firstboot: another one is at work; see `firstboot status` and wait for it")
+}
+
+/// Whether a firstboot is at work.
+fn running() -> bool {
+    Path::new(LOCK).exists() && matches!(files::try_lock(Path::new(LOCK)), Ok(None))
+}
+
+/// A crash must not write keys to disk.
+fn no_core_dumps() -> Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none).context("forbidding core dumps")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding core dumps")
+}

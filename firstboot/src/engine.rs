@@ -1,0 +1,57 @@
+//! What the container engine says of itself, asked over its socket: no program has to start for it.
+
+use crate::Cx;
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::path::Path;
+
+const SOCKET: &str = "/run/docker.sock";
+const PROJECT: &str = "com.docker.compose.project";
+
+/// `docker info`, or `None` when it does not run.
+pub(crate) fn info(cx: &Cx<'_>) -> Result<Option<Value>> {
+    Ok(get(cx, "/info")?.filter(|info| info.get("DockerRootDir").is_some()))
+}
+
+/// Whether an image is here.
+pub(crate) fn has_image(cx: &Cx<'_>, reference: &str) -> Result<bool> {
+    Ok(get(cx, &format!("/images/{reference}/json"))?.is_some())
+}
+
+/// Every container of a stack, inspected; none when the engine does not run.
+pub(crate) fn containers(cx: &Cx<'_>, stack: &str) -> Result<Vec<Value>> {
+    let all = get(cx, "/containers/json?all=1")?.unwrap_or_default();
+    let mut inspected = Vec::new();
+    for container in all.as_array().into_iter().flatten() {
+        if container["Labels"][PROJECT] == stack
+            && let Some(id) = container["Id"].as_str()
+        {
+            inspected.extend(get(cx, &format!("/containers/{id}/json"))?);
+        }
+    }
+    Ok(inspected)
+}
+
+/// A container's name without the slash.
+pub(crate) fn name(container: &Value) -> &str {
+    container["Name"].as_str().unwrap_or_default().trim_start_matches('/')
+}
+
+/// Whether a container runs and its health check says it is well.
+pub(crate) fn healthy(container: &Value) -> bool {
+    container["State"]["Running"] == true && container["State"]["Health"]["Status"] == "healthy"
+}
+
+fn get(cx: &Cx<'_>, path: &str) -> Result<Option<Value>> {
+    // A socket unit may hold the socket while the daemon does not run: asking would start it.
+    if !cx.exists("/run/docker.pid")? {
+        return Ok(None);
+    }
+    match cx.machine().ask(Path::new(SOCKET), path)? {
+        None | Some((404, _)) => Ok(None),
+        Some((200, body)) => Ok(Some(serde_json::from_slice(&body).context("reading Docker's answer")?)),
+        Some((status, body)) => {
+            bail!("asking Docker for {path}: it answered {status}: {}", String::from_utf8_lossy(&body))
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `firstboot install`: takes a node spec from stdin, checks it, and starts or resumes first boot.
+
+use crate::cx::{Cx, receipt};
+use crate::machine::Machine;
+use crate::{events, units};
+use anyhow::{Context as _, Result, bail};
+use spec::{NodeSpec, paths};
+use std::path::Path;
+
+/// Installs a node spec for this firstboot, known by its version. Gives back the number of the first event to follow,
+/// or `done` when there is nothing to do.
+pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Result<String> {
+    let spec = NodeSpec::from_json(json)?;
+    for recipient in &spec.recipients {
+        escrow::Recipient::parse(recipient)?;
+    }
+    for stack in &spec.stacks {
+        stacks::render(stack, &spec.inbound)?;
+    }
+    let receipt = receipt(machine)?;
+    if let Some(receipt) = &receipt
+        && (receipt.server_id != spec.server.id || receipt.project != spec.project)
+    {
+        bail!(
+            "installing the node spec: this server belongs to project {:?} as server {}, the node spec is for project \
+             {:?}, server {}; install it on the server it was made for",
+            receipt.project,
+            receipt.server_id,
+            spec.project,
+            spec.server.id
+        );
+    }
+    let path = Path::new(paths::NODE_SPEC);
+    let before = machine.read(path)?.and_then(|json| NodeSpec::from_json(&json).ok());
+    let same_firstboot = receipt.is_none_or(|receipt| receipt.firstboot == version);
+    let same = same_firstboot && before.is_some_and(|before| work(before) == work(spec.clone()));
+    let done = Path::new(paths::DONE);
+    if !same {
+        // First the marker: a cut in between must not leave a wish that nobody follows.
+        machine.remove(done)?;
+    }
+    machine.write(path, &spec.to_json(), 0o644).context("writing the node spec")?;
+    let cx = Cx::read_only(machine)?;
+    units::write(&cx)?;
+    if machine.stat(done)?.is_some() {
+        return Ok("done".into());
+    }
+    let events = events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
+    // One that follows another wish is stopped where it stands, as a power cut would.
+    cx.systemctl([if same { "start" } else { "restart" }, "--no-block", paths::UNIT])?;
+    Ok((events.last().map_or(0, |event| event.seq) + 1).to_string())
+}
+
+/// What of a spec asks for work: the leave to format alone does not, once it was used.
+fn work(mut spec: NodeSpec) -> NodeSpec {
+    spec.disk.format = None;
+    spec
+}

@@ -1,0 +1,311 @@
+//! What the steps need of a machine beyond programs and whole files: devices, ownership, time, randomness.
+
+use host::{Cmd, Error, Host, Local, Output};
+use rustix::fs::{Gid, Mode, Uid};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+use zeroize::Zeroizing;
+
+/// How long the container engine may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What kind of file a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A block device.
+    Block,
+    /// Anything else.
+    Other,
+}
+
+/// What a path names, following links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What it is.
+    pub kind: Kind,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// A [`Host`] that is the server itself.
+pub trait Machine: Host {
+    /// Whether a program is installed.
+    fn has_program(&self, name: &str) -> bool;
+    /// What a path names, or `None` when there is nothing.
+    fn stat(&self, path: &Path) -> Result<Option<Stat>, Error>;
+    /// The names in a directory, sorted; none when it is not there.
+    fn list(&self, dir: &Path) -> Result<Vec<String>, Error>;
+    /// Where a path leads once all links are followed, or `None` when it leads nowhere.
+    fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, Error>;
+    /// Exactly these bytes of a file or device.
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error>;
+    /// Makes a directory with this owner and mode, whatever it was before.
+    fn make_dir(&self, dir: &Path, mode: u32, uid: u32, gid: u32) -> Result<(), Error>;
+    /// Gives a file to someone.
+    fn chown(&self, path: &Path, uid: u32, gid: u32) -> Result<(), Error>;
+    /// Adds to the end of a file.
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error>;
+    /// Overwrites a file with zeros, then removes it; one that is not there is fine.
+    fn shred(&self, path: &Path) -> Result<(), Error>;
+    /// Fills a buffer from the kernel's random generator.
+    fn random(&self, buffer: &mut [u8]) -> Result<(), Error>;
+    /// The wall clock.
+    fn now(&self) -> SystemTime;
+    /// A clock that only goes forward.
+    fn ticks(&self) -> Duration;
+    /// Waits.
+    fn sleep(&self, time: Duration);
+    /// GET over HTTP on a Unix socket: status and body, or `None` when nobody listens there.
+    fn ask(&self, socket: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error>;
+}
+
+/// This machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Here {
+    start: Instant,
+}
+
+impl Here {
+    /// This machine, its clock at zero.
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for Here {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Host for Here {
+    fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
+        Local.probe(cmd)
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+        Local.read(path)
+    }
+
+    fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+        Local.write(path, content, mode)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Error> {
+        Local.remove(path)
+    }
+}
+
+impl Machine for Here {
+    fn has_program(&self, name: &str) -> bool {
+        host::find_program(name).is_ok()
+    }
+
+    fn stat(&self, path: &Path) -> Result<Option<Stat>, Error> {
+        let found = match std::fs::metadata(path) {
+            Ok(found) => found,
+            Err(e) if missing(&e) => return Ok(None),
+            Err(e) => return Err(Error::io("looking at", path, e)),
+        };
+        let file = found.file_type();
+        let kind = if file.is_file() {
+            Kind::File
+        } else if file.is_dir() {
+            Kind::Directory
+        } else if file.is_block_device() {
+            Kind::Block
+        } else {
+            Kind::Other
+        };
+        let mode = found.mode() & 0o7777;
+        Ok(Some(Stat { kind, mode, uid: found.uid(), gid: found.gid(), len: found.len() }))
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>, Error> {
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if missing(&e) => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io("listing", dir, e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io("listing", dir, e))?;
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, Error> {
+        match std::fs::canonicalize(path) {
+            Ok(path) => Ok(Some(path)),
+            Err(e) if missing(&e) => Ok(None),
+            Err(e) => Err(Error::io("following", path, e)),
+        }
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; len];
+        let read = || {
+            let mut file = std::fs::File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(&mut bytes)
+        };
+        let mut read = read;
+        read().map_err(|e| Error::io("reading", path, e))?;
+        Ok(bytes)
+    }
+
+    fn make_dir(&self, dir: &Path, mode: u32, uid: u32, gid: u32) -> Result<(), Error> {
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("making", dir, e))?;
+        self.chown(dir, uid, gid)?;
+        rustix::fs::chmod(dir, Mode::from(mode)).map_err(|e| Error::io("setting the mode of", dir, e.into()))
+    }
+
+    fn chown(&self, path: &Path, uid: u32, gid: u32) -> Result<(), Error> {
+        rustix::fs::chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .map_err(|e| Error::io("setting the owner of", path, e.into()))
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|e| Error::io("making", dir, e))?;
+        }
+        let file = std::fs::File::options().append(true).create(true).open(path);
+        file.and_then(|mut f| f.write_all(bytes)).map_err(|e| Error::io("writing", path, e))
+    }
+
+    fn shred(&self, path: &Path) -> Result<(), Error> {
+        let Some(found) = self.stat(path)? else { return Ok(()) };
+        let overwrite = || {
+            rustix::fs::chmod(path, Mode::from(0o600))?;
+            let mut file = std::fs::File::options().write(true).open(path)?;
+            file.write_all(&vec![0; usize::try_from(found.len).unwrap_or(0)])?;
+            file.sync_all()
+        };
+        overwrite().map_err(|e| Error::io("overwriting", path, e))?;
+        self.remove(path)?;
+        path.parent().map_or(Ok(()), host::files::sync_directory)
+    }
+
+    fn random(&self, buffer: &mut [u8]) -> Result<(), Error> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            filled += rustix::rand::getrandom(&mut buffer[filled..], rustix::rand::GetRandomFlags::empty())
+                .map_err(|e| Error::io("reading", "the kernel's random generator", e.into()))?;
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn ticks(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn ask(&self, socket: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error> {
+        let failed = |e| Error::io("asking", socket, e);
+        let mut stream = match UnixStream::connect(socket) {
+            Ok(stream) => stream,
+            Err(e) if missing(&e) || e.kind() == ErrorKind::ConnectionRefused => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
+        // HTTP/1.0: the answer is not chunked and ends with the connection.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").map_err(failed)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map_err(failed)?;
+        let parsed = parse_answer(&answer);
+        parsed.map(Some).ok_or_else(|| failed(std::io::Error::other("the answer is not HTTP")))
+    }
+}
+
+fn parse_answer(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let status = head.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some((status, answer[end + 4..].to_vec()))
+}
+
+fn missing(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Random characters of an alphabet, each as likely as any other.
+pub(crate) fn draw(machine: &dyn Machine, alphabet: &[u8], len: usize) -> Result<host::Secret, Error> {
+    let mut drawn = Zeroizing::new(Vec::with_capacity(len));
+    let fair = 256 - 256 % alphabet.len();
+    let mut bytes = Zeroizing::new([0; 64]);
+    while drawn.len() < len {
+        machine.random(&mut *bytes)?;
+        let usable = bytes.iter().map(|b| usize::from(*b)).filter(|b| *b < fair);
+        let missing = len - drawn.len();
+        drawn.extend(usable.map(|b| alphabet[b % alphabet.len()]).take(missing));
+    }
+    Ok(host::Secret::new(std::mem::take(&mut *drawn)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_split_into_status_and_body() {
+        let answer = b"HTTP/1.0 404 Not Found\r\nContent-Type: x\r\n\r\n{\"a\":1}";
+        assert_eq!(parse_answer(answer), Some((404, b"{\"a\":1}".to_vec())));
+        assert_eq!(parse_answer(b"nonsense"), None);
+    }
+
+    #[test]
+    fn nobody_listening_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Here::new().ask(&dir.path().join("none.sock"), "/").unwrap(), None);
+    }
+
+    #[test]
+    fn a_shredded_file_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        Here::new().write(&path, b"secret", 0o400).unwrap();
+        Here::new().shred(&path).unwrap();
+        Here::new().shred(&path).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn reading_past_the_end_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("short");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(Here::new().read_at(&path, 1, 3).unwrap(), b"234");
+        assert!(Here::new().read_at(&path, 3, 3).is_err());
+    }
+
+    #[test]
+    fn drawn_characters_are_of_the_alphabet_and_never_the_same_twice() {
+        let one = draw(&Here::new(), b"0123456789abcdef", 64).unwrap();
+        let two = draw(&Here::new(), b"0123456789abcdef", 64).unwrap();
+        assert_eq!(one.expose().len(), 64);
+        assert!(one.expose().iter().all(u8::is_ascii_hexdigit));
+        assert!(one.expose() != two.expose());
+    }
+}

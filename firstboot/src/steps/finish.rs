@@ -1,0 +1,70 @@
+//! Step 10: the bootstrap key is revoked, its file overwritten, and the done marker written last.
+
+use super::disk::{Volume, luks};
+use super::secrets::BOOTSTRAP_KEY;
+use super::verify::Verified;
+use crate::Cx;
+use crate::clock::rfc3339;
+use crate::step::Step;
+use anyhow::Result;
+use host::Host as _;
+use spec::{StepName, paths};
+use std::path::Path;
+
+/// Nothing is left to do.
+#[derive(Debug)]
+pub struct Finished;
+
+/// See the module.
+pub struct Finish<'a> {
+    /// Whose temporary slot dies.
+    pub volume: &'a Volume,
+    /// Everything was looked at.
+    pub verified: Verified,
+}
+
+impl Step for Finish<'_> {
+    const NAME: StepName = StepName::Finish;
+    type Output = Finished;
+
+    fn check(&self, cx: &Cx<'_>) -> Result<Option<Finished>> {
+        Ok((!cx.exists(BOOTSTRAP_KEY)? && cx.exists(paths::DONE)?).then_some(Finished))
+    }
+
+    fn apply(&self, cx: &Cx<'_>) -> Result<()> {
+        if luks::Header::read(cx, &self.volume.device)?.slots.contains(&luks::BOOTSTRAP_SLOT) {
+            luks::drop_bootstrap_slot(cx, &self.volume.device)?;
+        }
+        complete(cx)
+    }
+}
+
+/// Whether an earlier run had come as far as revoking the bootstrap key when the power was cut: then everything held,
+/// and what is left needs no open volume.
+pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
+    let receipt = cx.receipt();
+    let Some(volume) = receipt.volume.as_ref().filter(|v| v.formatted) else { return Ok(false) };
+    if receipt.step(StepName::Verify).is_none() || cx.exists(paths::DONE)? {
+        return Ok(false);
+    }
+    if cx.exists(luks::mapping())? {
+        return Ok(false);
+    }
+    if !cx.exists(BOOTSTRAP_KEY)? {
+        return Ok(true);
+    }
+    let Ok(device) = super::disk::attached(cx) else { return Ok(false) };
+    let header = luks::Header::read(cx, &device)?;
+    Ok(header.uuid == volume.luks_uuid
+        && !header.slots.is_empty()
+        && !header.slots.contains(&luks::BOOTSTRAP_SLOT))
+}
+
+/// What follows once the bootstrap key opens nothing.
+pub(crate) fn complete(cx: &Cx<'_>) -> Result<()> {
+    cx.machine().shred(Path::new(BOOTSTRAP_KEY))?;
+    let now = rfc3339(cx.machine().now());
+    cx.record(|receipt| receipt.done = Some(now.clone()))?;
+    cx.write(Path::new(paths::DONE), format!("{now}\n").as_bytes(), 0o644)?;
+    Ok(())
+}

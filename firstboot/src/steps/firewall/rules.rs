@@ -1,0 +1,348 @@
+//! The firewall as a typed list, in UFW's own files, and in the form the kernel shows it.
+
+use crate::Cx;
+use anyhow::Result;
+use host::Host as _;
+use spec::{Port, Protocol};
+use std::path::Path;
+
+const DEFAULTS: &str = "/etc/default/ufw";
+const BEGIN: &str = "# BEGIN sovereign: traffic forwarded to containers";
+const END: &str = "# END sovereign";
+/// Where the cloud serves the server's user-data: no container's business.
+const METADATA: &str = "169.254.169.254/32";
+
+/// The chains UFW keeps in its file of rules.
+const CHAINS: [&str; 16] = [
+    "user-input",
+    "user-output",
+    "user-forward",
+    "before-logging-input",
+    "before-logging-output",
+    "before-logging-forward",
+    "user-logging-input",
+    "user-logging-output",
+    "user-logging-forward",
+    "after-logging-input",
+    "after-logging-output",
+    "after-logging-forward",
+    "logging-deny",
+    "logging-allow",
+    "user-limit",
+    "user-limit-accept",
+];
+
+/// What follows the rules in UFW's file.
+const TAIL: &str = r#"
+### END RULES ###
+
+### LOGGING ###
+-A ufw-after-logging-input -j LOG --log-prefix "[UFW BLOCK] " -m limit --limit 3/min --limit-burst 10
+-A ufw-after-logging-forward -j LOG --log-prefix "[UFW BLOCK] " -m limit --limit 3/min --limit-burst 10
+-I ufw-logging-deny -m conntrack --ctstate INVALID -j RETURN -m limit --limit 3/min --limit-burst 10
+-A ufw-logging-deny -j LOG --log-prefix "[UFW BLOCK] " -m limit --limit 3/min --limit-burst 10
+-A ufw-logging-allow -j LOG --log-prefix "[UFW ALLOW] " -m limit --limit 3/min --limit-burst 10
+### END LOGGING ###
+
+### RATE LIMITING ###
+-A ufw-user-limit -m limit --limit 3/minute -j LOG --log-prefix "[UFW LIMIT BLOCK] "
+-A ufw-user-limit -j REJECT
+-A ufw-user-limit-accept -j ACCEPT
+### END RATE LIMITING ###
+COMMIT
+"#;
+
+/// The settings that must stand in [`DEFAULTS`].
+const SETTINGS: [(&str, &str); 4] = [
+    ("IPV6", "yes"),
+    ("DEFAULT_INPUT_POLICY", "\"DROP\""),
+    ("DEFAULT_OUTPUT_POLICY", "\"ACCEPT\""),
+    ("DEFAULT_FORWARD_POLICY", "\"DROP\""),
+];
+
+/// IPv4 or IPv6: UFW keeps them in files of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    fn chain(self) -> &'static str {
+        match self {
+            Self::V4 => "ufw",
+            Self::V6 => "ufw6",
+        }
+    }
+
+    /// The chain UFW keeps a project's rules in.
+    pub(crate) fn input_chain(self) -> &'static str {
+        match self {
+            Self::V4 => "ufw-user-input",
+            Self::V6 => "ufw6-user-input",
+        }
+    }
+
+    fn anywhere(self) -> &'static str {
+        match self {
+            Self::V4 => "0.0.0.0/0",
+            Self::V6 => "::/0",
+        }
+    }
+
+    fn user_rules(self) -> &'static str {
+        match self {
+            Self::V4 => "/etc/ufw/user.rules",
+            Self::V6 => "/etc/ufw/user6.rules",
+        }
+    }
+
+    fn after_rules(self) -> &'static str {
+        match self {
+            Self::V4 => "/etc/ufw/after.rules",
+            Self::V6 => "/etc/ufw/after6.rules",
+        }
+    }
+
+    /// The program that shows what the kernel holds.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::V4 => "iptables",
+            Self::V6 => "ip6tables",
+        }
+    }
+}
+
+/// What is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    inbound: Vec<Port>,
+    /// ssh first, then the declared ports, sorted.
+    open: Vec<Port>,
+}
+
+impl Rules {
+    pub(crate) fn new(ssh: u16, inbound: &[Port]) -> Self {
+        let mut inbound = inbound.to_vec();
+        inbound.sort_unstable();
+        inbound.dedup();
+        let ssh = Port { port: ssh, protocol: Protocol::Tcp };
+        let others = inbound.iter().copied().filter(|p| *p != ssh);
+        Self { open: std::iter::once(ssh).chain(others).collect(), inbound }
+    }
+
+    /// All of it as text: what a closing is named by.
+    pub(crate) fn text(&self) -> String {
+        Family::BOTH.map(|f| self.user_rules(f) + &self.block(f)).concat()
+    }
+
+    /// Whether UFW's files say exactly this.
+    pub(crate) fn on_disk(&self, cx: &Cx<'_>) -> Result<bool> {
+        let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
+        if with_settings(&defaults) != defaults {
+            return Ok(false);
+        }
+        for family in Family::BOTH {
+            let user = cx.text(family.user_rules())?.unwrap_or_default();
+            let after = cx.text(family.after_rules())?.unwrap_or_default();
+            let same = user_lines(&user).eq(user_lines(&self.user_rules(family)));
+            if !same || self.with_block(&after, family) != after {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes UFW's files say exactly this; true when one had to be written.
+    pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<bool> {
+        let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
+        let mut written = cx.ensure_file(DEFAULTS, with_settings(&defaults).as_bytes(), 0o644)?;
+        for family in Family::BOTH {
+            let user = cx.text(family.user_rules())?.unwrap_or_default();
+            let wanted = self.user_rules(family);
+            if !user_lines(&user).eq(user_lines(&wanted)) {
+                cx.write(Path::new(family.user_rules()), wanted.as_bytes(), 0o640)?;
+                written = true;
+            }
+            let after = cx.text(family.after_rules())?.unwrap_or_default();
+            let wanted = self.with_block(&after, family);
+            written |= cx.ensure_file(family.after_rules(), wanted.as_bytes(), 0o640)?;
+        }
+        Ok(written)
+    }
+
+    /// UFW's own file of rules, as UFW writes it at log level `low`; the `tuple` lines are what `ufw status` reads back.
+    fn user_rules(&self, family: Family) -> String {
+        let (chain, any) = (family.chain(), family.anywhere());
+        let mut text = String::from("*filter\n");
+        for name in CHAINS {
+            text += &format!(":{chain}-{name} - [0:0]\n");
+        }
+        text += "### RULES ###\n";
+        for Port { port, protocol } in &self.open {
+            let protocol = name(*protocol);
+            text += &format!("\n### tuple ### allow {protocol} {port} {any} any {any} in\n");
+            text += &format!("-A {chain}-user-input -p {protocol} --dport {port} -j ACCEPT\n");
+        }
+        text + &TAIL.replace("ufw-", &format!("{chain}-"))
+    }
+
+    /// The block in UFW's last file. `DOCKER-USER` is consulted before any rule of Docker's own, whichever of the two
+    /// starts first; what is not from a container and not declared is dropped, from every interface there ever is.
+    fn block(&self, family: Family) -> String {
+        let mut text = format!("{BEGIN}\n*filter\n:DOCKER-USER - [0:0]\n");
+        for rule in self.forwarded(family) {
+            text += &format!("{rule}\n");
+        }
+        text + "COMMIT\n" + END + "\n"
+    }
+
+    /// The rules for forwarded traffic, as the kernel shows them.
+    pub(crate) fn forwarded(&self, family: Family) -> Vec<String> {
+        let mut rules = vec!["-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN".to_owned()];
+        if family == Family::V4 {
+            rules.push(format!("-d {METADATA} -j DROP"));
+        }
+        rules.push("-i docker0 -j RETURN".into());
+        rules.push("-i br-+ -j RETURN".into());
+        // The port is matched as it was before Docker's translation: the one the project declares.
+        for Port { port, protocol } in &self.inbound {
+            let protocol = name(*protocol);
+            rules.push(format!("-p {protocol} -m conntrack --ctstate NEW --ctorigdstport {port} -j RETURN"));
+        }
+        rules.push("-j DROP".into());
+        rules.into_iter().map(|rule| format!("-A DOCKER-USER {rule}")).collect()
+    }
+
+    /// The rules for what comes in, as the kernel shows them.
+    pub(crate) fn incoming(&self, family: Family) -> Vec<String> {
+        let chain = family.chain();
+        let rule = |p: &Port| {
+            let protocol = name(p.protocol);
+            format!("-A {chain}-user-input -p {protocol} -m {protocol} --dport {} -j ACCEPT", p.port)
+        };
+        self.open.iter().map(rule).collect()
+    }
+
+    /// A file with our block as its end, and no other block of ours.
+    fn with_block(&self, text: &str, family: Family) -> String {
+        let mut kept = text.to_owned();
+        while let Some(begin) = kept.find(BEGIN) {
+            let end = kept[begin..].find(END).map_or(kept.len(), |end| begin + end + END.len());
+            let end = if kept[end..].starts_with('\n') { end + 1 } else { end };
+            kept.replace_range(begin..end, "");
+        }
+        if !kept.is_empty() && !kept.ends_with('\n') {
+            kept.push('\n');
+        }
+        kept + &self.block(family)
+    }
+}
+
+fn name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    }
+}
+
+/// The lines that decide who comes in: UFW adds logging and rate-limit lines of its own when it is switched on.
+fn user_lines(text: &str) -> impl Iterator<Item = &str> {
+    let chains = ["-user-input ", "-user-output ", "-user-forward "];
+    text.lines().filter(move |line| {
+        line.starts_with("### tuple ###")
+            || line.starts_with("-A ")
+                && chains.iter().any(|c| line.contains(c))
+                && !line.contains("-logging-")
+    })
+}
+
+fn with_settings(text: &str) -> String {
+    set(text, &SETTINGS)
+}
+
+/// `ufw.conf` with UFW switched on.
+pub(super) fn switched_on(conf: &str) -> String {
+    set(conf, &[("ENABLED", "yes"), ("LOGLEVEL", "low")])
+}
+
+fn set(text: &str, settings: &[(&str, &str)]) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (key, value) in settings {
+        let wanted = format!("{key}={value}");
+        let at = lines.iter().position(|l| l.split_once('=').is_some_and(|(k, _)| k.trim() == *key));
+        match at {
+            Some(at) => lines[at] = wanted,
+            None => lines.push(wanted),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: Port = Port { port: 443, protocol: Protocol::Tcp };
+    const VPN: Port = Port { port: 41641, protocol: Protocol::Udp };
+
+    #[test]
+    fn ssh_comes_first_and_nothing_twice() {
+        let ssh = Port { port: 22, protocol: Protocol::Tcp };
+        let rules = Rules::new(22, &[VPN, WEB, WEB, ssh]);
+        assert_eq!(rules.open, [ssh, WEB, VPN]);
+    }
+
+    #[test]
+    fn user_rules_are_what_ufw_writes() {
+        let text = Rules::new(22, &[VPN]).user_rules(Family::V6);
+        assert!(text.contains(
+            "\n### tuple ### allow tcp 22 ::/0 any ::/0 in\n-A ufw6-user-input -p tcp --dport 22 -j ACCEPT\n"
+        ));
+        assert!(text.contains("### tuple ### allow udp 41641 ::/0 any ::/0 in\n"));
+    }
+
+    #[test]
+    fn only_declared_ports_are_forwarded_and_the_last_rule_drops() {
+        let rules = Rules::new(22, &[WEB]).forwarded(Family::V4);
+        assert_eq!(rules.last().unwrap(), "-A DOCKER-USER -j DROP");
+        assert!(rules.iter().any(|r| r.contains("--ctorigdstport 443 -j RETURN")));
+        assert!(!rules.iter().any(|r| r.contains("dstport 22")), "ssh is not a container's");
+        assert!(rules[1].contains("169.254.169.254"), "before anything a container may do");
+    }
+
+    #[test]
+    fn the_block_is_put_in_once_and_replaced() {
+        let one = Rules::new(22, &[]);
+        let two = Rules::new(22, &[WEB]);
+        let ufws = "*filter\nCOMMIT";
+        let first = one.with_block(ufws, Family::V4);
+        assert_eq!(one.with_block(&first, Family::V4), first);
+        let second = two.with_block(&first, Family::V4);
+        assert_eq!(second.matches(BEGIN).count(), 1);
+        assert!(second.starts_with("*filter\nCOMMIT\n# BEGIN"));
+        assert_eq!(one.with_block(&second, Family::V4), first);
+    }
+
+    #[test]
+    fn settings_are_replaced_where_they_stand() {
+        let text = with_settings("# c\nIPV6=no\nDEFAULT_INPUT_POLICY=\"ACCEPT\"\nOTHER=1\n");
+        assert!(text.starts_with("# c\nIPV6=yes\nDEFAULT_INPUT_POLICY=\"DROP\"\nOTHER=1\n"));
+        assert_eq!(with_settings(&text), text);
+    }
+
+    #[test]
+    fn what_ufw_adds_when_switched_on_does_not_count() {
+        let rules = Rules::new(22, &[]);
+        let text = rules.user_rules(Family::V4);
+        let logged = text.replace(
+            "### END RULES ###\n",
+            "### END RULES ###\n### LOGGING ###\n-A ufw-user-logging-input -j RETURN\n",
+        );
+        assert!(user_lines(&text).eq(user_lines(&logged)));
+        let opened = text.replace("22", "23");
+        assert!(!user_lines(&text).eq(user_lines(&opened)));
+    }
+}

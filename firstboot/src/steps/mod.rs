@@ -1,0 +1,12 @@
+//! The steps, in their order.
+
+pub mod disk;
+pub mod docker;
+pub mod escrow;
+pub mod finish;
+pub mod firewall;
+pub mod identity;
+pub mod preflight;
+pub mod secrets;
+pub mod stacks;
+pub mod verify;

@@ -1,0 +1,104 @@
+//! Step 1: this is the server that is meant, and what the other steps run is there.
+
+use crate::Cx;
+use crate::step::Step;
+use anyhow::{Result, bail};
+use spec::StepName;
+use std::time::Duration;
+
+/// The server is the one the node spec speaks of.
+#[derive(Debug, Clone, Copy)]
+pub struct ThisServer(());
+
+/// See the module.
+#[derive(Debug)]
+pub struct Preflight;
+
+/// Each program the later steps run, and the Debian package that carries it.
+const PROGRAMS: [(&str, &str); 14] = [
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
+    ("systemctl", "systemd"),
+    ("systemd-run", "systemd"),
+    ("blkid", "util-linux"),
+    ("wipefs", "util-linux"),
+    ("cryptsetup", "cryptsetup-bin"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("ufw", "ufw"),
+    ("iptables", "iptables"),
+    ("ip6tables", "iptables"),
+    ("dockerd", "docker.io"),
+    ("docker", "docker-cli"),
+    ("docker-compose", "docker-compose"),
+];
+
+/// How long cloud-init may take to install packages; a stock image has none of them at first.
+const CLOUD_INIT: Duration = Duration::from_secs(15 * 60);
+const POLL: Duration = Duration::from_secs(1);
+
+impl Step for Preflight {
+    const NAME: StepName = StepName::Preflight;
+    type Output = ThisServer;
+
+    fn check(&self, cx: &Cx<'_>) -> Result<Option<ThisServer>> {
+        check_server(cx)?;
+        for recipient in &cx.spec.recipients {
+            ::escrow::Recipient::parse(recipient)?;
+        }
+        for stack in &cx.spec.stacks {
+            ::stacks::render(stack, &cx.spec.inbound)?;
+        }
+        Ok(missing(cx).is_empty().then_some(ThisServer(())))
+    }
+
+    fn apply(&self, cx: &Cx<'_>) -> Result<()> {
+        let start = cx.machine().ticks();
+        cx.say(format!("waiting for cloud-init to install {}", missing(cx).join(", ")))?;
+        loop {
+            let missing = missing(cx);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let running = cx.exists("/run/cloud-init/instance-data.json")?
+                && !cx.exists("/run/cloud-init/result.json")?;
+            if !running || cx.machine().ticks().saturating_sub(start) > CLOUD_INIT {
+                let list = missing.join(" ");
+                bail!(
+                    "looking for programs: the packages {list} are not installed; run `apt-get install -y {list}` on the server, then try again"
+                );
+            }
+            cx.machine().sleep(POLL);
+        }
+    }
+}
+
+/// The packages that are not there yet, each once.
+fn missing(cx: &Cx<'_>) -> Vec<&'static str> {
+    let mut packages: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| !cx.machine().has_program(program)).map(|(_, p)| *p).collect();
+    packages.dedup();
+    packages
+}
+
+/// Refuses to work on another server than the one meant. The cloud writes the id into the firmware's tables;
+/// where it does not, cloud-init knows it from the metadata service.
+fn check_server(cx: &Cx<'_>) -> Result<()> {
+    let wanted = cx.spec.server.id.to_string();
+    let vendor = cx.text("/sys/class/dmi/id/sys_vendor")?.unwrap_or_default();
+    let (found, source) = if vendor.trim() == "Hetzner" {
+        (cx.text("/sys/class/dmi/id/product_serial")?, "its firmware says")
+    } else {
+        (cx.text("/var/lib/cloud/data/instance-id")?, "cloud-init says")
+    };
+    match found.as_deref().map(str::trim) {
+        Some(id) if id == wanted => Ok(()),
+        Some(id) => bail!(
+            "checking which server this is: {source} {id}, the node spec is for server {wanted}; \
+             install the node spec on the server it was made for"
+        ),
+        None => bail!(
+            "checking which server this is: neither its firmware nor cloud-init says; \
+             wait for cloud-init to finish, then try again"
+        ),
+    }
+}

@@ -1,0 +1,119 @@
+//! Step 3: the secrets are drawn, in memory.
+//!
+//! One key touches the root disk: the bootstrap key. It opens a temporary slot of the volume, so that first boot
+//! survives a reboot without an operator, and opens nothing once first boot is done. Every other secret is drawn
+//! into memory and moves onto the volume as soon as that is open; there it stays.
+
+use super::preflight::ThisServer;
+use crate::Cx;
+use crate::machine::draw;
+use crate::step::Step;
+use anyhow::Result;
+use host::Host as _;
+use spec::{StepName, paths};
+use std::path::{Path, PathBuf};
+
+/// Opens the volume until first boot is done.
+pub(crate) const BOOTSTRAP_KEY: &str = "/var/lib/sovereign/bootstrap.key";
+/// Where secrets wait for the volume; memory only.
+pub(crate) const WAITING: &str = "/run/sovereign/secrets";
+/// Where secrets live: on the volume.
+pub(crate) const STORE: &str = "/srv/sovereign/secrets";
+/// The name of the key that opens the volume.
+pub(crate) const LUKS_KEY: &str = "luks-key";
+
+const HEX: &[u8] = b"0123456789abcdef";
+const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// A secret this server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: &'static str,
+    pub(crate) purpose: &'static str,
+    length: usize,
+    alphabet: &'static [u8],
+}
+
+/// Every key the disk step needs is there, or was used up.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys(());
+
+/// See the module.
+pub struct Secrets {
+    /// It is the right server.
+    pub server: ThisServer,
+}
+
+impl Step for Secrets {
+    const NAME: StepName = StepName::Secrets;
+    type Output = Keys;
+
+    fn check(&self, cx: &Cx<'_>) -> Result<Option<Keys>> {
+        if formatted(cx) {
+            // From here on the secrets are the volume's; drawing others would only confuse.
+            return Ok(Some(Keys(())));
+        }
+        if !cx.exists(BOOTSTRAP_KEY)? {
+            return Ok(None);
+        }
+        for wanted in wanted(cx)? {
+            if !cx.exists(waiting(wanted.name))? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Keys(())))
+    }
+
+    fn apply(&self, cx: &Cx<'_>) -> Result<()> {
+        cx.machine().make_dir(Path::new(paths::STATE), 0o755, 0, 0)?;
+        if !cx.exists(BOOTSTRAP_KEY)? {
+            let key = draw(cx.machine(), HEX, 128)?;
+            cx.write(Path::new(BOOTSTRAP_KEY), key.expose(), 0o400)?;
+        }
+        cx.machine().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
+        cx.machine().make_dir(Path::new(WAITING), 0o700, 0, 0)?;
+        for wanted in wanted(cx)? {
+            if !cx.exists(waiting(wanted.name))? {
+                cx.write(&waiting(wanted.name), draw_one(cx, &wanted)?.expose(), 0o400)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the volume holds the secrets already.
+fn formatted(cx: &Cx<'_>) -> bool {
+    cx.receipt().volume.as_ref().is_some_and(|v| v.formatted)
+}
+
+/// All secrets of this server: the volume's key and what its stacks read.
+pub(crate) fn wanted(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
+    let mut all = vec![Wanted {
+        name: LUKS_KEY,
+        purpose: "opens the LUKS volume that holds all data",
+        length: 64,
+        alphabet: HEX,
+    }];
+    for stack in &cx.spec.stacks {
+        let needs = ::stacks::find(&stack.name)?.secrets;
+        all.extend(needs.iter().map(|need| Wanted {
+            name: need.name,
+            purpose: need.purpose,
+            length: need.length,
+            alphabet: ALPHANUMERIC,
+        }));
+    }
+    Ok(all)
+}
+
+pub(crate) fn draw_one(cx: &Cx<'_>, wanted: &Wanted) -> Result<host::Secret> {
+    Ok(draw(cx.machine(), wanted.alphabet, wanted.length)?)
+}
+
+pub(crate) fn waiting(name: &str) -> PathBuf {
+    Path::new(WAITING).join(name)
+}
+
+pub(crate) fn stored(name: &str) -> PathBuf {
+    Path::new(STORE).join(name)
+}

@@ -1,0 +1,80 @@
+//! Which ports something listens on, as the kernel's own tables say.
+
+use crate::Cx;
+use anyhow::{Context as _, Result};
+use spec::{Port, Protocol};
+
+/// What a DHCP client holds open while it runs; it listens to nobody but the link.
+const DHCP: [u16; 2] = [68, 546];
+const TCP_LISTEN: &str = "0A";
+const UDP_UNCONNECTED: &str = "07";
+
+/// The ports somebody listens on, reachable from outside this machine, that nobody declared.
+pub(super) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let ssh = Port { port: cx.spec.ssh.port, protocol: Protocol::Tcp };
+    let mut found = Vec::new();
+    for (table, protocol) in
+        [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)]
+    {
+        let path = format!("/proc/net/{table}");
+        let text = cx.text(&path)?.with_context(|| format!("reading {path}: it is not there"))?;
+        found.extend(listening(&text, protocol));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found.retain(|p| *p != ssh && !cx.spec.inbound.contains(p));
+    Ok(found.iter().map(|p| format!("something listens on {p}")).collect())
+}
+
+fn listening(table: &str, protocol: Protocol) -> Vec<Port> {
+    let state = if protocol == Protocol::Tcp { TCP_LISTEN } else { UDP_UNCONNECTED };
+    let mut ports = Vec::new();
+    for line in table.lines().skip(1) {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(local), Some(found)) = (fields.nth(1), fields.nth(1)) else { continue };
+        let Some((address, port)) = local.split_once(':') else { continue };
+        let Ok(port) = u16::from_str_radix(port, 16) else { continue };
+        let dhcp = protocol == Protocol::Udp && DHCP.contains(&port);
+        if found == state && !loopback(address) && !dhcp {
+            ports.push(Port { port, protocol });
+        }
+    }
+    ports
+}
+
+/// Addresses stand there as words in the processor's byte order, which is little-endian on every server we know.
+fn loopback(address: &str) -> bool {
+    let v4 = |word: &str| word.ends_with("7F");
+    match address.len() {
+        8 => v4(address),
+        32 => {
+            address == "00000000000000000000000001000000"
+                || address.starts_with("0000000000000000FFFF0000") && v4(&address[24..])
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+        \x20  0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n\
+        \x20  1: 3500007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000   101        0 2 1\n\
+        \x20  2: 0F01FEA9:0016 0201FEA9:D431 01 00000000:00000000 00:00000000 00000000     0        0 3 1\n";
+    const TCP6: &str = "  sl  local_address remote_address st\n\
+        \x20  0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A x\n\
+        \x20  1: 00000000000000000000000001000000:0277 00000000000000000000000000000000:0000 0A x\n";
+    const UDP: &str = "  sl  local_address rem_address   st\n\
+        \x20  0: 0F01FEA9:0044 00000000:0000 07 x\n\
+        \x20  1: 00000000:14EB 00000000:0000 07 x\n";
+
+    #[test]
+    fn only_what_listens_to_others_counts() {
+        let port = |port, protocol| Port { port, protocol };
+        assert_eq!(listening(TCP, Protocol::Tcp), [port(22, Protocol::Tcp)]);
+        assert_eq!(listening(TCP6, Protocol::Tcp), [port(8080, Protocol::Tcp)]);
+        assert_eq!(listening(UDP, Protocol::Udp), [port(5355, Protocol::Udp)]);
+    }
+}

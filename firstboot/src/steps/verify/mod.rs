@@ -1,0 +1,315 @@
+//! Step 9: everything is looked at once more, as data. `firstboot verify` prints the same list.
+
+mod listening;
+
+use super::disk::{self, look_serial, luks};
+use super::firewall::Rules;
+use super::secrets::{BOOTSTRAP_KEY, WAITING};
+use super::stacks::Running;
+use super::{docker, identity};
+use crate::step::Step;
+use crate::{Cx, engine};
+use anyhow::{Result, bail};
+use host::{Cmd, Host as _};
+use serde::Serialize;
+use serde_json::Value;
+use spec::{StepName, paths};
+
+/// Everything was looked at and is as it must be.
+#[derive(Debug, Clone, Copy)]
+pub struct Verified(());
+
+/// See the module.
+pub struct Verify {
+    /// The stacks run.
+    pub running: Running,
+}
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What must hold, in a sentence.
+    pub what: String,
+    /// Whether it does.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What a look gave. Not having been able to look is never a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", content = "why", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It holds.
+    Pass,
+    /// It does not.
+    Fail(String),
+    /// Nobody knows.
+    CouldNotLook(String),
+}
+
+impl Step for Verify {
+    const NAME: StepName = StepName::Verify;
+    type Output = Verified;
+
+    fn check(&self, cx: &Cx<'_>) -> Result<Option<Verified>> {
+        let checks = checks(cx);
+        Ok(checks.iter().all(|c| c.verdict == Verdict::Pass).then_some(Verified(())))
+    }
+
+    fn apply(&self, cx: &Cx<'_>) -> Result<()> {
+        let wrong: Vec<String> = checks(cx).iter().filter_map(Check::complaint).collect();
+        if wrong.is_empty() { Ok(()) } else { bail!("verifying the server: {}", wrong.join("; ")) }
+    }
+}
+
+impl Check {
+    /// The sentence about it, unless it holds.
+    pub fn complaint(&self) -> Option<String> {
+        match &self.verdict {
+            Verdict::Pass => None,
+            Verdict::Fail(why) => Some(format!("not so: {}: {why}", self.what)),
+            Verdict::CouldNotLook(why) => Some(format!("could not look whether {}: {why}", self.what)),
+        }
+    }
+}
+
+/// Looks at everything. Reads only.
+pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut look = |what: String, found: Result<Vec<String>>| {
+        let verdict = match found {
+            Ok(wrong) if wrong.is_empty() => Verdict::Pass,
+            Ok(wrong) => Verdict::Fail(wrong.join(", ")),
+            Err(e) => Verdict::CouldNotLook(format!("{e:#}")),
+        };
+        checks.push(Check { what, verdict });
+    };
+    look("all data lies on this server's LUKS volume".into(), volume(cx));
+    look("sshd answers with the lasting host key alone and takes no passwords".into(), sshd(cx));
+    look("the firewall lets in what is declared and nothing else".into(), firewall(cx));
+    look("Docker runs hardened and never before the volume is open".into(), engine_hardened(cx));
+    for stack in &cx.spec.stacks {
+        look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
+    }
+    look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
+    look("no secret lies outside the volume".into(), stray_secrets(cx));
+    checks
+}
+
+fn volume(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let Some(record) = cx.receipt().volume.clone() else { return Ok(vec!["there is no volume yet".into()]) };
+    let Some(device) = luks::opened_from(cx, &record.luks_uuid)? else {
+        return Ok(vec!["the volume is not open".into()]);
+    };
+    let mut wrong = Vec::new();
+    let serial = look_serial(cx, &device)?;
+    if serial != cx.spec.disk.volume_id.to_string() {
+        wrong.push(format!("the open volume is {serial}"));
+    }
+    if !disk::mounted(cx)? {
+        wrong.push(format!("it is not mounted on {}", paths::DATA));
+    }
+    for dir in [docker::DATA_ROOT, docker::CONTAINERD_ROOT] {
+        if !cx.exists(dir)? {
+            wrong.push(format!("{dir} is not there"));
+        }
+    }
+    Ok(wrong)
+}
+
+fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let mut wrong: Vec<String> =
+        identity::others(cx)?.iter().map(|key| format!("{} is there too", key.display())).collect();
+    let output = cx.run(&Cmd::new("sshd").arg("-T"))?.text();
+    let keys = output.lines().filter(|l| l.starts_with("hostkey "));
+    if keys.ne([format!("hostkey {}", identity::HOST_KEY).as_str()]) {
+        wrong.push("sshd is configured with other host keys".into());
+    }
+    let port = format!("port {}", cx.spec.ssh.port);
+    for setting in [
+        port.as_str(),
+        "passwordauthentication no",
+        "kbdinteractiveauthentication no",
+        "permitrootlogin without-password",
+        "allowtcpforwarding no",
+        "x11forwarding no",
+    ] {
+        if !output.lines().any(|l| l == setting) {
+            wrong.push(format!("sshd is not configured with {setting:?}"));
+        }
+    }
+    Ok(wrong)
+}
+
+fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+    let mut wrong = Vec::new();
+    if !rules.on_disk(cx)? {
+        wrong.push("UFW's files say otherwise".into());
+    }
+    for family in super::firewall::Family::BOTH {
+        let program = family.program();
+        let loaded = cx.run(&Cmd::new(program).arg("-S"))?.text();
+        let lines = |chain: &str| {
+            let prefix = format!("-A {chain} ");
+            loaded.lines().filter(|l| l.starts_with(&prefix)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for policy in ["-P INPUT DROP", "-P FORWARD DROP"] {
+            if !loaded.lines().any(|l| l == policy) {
+                wrong.push(format!("{program} does not say {policy:?}"));
+            }
+        }
+        if lines(family.input_chain()) != rules.incoming(family) {
+            wrong.push(format!("{program} lets in something else"));
+        }
+        let mut forwarded = lines("DOCKER-USER");
+        // Docker ends the chain with a RETURN of its own; after our DROP nothing reaches it.
+        if forwarded.last().is_some_and(|l| l == "-A DOCKER-USER -j RETURN") {
+            forwarded.pop();
+        }
+        if forwarded != rules.forwarded(family) {
+            wrong.push(format!("{program} forwards something else to containers"));
+        }
+    }
+    Ok(wrong)
+}
+
+fn engine_hardened(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let mut wrong: Vec<String> =
+        docker::enabled(cx)?.iter().map(|unit| format!("{unit} would start at boot")).collect();
+    if !docker::configured(cx)? {
+        wrong.push("its files say otherwise".into());
+    }
+    let Some(info) = engine::info(cx)? else {
+        wrong.push("it does not run".into());
+        return Ok(wrong);
+    };
+    for (key, value) in [
+        ("DockerRootDir", docker::DATA_ROOT.into()),
+        ("LiveRestoreEnabled", Value::Bool(true)),
+        ("LoggingDriver", "local".into()),
+        ("Driver", "overlay2".into()),
+    ] {
+        if info[key] != value {
+            wrong.push(format!("its {key} is {}", info[key]));
+        }
+    }
+    for option in ["name=apparmor", "name=seccomp"] {
+        let options = info["SecurityOptions"].as_array().into_iter().flatten();
+        if !options.filter_map(Value::as_str).any(|o| o.starts_with(option)) {
+            wrong.push(format!("it does not confine containers with {}", &option[5..]));
+        }
+    }
+    Ok(wrong)
+}
+
+fn stack_confined(cx: &Cx<'_>, stack: &str) -> Result<Vec<String>> {
+    let containers = engine::containers(cx, stack)?;
+    if containers.is_empty() {
+        return Ok(vec!["it has no containers".into()]);
+    }
+    Ok(containers.iter().flat_map(unconfined).collect())
+}
+
+/// What a container may that it must not.
+fn unconfined(container: &Value) -> Vec<String> {
+    let host = &container["HostConfig"];
+    let has = |list: &Value, wanted: &[&str]| {
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).any(|item| wanted.contains(&item))
+    };
+    let positive = |key: &str| host[key].as_i64().is_some_and(|n| n > 0);
+    let user = container["Config"]["User"].as_str().unwrap_or_default();
+    let uid = user.split(':').next().unwrap_or_default();
+    [
+        (engine::healthy(container), "is not healthy"),
+        (host["Privileged"] == false, "is privileged"),
+        (host["ReadonlyRootfs"] == true, "can write its root file system"),
+        (has(&host["CapDrop"], &["ALL"]), "keeps capabilities"),
+        (host["CapAdd"].as_array().is_none_or(Vec::is_empty), "has added capabilities"),
+        (
+            has(&host["SecurityOpt"], &["no-new-privileges:true", "no-new-privileges"]),
+            "may gain new privileges",
+        ),
+        (positive("PidsLimit") && positive("Memory") && positive("NanoCpus"), "has no limits"),
+        (host["NetworkMode"] != "host" && host["PidMode"] != "host", "shares the host's namespaces"),
+        (uid.parse::<u32>().is_ok_and(|uid| uid != 0), "runs as root"),
+        (container["AppArmorProfile"] == "docker-default", "is not confined by AppArmor"),
+    ]
+    .into_iter()
+    .filter(|(holds, _)| !holds)
+    .map(|(_, what)| format!("container {} {what}", engine::name(container)))
+    .collect()
+}
+
+fn stray_secrets(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for name in cx.machine().list(WAITING.as_ref())? {
+        wrong.push(format!("{WAITING}/{name} is still in memory"));
+    }
+    if cx.exists(paths::DONE)? && cx.exists(BOOTSTRAP_KEY)? {
+        wrong.push(format!("{BOOTSTRAP_KEY} is still there"));
+    }
+    for name in ["staged-host-key", "luks-header.img"] {
+        if cx.exists(format!("{}/{name}", paths::STATE))? {
+            wrong.push(format!("{}/{name} is there", paths::STATE));
+        }
+    }
+    Ok(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn confined() -> Value {
+        json!({
+            "Name": "/postgres-1",
+            "State": { "Running": true, "Health": { "Status": "healthy" } },
+            "Config": { "User": "999:999" },
+            "AppArmorProfile": "docker-default",
+            "HostConfig": {
+                "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
+                "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
+                "NetworkMode": "postgres_internal", "PidMode": "",
+            },
+        })
+    }
+
+    #[test]
+    fn a_confined_container_has_no_complaint() {
+        assert_eq!(unconfined(&confined()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_loosened_screw_is_found() {
+        for (pointer, value) in [
+            ("/State/Health/Status", json!("unhealthy")),
+            ("/State/Running", json!(false)),
+            ("/HostConfig/Privileged", json!(true)),
+            ("/HostConfig/ReadonlyRootfs", json!(false)),
+            ("/HostConfig/CapDrop", json!(null)),
+            ("/HostConfig/CapAdd", json!(["SYS_ADMIN"])),
+            ("/HostConfig/SecurityOpt", json!([])),
+            ("/HostConfig/PidsLimit", json!(null)),
+            ("/HostConfig/Memory", json!(0)),
+            ("/HostConfig/NetworkMode", json!("host")),
+            ("/HostConfig/PidMode", json!("host")),
+            ("/Config/User", json!("")),
+            ("/Config/User", json!("0:0")),
+            ("/AppArmorProfile", json!("unconfined")),
+        ] {
+            let mut container = confined();
+            *container.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(unconfined(&container).len(), 1, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn not_having_looked_is_no_pass() {
+        let check = Check { what: "x holds".into(), verdict: Verdict::CouldNotLook("no such file".into()) };
+        assert_eq!(check.complaint().unwrap(), "could not look whether x holds: no such file");
+        let json = serde_json::to_string(&check).unwrap();
+        assert_eq!(json, r#"{"what":"x holds","result":"could-not-look","why":"no such file"}"#);
+    }
+}

@@ -1,0 +1,111 @@
+//! The power is cut, or firstboot killed, at every single act; the next run must come to the same end.
+
+use super::flow::done;
+use super::{Cut, Fake};
+use crate::boot::Ended;
+use crate::steps::secrets::BOOTSTRAP_KEY;
+use spec::{EventKind, Gate, paths};
+
+/// What must be true at the end, whatever happened on the way.
+fn assert_converged(fake: &Fake, at: &str) {
+    let luks = fake.luks();
+    assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0], "{at}: slots");
+    assert!(fake.get(paths::DONE).is_some() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
+    let stored = |name: &str| {
+        let path = std::path::PathBuf::from("/srv/sovereign/secrets").join(name);
+        luks.files.as_ref().and_then(|f| f.get(&path)).map(|n| n.bytes.clone()).unwrap_or_default()
+    };
+    assert!(fake.state.borrow().closed && !fake.state.borrow().timer, "{at}: the firewall stays closed");
+    assert!(luks.opens(&stored("luks-key"), Some(0)), "{at}: the stored key opens the volume");
+    // Every escrow that was ever acknowledged still holds what is true: nothing was drawn anew afterwards.
+    assert!(!fake.state.borrow().taken.is_empty(), "{at}");
+    for sealed in &fake.state.borrow().taken {
+        let bundle = escrow::open(sealed, &fake.identity).unwrap();
+        for name in ["luks-key", "postgres-superuser-password"] {
+            let sealed = &bundle.get(&format!("secrets/{name}")).unwrap().value;
+            assert!(sealed.expose() == stored(name), "{at}: {name} was drawn anew after it was acknowledged");
+        }
+        let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
+        assert_eq!(
+            crate::steps::disk::luks::Header::parse(&header).unwrap().slots,
+            [0],
+            "{at}: the copied header"
+        );
+    }
+    let pinned = fake.events().into_iter().filter_map(|kind| match kind {
+        EventKind::GatePassed { gate: Gate::HostKey { public_key } } => Some(public_key),
+        _ => None,
+    });
+    let public = String::from_utf8(fake.get("/etc/ssh/ssh_host_ed25519_key.pub").unwrap()).unwrap();
+    assert!(pinned.clone().all(|key| public.starts_with(&key)), "{at}: the pinned key is the lasting one");
+    let private = fake.get("/etc/ssh/ssh_host_ed25519_key").unwrap();
+    assert_eq!(fake.state.borrow().sshd, private, "{at}: sshd answers with the lasting key");
+    assert_eq!(
+        private.strip_prefix(b"host key ").unwrap(),
+        public[16..].split(' ').next().unwrap().as_bytes(),
+        "{at}"
+    );
+}
+
+/// Every act of a whole run, each cut in each way.
+fn every_cut(power: bool) {
+    let whole = Fake::new();
+    done(&whole);
+    assert_converged(&whole, "never cut");
+    let acts = whole.state.borrow().acts;
+    assert!(acts > 80, "{acts}");
+    for at in 1..=acts {
+        for cut in [Cut::Before, Cut::Torn, Cut::After] {
+            let fake = Fake::new();
+            fake.state.borrow_mut().cut = Some((at, cut));
+            let first = fake.run();
+            assert!(first.is_err() || !matches!(first, Ok(Ended::Done)) || at == acts, "{at} {cut:?}");
+            let what = format!(
+                "{} cut {cut:?} at act {at}, after {:?}",
+                if power { "power" } else { "process" },
+                fake.state.borrow().lines.last()
+            );
+            if power {
+                fake.boot();
+            } else {
+                fake.restart();
+            }
+            match fake.run() {
+                Ok(Ended::Done) => {}
+                // The marker was written, and then the power failed: the locked server waits for its operator.
+                Ok(Ended::Locked) if power && fake.get(paths::DONE).is_some() => {}
+                other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
+            }
+            assert_converged(&fake, &what);
+        }
+    }
+}
+
+#[test]
+fn the_power_is_cut_at_every_act() {
+    every_cut(true);
+}
+
+#[test]
+fn firstboot_is_killed_at_every_act() {
+    every_cut(false);
+}
+
+#[test]
+fn the_power_is_cut_twice() {
+    for first in (1..110).step_by(7) {
+        for second in (1..110).step_by(9) {
+            let fake = Fake::new();
+            for at in [first, second] {
+                let acts = fake.state.borrow().acts;
+                fake.state.borrow_mut().cut = Some((acts + at, Cut::After));
+                let _ = fake.run();
+                fake.boot();
+            }
+            let ended = fake.run();
+            let what = format!("cut at {first}, then {second}");
+            assert!(matches!(ended, Ok(Ended::Done | Ended::Locked)), "{what}: {ended:?}");
+            assert_converged(&fake, &what);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Whole runs on the fake server.
+
+use super::{Content, Fake};
+use crate::boot::Ended;
+use crate::steps::secrets::BOOTSTRAP_KEY;
+use crate::{Cx, status, unlock};
+use host::Secret;
+use spec::{EventKind, Gate, NodeSpec, Outcome, Receipt, State, StepName, paths};
+
+pub(super) fn done(fake: &Fake) {
+    match fake.run().unwrap() {
+        Ended::Done => {}
+        other => panic!("{other:?}\n{:#?}", fake.state.borrow().lines),
+    }
+}
+
+fn install(fake: &Fake, spec: &NodeSpec) -> anyhow::Result<String> {
+    crate::install::install(fake, &spec.to_json(), "0.0.0 test")
+}
+
+fn receipt(fake: &Fake) -> Receipt {
+    Receipt::from_json(&fake.get(paths::RECEIPT).unwrap()).unwrap()
+}
+
+#[test]
+fn a_fresh_server_comes_to_the_end() {
+    let fake = Fake::new();
+    done(&fake);
+    let receipt = receipt(&fake);
+    assert_eq!(receipt.steps.len(), StepName::ALL.len());
+    assert!(
+        receipt.volume.unwrap().formatted && receipt.escrow.unwrap().acknowledged && receipt.done.is_some()
+    );
+    assert_eq!(fake.events().last(), Some(&EventKind::Done));
+    let luks = fake.luks();
+    assert_eq!(
+        luks.slots.keys().copied().collect::<Vec<_>>(),
+        [0],
+        "the bootstrap key opens nothing any more"
+    );
+    assert_eq!(fake.get(BOOTSTRAP_KEY), None);
+    assert!(!fake.state.borrow().timer, "the timer that opens the firewall again was called off");
+}
+
+#[test]
+fn a_second_run_changes_nothing_and_runs_only_what_looks() {
+    let fake = Fake::new();
+    done(&fake);
+    let before = fake.state.borrow().clone();
+    fake.state.borrow_mut().lines.clear();
+    done(&fake);
+    let after = fake.state.borrow().clone();
+    assert_eq!(before.volume, after.volume);
+    assert_eq!(after.lines, ["sshd -T", "iptables -S", "ip6tables -S"]);
+    assert!(receipt(&fake).steps.iter().all(|s| s.outcome == Outcome::Unchanged));
+}
+
+#[test]
+fn no_secret_is_in_a_command_line_an_event_or_the_receipt() {
+    let fake = Fake::new();
+    done(&fake);
+    let Content::Luks(luks) = fake.state.borrow().volume.clone() else { panic!() };
+    let files = luks.files.unwrap();
+    let secrets =
+        files.iter().filter(|(p, n)| p.starts_with("/srv/sovereign/secrets") && n.bytes.len() >= 32);
+    let mut said = fake.state.borrow().lines.join("\n").into_bytes();
+    said.extend(fake.get(paths::EVENTS).unwrap());
+    said.extend(fake.get(paths::RECEIPT).unwrap());
+    said.extend(fake.get(paths::ESCROW_MANIFEST).unwrap());
+    let mut looked = 0;
+    for (path, node) in secrets.filter(|(p, _)| !p.ends_with("escrowed")) {
+        looked += 1;
+        assert_eq!(node.mode, 0o400, "{}", path.display());
+        assert!(!said.windows(node.bytes.len()).any(|w| w == node.bytes), "{}", path.display());
+    }
+    assert_eq!(looked, 2);
+}
+
+#[test]
+fn the_escrow_holds_what_is_on_the_volume() {
+    let fake = Fake::new();
+    done(&fake);
+    let bundle = escrow::open(&fake.state.borrow().taken[0], &fake.identity).unwrap();
+    let key = bundle.get(escrow::LUKS_KEY).unwrap().value.expose().to_vec();
+    assert_eq!(fake.get("/srv/sovereign/secrets/luks-key").unwrap(), key);
+    assert!(fake.luks().opens(&key, Some(0)));
+    assert!(bundle.get("secrets/postgres-superuser-password").is_some());
+}
+
+#[test]
+fn a_stacks_secret_belongs_to_who_reads_it() {
+    let fake = Fake::new();
+    done(&fake);
+    let files = fake.luks().files.unwrap();
+    let file =
+        &files[std::path::Path::new("/srv/sovereign/stacks/postgres/secrets/postgres-superuser-password")];
+    assert_eq!((file.uid, file.mode, file.bytes.len()), (999, 0o400, 43));
+}
+
+#[test]
+fn nobody_answering_leaves_the_firewall_open_and_says_so() {
+    let fake = Fake::new();
+    // Somebody answers until the firewall is closed.
+    let failed = loop {
+        fake.state.borrow_mut().operator = true;
+        let waits_for_firewall =
+            |kind: &EventKind| matches!(kind, EventKind::StepFinished { step: StepName::Escrow, .. });
+        if fake.events().iter().any(waits_for_firewall) {
+            fake.state.borrow_mut().operator = false;
+            break fake.run().unwrap();
+        }
+        fake.state.borrow_mut().cut = None;
+        let acts = fake.state.borrow().acts;
+        fake.state.borrow_mut().cut = Some((acts + 60, super::Cut::Before));
+        let _ = fake.run();
+        fake.boot();
+    };
+    let Ended::Failed(e) = failed else { panic!("{failed:?}") };
+    assert!(e.to_string().contains("opened again"), "{e:#}");
+    assert_eq!(fake.get("/etc/ufw/ufw.conf").unwrap(), b"ENABLED=no\nLOGLEVEL=low\n");
+    fake.state.borrow_mut().operator = true;
+    done(&fake);
+}
+
+#[test]
+fn after_a_reboot_the_volume_is_locked_and_the_operators_key_brings_all_back() {
+    let fake = Fake::new();
+    done(&fake);
+    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
+    fake.boot();
+    assert_eq!(status::status(&fake, false).unwrap().state, State::Locked);
+    assert!(matches!(fake.run().unwrap(), Ended::Locked));
+    assert!(!fake.state.borrow().docker);
+    let cx = Cx::begin(&fake, "t").unwrap();
+    assert!(matches!(unlock::open(&cx, &Secret::new(b"wrong".to_vec())).unwrap(), unlock::Opened::WrongKey));
+    assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), unlock::Opened::Now));
+    done(&fake);
+    assert_eq!(fake.state.borrow().stacks.len(), 1);
+    assert_eq!(fake.state.borrow().formats, 1);
+    assert_eq!(status::status(&fake, false).unwrap().state, State::Done);
+}
+
+#[test]
+fn a_changed_wish_is_followed_and_an_acknowledged_secret_stays() {
+    let fake = Fake::new();
+    done(&fake);
+    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
+    let mut spec = fake.spec();
+    spec.inbound.clear();
+    spec.disk.format = None;
+    assert_ne!(install(&fake, &spec).unwrap(), "done");
+    assert_eq!(fake.get(paths::DONE), None);
+    done(&fake);
+    assert_eq!(fake.get("/srv/sovereign/secrets/luks-key").unwrap(), key);
+    assert_eq!(fake.state.borrow().taken.len(), 1, "the escrow did not change, so it is not sealed again");
+    let closings = fake
+        .events()
+        .iter()
+        .filter(|k| matches!(k, EventKind::GatePassed { gate: Gate::Firewall { .. } }))
+        .count();
+    assert_eq!(closings, 2, "other rules are another closing");
+}
+
+#[test]
+fn another_recipient_means_another_pass_through_the_gate() {
+    let fake = Fake::new();
+    done(&fake);
+    let mut spec = fake.spec();
+    spec.recipients.push(escrow::Identity::generate().recipients()[0].to_string());
+    install(&fake, &spec).unwrap();
+    done(&fake);
+    assert_eq!(fake.state.borrow().taken.len(), 2);
+    let bundle = escrow::open(&fake.state.borrow().taken[1], &fake.identity).unwrap();
+    assert_eq!(
+        bundle.get(escrow::LUKS_KEY).unwrap().value.expose(),
+        fake.get("/srv/sovereign/secrets/luks-key").unwrap()
+    );
+}
+
+#[test]
+fn the_leave_to_format_alone_is_no_new_wish() {
+    let fake = Fake::new();
+    done(&fake);
+    let mut spec = fake.spec();
+    spec.disk.format = None;
+    assert_eq!(install(&fake, &spec).unwrap(), "done");
+}
+
+#[test]
+fn another_servers_spec_is_refused() {
+    let fake = Fake::new();
+    done(&fake);
+    let mut spec = fake.spec();
+    spec.server.id = 1;
+    assert!(install(&fake, &spec).unwrap_err().to_string().contains("server 4711"));
+    fake.install(&spec);
+    let Ended::Failed(e) = fake.run().unwrap() else { panic!() };
+    assert!(e.to_string().contains("its firmware says 4711"), "{e:#}");
+}
+
+#[test]
+fn a_wrong_acknowledgement_is_refused_and_a_repeated_one_is_fine() {
+    let fake = Fake::new();
+    assert!(crate::acknowledge(&fake, "escrow", "x").unwrap_err().to_string().contains("nothing waits"));
+    done(&fake);
+    let Some(EventKind::GatePassed { gate }) =
+        fake.events().into_iter().find(|k| matches!(k, EventKind::GatePassed { .. }))
+    else {
+        panic!()
+    };
+    crate::acknowledge(&fake, gate.name(), gate.value()).unwrap();
+    let error = crate::acknowledge(&fake, gate.name(), "another").unwrap_err().to_string();
+    assert!(error.contains("another value"), "{error}");
+}
+
+#[test]
+fn the_event_numbers_count_up_over_all_boots() {
+    let fake = Fake::new();
+    done(&fake);
+    fake.boot();
+    let _ = fake.run();
+    let events = crate::events::parse(&fake.get(paths::EVENTS).unwrap());
+    let numbers: Vec<u64> = events.iter().map(|e| e.seq).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert_eq!(receipt(&fake).starts, 2);
+}

@@ -1,0 +1,415 @@
+//! A fake server in memory: a root disk that survives a power cut, memory that does not, a volume, and programs that
+//! do to them what the real ones do. It proves our decisions; the real tools are proved on a real kernel.
+//!
+//! Every act on it is counted, and the power can be cut at any of them.
+
+mod crash;
+mod flow;
+mod programs;
+mod refusals;
+mod volume;
+
+pub(crate) use volume::{Content, Luks};
+
+use crate::machine::{Kind, Machine, Stat};
+use crate::{boot, gate};
+use host::{Cmd, Error, Host, Output};
+use spec::{EventKind, Gate, paths};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// A file or directory: content, mode, owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) dir: bool,
+}
+
+pub(crate) type Files = BTreeMap<PathBuf, Node>;
+
+/// When, relative to the act, the power fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Before it did anything.
+    Before,
+    /// Half-way, where the act has a half-way.
+    Torn,
+    /// After it was done, before anyone heard of it.
+    After,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// What survives a power cut.
+    pub(crate) root: Files,
+    /// What does not: `/run`, `/proc`, `/sys`, `/dev`.
+    pub(crate) memory: Files,
+    pub(crate) volume: Content,
+    pub(crate) serial: String,
+    pub(crate) unreadable: Option<u64>,
+    pub(crate) open: bool,
+    pub(crate) mounted: bool,
+    pub(crate) docker: bool,
+    pub(crate) images: Vec<String>,
+    pub(crate) stacks: Vec<String>,
+    /// The host key sshd answers with.
+    pub(crate) sshd: Vec<u8>,
+    pub(crate) timer: bool,
+    /// Whether the firewall's rules are loaded.
+    pub(crate) closed: bool,
+    pub(crate) clock: Duration,
+    pub(crate) drawn: u64,
+    pub(crate) acts: u64,
+    pub(crate) cut: Option<(u64, Cut)>,
+    pub(crate) dead: bool,
+    pub(crate) lines: Vec<String>,
+    pub(crate) formats: u32,
+    /// Whether somebody answers the gates.
+    pub(crate) operator: bool,
+    /// Every escrow the operator took.
+    pub(crate) taken: Vec<Vec<u8>>,
+}
+
+pub(crate) struct Fake {
+    pub(crate) state: RefCell<State>,
+    pub(crate) identity: escrow::Identity,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let identity = escrow::Identity::generate();
+        let fake = Self {
+            state: RefCell::new(State {
+                root: Files::new(),
+                memory: Files::new(),
+                volume: Content::Zero,
+                serial: "7".into(),
+                unreadable: None,
+                open: false,
+                mounted: false,
+                docker: false,
+                images: vec![],
+                stacks: vec![],
+                sshd: vec![],
+                timer: false,
+                closed: false,
+                clock: Duration::ZERO,
+                drawn: 0,
+                acts: 0,
+                cut: None,
+                dead: false,
+                lines: vec![],
+                formats: 0,
+                operator: true,
+                taken: vec![],
+            }),
+            identity,
+        };
+        fake.put("/etc/ssh/ssh_host_ed25519_key", b"throw-away");
+        fake.put("/etc/ssh/ssh_host_ed25519_key.pub", b"ssh-ed25519 THROWAWAY");
+        fake.put("/etc/ssh/ssh_host_rsa_key", b"rsa");
+        fake.put("/etc/default/ufw", b"IPV6=yes\n");
+        fake.put("/etc/ufw/ufw.conf", b"ENABLED=no\n");
+        fake.put("/etc/systemd/system/multi-user.target.wants/docker.service", b"");
+        fake.put(paths::NODE_SPEC, &fake.spec().to_json());
+        fake.boot();
+        fake
+    }
+
+    /// What the fake server shall be.
+    pub(crate) fn spec(&self) -> spec::NodeSpec {
+        let recipient = self.identity.recipients()[0].to_string();
+        let image = format!("registry.test:5000/postgres@sha256:{}", "0".repeat(64));
+        let json = serde_json::json!({
+            "version": 1, "project": "demo", "server": { "id": 4711, "name": "demo" },
+            "disk": { "volume_id": 7, "size_gb": 10, "format": { "volume_id": 7, "nonce": "0".repeat(32) } },
+            "recipients": [recipient], "ssh": { "port": 22 }, "inbound": [{ "port": 443, "protocol": "tcp" }],
+            "registries": [{ "address": "registry.test:5000", "ca_pem": "PEM" }],
+            "stacks": [{ "name": "postgres", "images": { "postgres": image } }],
+        });
+        spec::NodeSpec::from_json(json.to_string().as_bytes()).unwrap()
+    }
+
+    pub(crate) fn install(&self, spec: &spec::NodeSpec) {
+        self.put(paths::NODE_SPEC, &spec.to_json());
+    }
+
+    /// Power on: memory is empty but for what the kernel shows.
+    pub(crate) fn boot(&self) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        (state.dead, state.cut, state.open, state.mounted, state.docker, state.timer) =
+            (false, None, false, false, false, false);
+        state.stacks.clear();
+        state.memory.clear();
+        let page =
+            [&[0, 0x80, 0, u8::try_from(state.serial.len()).unwrap()], state.serial.as_bytes()].concat();
+        let mut kernel = |path: &str, bytes: &[u8]| {
+            state.memory.insert(path.into(), Node { bytes: bytes.to_vec(), mode: 0o444, ..Node::default() });
+        };
+        kernel("/sys/class/dmi/id/sys_vendor", b"Hetzner\n");
+        kernel("/sys/class/dmi/id/product_serial", b"4711\n");
+        kernel("/sys/class/block/sda/device/vpd_pg80", &page);
+        kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
+        for table in ["tcp", "tcp6", "udp", "udp6"] {
+            kernel(&format!("/proc/net/{table}"), b"head\n");
+        }
+        state.sshd = state.root[Path::new("/etc/ssh/ssh_host_ed25519_key")].bytes.clone();
+        state.closed = state.root[Path::new("/etc/ufw/ufw.conf")].bytes.starts_with(b"ENABLED=yes");
+    }
+
+    /// Only firstboot died; the machine goes on.
+    pub(crate) fn restart(&self) {
+        let mut state = self.state.borrow_mut();
+        (state.dead, state.cut) = (false, None);
+    }
+
+    /// One run of firstboot.
+    pub(crate) fn run(&self) -> anyhow::Result<boot::Ended> {
+        boot::run(&crate::Cx::begin(self, "0.0.0 test")?)
+    }
+
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        let node = Node { bytes: bytes.to_vec(), mode: 0o644, ..Node::default() };
+        self.state.borrow_mut().files(Path::new(path)).insert(path.into(), node);
+    }
+
+    pub(crate) fn get(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        self.state.borrow_mut().files(path.as_ref()).get(path.as_ref()).map(|n| n.bytes.clone())
+    }
+
+    pub(crate) fn luks(&self) -> Luks {
+        match &self.state.borrow().volume {
+            Content::Luks(luks) => luks.clone(),
+            other => panic!("no LUKS volume but {other:?}"),
+        }
+    }
+
+    pub(crate) fn events(&self) -> Vec<EventKind> {
+        let bytes = self.get(paths::EVENTS).unwrap_or_default();
+        crate::events::parse(&bytes).into_iter().map(|e| e.kind).collect()
+    }
+
+    /// Counts one act; gives how the power fails at it, if it does.
+    fn act(&self) -> Result<Option<Cut>, Error> {
+        let mut state = self.state.borrow_mut();
+        if state.dead {
+            return Err(dark());
+        }
+        state.acts += 1;
+        let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
+        state.dead = cut.is_some();
+        if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
+    }
+
+    fn change(&self, path: &Path, change: impl FnOnce(&mut Files)) -> Result<(), Error> {
+        match self.act()? {
+            Some(Cut::Torn) => return Err(dark()),
+            cut => {
+                change(self.state.borrow_mut().files(path));
+                if cut.is_some() {
+                    return Err(dark());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The operator's side: answers the gate that waits.
+    fn answer_gates(&self) {
+        let waiting = self.events().into_iter().rev().find_map(|kind| match kind {
+            EventKind::GateWaiting { gate } => Some(gate),
+            _ => None,
+        });
+        let Some(waiting) = waiting else { return };
+        if let Gate::Escrow { sha256 } = &waiting {
+            let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
+            assert_eq!(crate::cx::sha256(&bundle), *sha256);
+            self.state.borrow_mut().taken.push(bundle);
+        }
+        gate::acknowledge(self, waiting.name(), waiting.value()).ok();
+    }
+}
+
+impl State {
+    fn files(&mut self, path: &Path) -> &mut Files {
+        if ["/run", "/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top)) {
+            return &mut self.memory;
+        }
+        if self.mounted
+            && path.starts_with(paths::DATA)
+            && let Content::Luks(Luks { files: Some(files), .. }) = &mut self.volume
+        {
+            return files;
+        }
+        &mut self.root
+    }
+}
+
+fn dark() -> Error {
+    Error::io("acting on", "the server", std::io::Error::other("the power is off"))
+}
+
+impl Host for Fake {
+    fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
+        let cut = self.act()?;
+        let mut state = self.state.borrow_mut();
+        state.lines.push(cmd.line());
+        let output = programs::run(&mut state, cmd, cut == Some(Cut::Torn));
+        if cut.is_some() { Err(dark()) } else { Ok(output) }
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+        if self.state.borrow().dead {
+            return Err(dark());
+        }
+        if path == Path::new("/proc/self/mountinfo") {
+            let mounted = self.state.borrow().mounted;
+            let line = "31 21 254:0 / /srv/sovereign rw - ext4 /dev/mapper/sovereign rw\n";
+            return Ok(Some(if mounted { line.into() } else { vec![] }));
+        }
+        if path == Path::new("/sys/class/block/dm-0/dm/uuid") {
+            return Ok(Some(format!("CRYPT-LUKS2-{}-sovereign\n", self.luks().uuid.replace('-', "")).into()));
+        }
+        Ok(self.get(path))
+    }
+
+    fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+        let node = Node { bytes: content.to_vec(), mode, ..Node::default() };
+        self.change(path, |files| drop(files.insert(path.into(), node)))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Error> {
+        self.change(path, |files| drop(files.remove(path)))
+    }
+}
+
+impl Machine for Fake {
+    fn has_program(&self, _: &str) -> bool {
+        true
+    }
+
+    fn stat(&self, path: &Path) -> Result<Option<Stat>, Error> {
+        let mut state = self.state.borrow_mut();
+        if state.dead {
+            return Err(dark());
+        }
+        if path == Path::new("/dev/mapper/sovereign") {
+            let node = Stat { kind: Kind::Block, mode: 0o600, uid: 0, gid: 0, len: 0 };
+            return Ok(state.open.then_some(node));
+        }
+        let files = state.files(path);
+        let Some(node) = files.get(path) else { return Ok(None) };
+        let kind = if node.dir { Kind::Directory } else { Kind::File };
+        Ok(Some(Stat { kind, mode: node.mode, uid: node.uid, gid: node.uid, len: node.bytes.len() as u64 }))
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<String>, Error> {
+        if dir == Path::new("/sys/class/block/dm-0/slaves") {
+            return Ok(vec!["sda".into()]);
+        }
+        let mut state = self.state.borrow_mut();
+        let inside = state.files(dir).keys().filter(|p| p.parent() == Some(dir));
+        Ok(inside.map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect())
+    }
+
+    fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, Error> {
+        let state = self.state.borrow();
+        Ok(match path.to_str().unwrap() {
+            "/dev/disk/by-id/scsi-0HC_Volume_7" => Some("/dev/sda".into()),
+            "/dev/mapper/sovereign" if state.open => Some("/dev/dm-0".into()),
+            _ => None,
+        })
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        if path != Path::new("/dev/sda") {
+            let mut bytes = self.get(path).unwrap_or_default();
+            bytes.drain(..usize::try_from(offset).unwrap());
+            bytes.truncate(len);
+            return Ok(bytes);
+        }
+        let state = self.state.borrow();
+        if state.unreadable.is_some_and(|at| (offset..offset + len as u64).contains(&at)) {
+            return Err(Error::io("reading", path, std::io::Error::from_raw_os_error(5)));
+        }
+        Ok(state.volume.read(offset, len))
+    }
+
+    fn make_dir(&self, dir: &Path, mode: u32, uid: u32, _: u32) -> Result<(), Error> {
+        let node = Node { mode, uid, dir: true, ..Node::default() };
+        self.change(dir, |files| drop(files.insert(dir.into(), node)))
+    }
+
+    fn chown(&self, path: &Path, uid: u32, _: u32) -> Result<(), Error> {
+        self.change(path, |files| files.get_mut(path).unwrap().uid = uid)
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let torn = self
+            .state
+            .borrow()
+            .cut
+            .is_some_and(|(at, cut)| at == self.state.borrow().acts + 1 && cut == Cut::Torn);
+        let bytes = if torn { &bytes[..bytes.len() / 2] } else { bytes };
+        let result =
+            self.change(path, |files| files.entry(path.into()).or_default().bytes.extend_from_slice(bytes));
+        if torn {
+            self.state
+                .borrow_mut()
+                .files(path)
+                .entry(path.into())
+                .or_default()
+                .bytes
+                .extend_from_slice(bytes);
+        }
+        result
+    }
+
+    fn shred(&self, path: &Path) -> Result<(), Error> {
+        let torn = |node: &mut Node| node.bytes.fill(0);
+        match self.act()? {
+            Some(Cut::Torn) => {
+                self.state.borrow_mut().files(path).entry(path.into()).and_modify(torn);
+                Err(dark())
+            }
+            cut => {
+                self.state.borrow_mut().files(path).remove(path);
+                cut.map_or(Ok(()), |_| Err(dark()))
+            }
+        }
+    }
+
+    fn random(&self, buffer: &mut [u8]) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        for byte in buffer {
+            state.drawn =
+                state.drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (state.drawn >> 56) as u8;
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.state.borrow().clock
+    }
+
+    fn ticks(&self) -> Duration {
+        self.state.borrow().clock
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.state.borrow_mut().clock += time;
+        if self.state.borrow().operator {
+            self.answer_gates();
+        }
+    }
+
+    fn ask(&self, _: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error> {
+        Ok(programs::engine(&self.state.borrow(), path))
+    }
+}

@@ -1,0 +1,287 @@
+//! What the programs do to the fake server.
+
+use super::{Content, Files, Luks, Node, State};
+use host::{Cmd, Output};
+use serde_json::json;
+use std::path::Path;
+
+const TIMER: &str = "/run/systemd/transient/sovereign-firewall-revert.timer";
+
+/// Runs one; `torn` cuts it off half-way where it has a half-way.
+pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
+    let args: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
+    match (cmd.program(), &args[..]) {
+        ("cryptsetup", args) => cryptsetup(state, args, cmd, torn),
+        _ if torn && cmd.program() != "mkfs.ext4" => code(0),
+        ("ssh-keygen", [.., "-f", path]) if args.contains(&"-t") => {
+            state.drawn = state.drawn.wrapping_add(1);
+            let drawn = state.drawn;
+            put(state, path, format!("host key {drawn}").as_bytes());
+            put(state, &format!("{path}.pub"), format!("ssh-ed25519 AAAA{drawn} sovereign\n").as_bytes());
+            code(0)
+        }
+        ("ssh-keygen", _) => says("a signature"),
+        ("sshd", ["-T"]) => says(
+            "port 22\nhostkey /etc/ssh/ssh_host_ed25519_key\npasswordauthentication no\n\
+             kbdinteractiveauthentication no\npermitrootlogin without-password\nallowtcpforwarding no\nx11forwarding no\n",
+        ),
+        ("blkid", args) => blkid(state, args.last().unwrap()),
+        ("mkfs.ext4", _) => {
+            let luks = opened(state);
+            luks.used = true;
+            assert!(luks.files.is_none(), "a file system was made over a file system");
+            luks.files = (!torn).then(Files::new);
+            code(0)
+        }
+        ("systemctl", args) => systemctl(state, args),
+        ("systemd-run", _) => {
+            state.timer = true;
+            put(state, TIMER, b"");
+            code(0)
+        }
+        ("ufw", ["--force", "disable"]) => {
+            put(state, "/etc/ufw/ufw.conf", b"ENABLED=no\nLOGLEVEL=low\n");
+            state.closed = false;
+            code(0)
+        }
+        ("/usr/lib/ufw/ufw-init", ["start"]) => {
+            let confirmed = state.root.contains_key(Path::new("/var/lib/sovereign/acknowledged/firewall"));
+            assert!(state.timer || confirmed, "the door was closed with nothing to open it again");
+            let again = std::mem::replace(&mut state.closed, true);
+            says(if again { "Firewall already started, use 'force-reload'" } else { "" })
+        }
+        ("iptables", _) => says(&kernel_rules(state, "")),
+        ("ip6tables", _) => says(&kernel_rules(state, "6")),
+        ("docker", ["pull", .., image]) => {
+            assert!(state.docker);
+            state.images.push((*image).to_owned());
+            code(0)
+        }
+        _ => code(0),
+    }
+}
+
+fn code(code: i32) -> Output {
+    Output { code: Some(code), ..Output::default() }
+}
+
+fn says(text: &str) -> Output {
+    Output { stdout: text.as_bytes().to_vec(), ..code(0) }
+}
+
+fn put(state: &mut State, path: &str, bytes: &[u8]) {
+    let path = Path::new(path);
+    state.files(path).insert(path.into(), Node { bytes: bytes.to_vec(), mode: 0o600, ..Node::default() });
+}
+
+fn get(state: &mut State, path: &str) -> Vec<u8> {
+    let path = Path::new(path);
+    state.files(path).get(path).map(|n| n.bytes.clone()).unwrap_or_default()
+}
+
+fn opened(state: &mut State) -> &mut Luks {
+    assert!(state.open, "the volume is not open");
+    match &mut state.volume {
+        Content::Luks(luks) => luks,
+        other => panic!("not LUKS but {other:?}"),
+    }
+}
+
+fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output {
+    let after = |flag: &str| args.iter().position(|a| *a == flag).map(|at| args[at + 1]);
+    let key = match after("--key-file") {
+        Some("-") => cmd.input().to_vec(),
+        Some(path) => get(state, path),
+        None => vec![],
+    };
+    let slot = after("--key-slot").map(|s| s.parse().unwrap());
+    let salt = state.acts;
+    match args[0] {
+        "luksFormat" => {
+            if let Content::Luks(luks) = &state.volume {
+                assert!(!luks.used, "a volume that was used was formatted");
+            }
+            assert!(!matches!(state.volume, Content::Foreign(_)), "a foreign volume was formatted");
+            state.formats += 1;
+            let uuid = after("--uuid").unwrap().to_owned();
+            let mut luks = Luks { uuid, ..Luks::default() };
+            if torn {
+                // Either bytes nobody recognises or a header without a key, in turn.
+                state.volume =
+                    if salt.is_multiple_of(2) { Content::Bytes(20_000, vec![1]) } else { Content::Luks(luks) };
+                return code(0);
+            }
+            luks.slots.insert(slot.unwrap(), (key, salt));
+            state.volume = Content::Luks(luks);
+            code(0)
+        }
+        _ if torn => code(0),
+        "luksAddKey" => {
+            let new = get(state, args.last().unwrap());
+            let luks = luks(state);
+            assert!(luks.opens(&key, None) && !new.is_empty());
+            luks.slots.insert(slot.unwrap(), (new, salt));
+            code(0)
+        }
+        "luksKillSlot" => {
+            let (header, slot) = (args[args.len() - 2], args.last().unwrap().parse().unwrap());
+            let target = if header == "/dev/sda" { luks(state).clone() } else { copied(state, header) };
+            let others: Vec<u32> = target.slots.keys().copied().filter(|n| *n != slot).collect();
+            if !others.iter().any(|n| target.opens(&key, Some(*n))) {
+                return code(2);
+            }
+            let mut target = target;
+            target.slots.remove(&slot);
+            if header == "/dev/sda" {
+                *luks(state) = target;
+            } else {
+                copy(state, header, &target);
+            }
+            code(0)
+        }
+        "luksHeaderBackup" => {
+            let now = luks(state).clone();
+            copy(state, args.last().unwrap(), &now);
+            code(0)
+        }
+        "open" => {
+            let target = match after("--header") {
+                Some(header) => copied(state, header),
+                None => luks(state).clone(),
+            };
+            if !target.opens(&key, slot) {
+                return code(2);
+            }
+            if !args.contains(&"--test-passphrase") {
+                state.open = true;
+            }
+            code(0)
+        }
+        other => panic!("cryptsetup {other}"),
+    }
+}
+
+fn luks(state: &mut State) -> &mut Luks {
+    match &mut state.volume {
+        Content::Luks(luks) => luks,
+        other => panic!("not LUKS but {other:?}"),
+    }
+}
+
+/// A copied header is its bytes, and beside them, out of sight, the keys it holds.
+fn copy(state: &mut State, path: &str, luks: &Luks) {
+    put(state, path, &luks.header());
+    let keys: Vec<_> = luks.slots.iter().map(|(n, (k, s))| (*n, k.clone(), *s)).collect();
+    put(state, &format!("/dev/keys{path}"), &serde_json::to_vec(&(&luks.uuid, keys)).unwrap());
+}
+
+fn copied(state: &mut State, path: &str) -> Luks {
+    let (uuid, keys): (String, Vec<(u32, Vec<u8>, u64)>) =
+        serde_json::from_slice(&get(state, &format!("/dev/keys{path}"))).unwrap();
+    Luks { uuid, slots: keys.into_iter().map(|(n, k, s)| (n, (k, s))).collect(), ..Luks::default() }
+}
+
+fn blkid(state: &mut State, device: &str) -> Output {
+    if device == "/dev/mapper/sovereign" {
+        return if opened(state).files.is_some() { says("ext4") } else { code(2) };
+    }
+    match &state.volume {
+        Content::Zero | Content::Bytes(..) => code(2),
+        Content::Foreign(kind) => says(&format!("TYPE={kind}\n")),
+        Content::Luks(luks) => says(&format!("UUID={}\nTYPE=crypto_LUKS\n", luks.uuid)),
+    }
+}
+
+fn systemctl(state: &mut State, args: &[&str]) -> Output {
+    let link = |unit: &str| {
+        let target = if unit.starts_with("sovereign-stack@") {
+            "sovereign-stacks.target"
+        } else {
+            "multi-user.target"
+        };
+        format!("/etc/systemd/system/{target}.wants/{unit}")
+    };
+    match args {
+        ["reload", "ssh.service"] => state.sshd = get(state, "/etc/ssh/ssh_host_ed25519_key"),
+        ["start", "srv-sovereign.mount"] => {
+            assert!(opened(state).files.is_some(), "there is no file system to mount");
+            state.mounted = true;
+        }
+        ["start", "docker.service"] => {
+            assert!(state.mounted, "Docker was started without its volume");
+            state.docker = true;
+            for dir in ["/srv/sovereign/docker", "/srv/sovereign/containerd", "/run/docker.pid"] {
+                put(state, dir, b"");
+            }
+        }
+        ["stop", rest @ ..] if rest.contains(&"docker.service") => {
+            state.docker = false;
+            state.memory.remove(Path::new("/run/docker.pid"));
+            state.stacks.clear();
+        }
+        ["stop", "sovereign-firewall-revert.timer"] => {
+            state.timer = false;
+            state.memory.remove(Path::new(TIMER));
+        }
+        ["enable", .., unit] => put(state, &link(unit), b""),
+        ["disable", rest @ ..] => {
+            for unit in rest {
+                let path = link(unit);
+                state.root.remove(Path::new(&path));
+            }
+        }
+        ["reload-or-restart", unit] => {
+            assert!(state.docker && !state.images.is_empty());
+            state.stacks.push((*unit).to_owned());
+        }
+        _ => {}
+    }
+    code(0)
+}
+
+/// What the kernel shows of UFW's files once UFW is on.
+fn kernel_rules(state: &mut State, six: &str) -> String {
+    if !state.closed {
+        return "-P INPUT ACCEPT\n".into();
+    }
+    let mut text = "-P INPUT DROP\n-P FORWARD DROP\n".to_owned();
+    for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
+        for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
+            let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            text += &format!("{shown}\n");
+        }
+    }
+    text
+}
+
+/// What the engine answers.
+pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
+    if !state.docker {
+        return None;
+    }
+    let stack = || state.stacks.iter().any(|unit| unit == "sovereign-stack@postgres.service");
+    let body = match path {
+        "/info" => json!({
+            "DockerRootDir": "/srv/sovereign/docker", "LiveRestoreEnabled": true, "LoggingDriver": "local",
+            "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
+        }),
+        "/containers/json?all=1" if stack() => {
+            json!([{ "Id": "1", "Labels": { "com.docker.compose.project": "postgres" } }])
+        }
+        "/containers/json?all=1" => json!([]),
+        "/containers/1/json" => json!({
+            "Name": "/postgres-1", "State": { "Running": true, "Health": { "Status": "healthy" } },
+            "Config": { "User": "999:999" }, "AppArmorProfile": "docker-default",
+            "HostConfig": {
+                "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
+                "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
+                "NetworkMode": "postgres_internal", "PidMode": "",
+            },
+        }),
+        image => {
+            let here = state.images.iter().any(|i| image == format!("/images/{i}/json"));
+            return Some((if here { 200 } else { 404 }, b"{}".to_vec()));
+        }
+    };
+    Some((200, body.to_string().into_bytes()))
+}

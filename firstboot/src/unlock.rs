@@ -1,0 +1,34 @@
+//! `firstboot unlock`: opens the volume with the operator's key; the steps then bring everything up.
+
+use crate::Cx;
+use crate::steps::disk::{self, Refusal, luks};
+use anyhow::{Result, bail};
+use host::Secret;
+
+/// What became of the key.
+pub(crate) enum Opened {
+    /// The volume is open now.
+    Now,
+    /// It was open already.
+    Before,
+    /// The key is not this volume's.
+    WrongKey,
+}
+
+/// Opens this server's volume. Only the volume in the receipt is tried.
+pub(crate) fn open(cx: &Cx<'_>, key: &Secret) -> Result<Opened> {
+    let Some(record) = cx.receipt().volume.clone() else {
+        bail!("opening the volume: first boot has not come as far as making one; see `firstboot status`");
+    };
+    if luks::opened_from(cx, &record.luks_uuid)?.is_some() {
+        return Ok(Opened::Before);
+    }
+    let device = disk::attached(cx)?;
+    let facts = disk::look(cx, &device, disk::Depth::Header)?;
+    let formatted = spec::VolumeRecord { formatted: true, ..record };
+    let plan = disk::decide(&facts, &cx.spec.disk, Some(&formatted), true)?;
+    if !plan.open {
+        return Err(Refusal::OursButShut { device, uuid: plan.uuid }.into());
+    }
+    Ok(if luks::open_with(cx, &device, key)? { Opened::Now } else { Opened::WrongKey })
+}

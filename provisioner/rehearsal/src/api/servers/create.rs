@@ -1,0 +1,255 @@
+use super::{check_host_name, check_unique_name, find, render};
+use crate::api::error::ApiError;
+use crate::api::input::{Id, Input, Reference};
+use crate::api::labels::Labels;
+use crate::api::{Reply, Shared, actions, created, firewalls, primary_ips, volumes};
+use crate::cloud::Cloud;
+use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
+use crate::cloud::job::Job;
+use crate::cloud::state::{PrimaryIp, Server, State, Target, now};
+use axum::body::Bytes;
+use axum::extract::State as Extract;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// The most user data a server can be given, in bytes.
+pub(super) const MOST_USER_DATA: usize = 32_768;
+
+/// An order, its fields read but not yet compared with what there is.
+struct Order {
+    name: String,
+    labels: Labels,
+    server_type: Reference,
+    image: Reference,
+    location: Option<Reference>,
+    ssh_keys: Vec<Reference>,
+    volumes: Vec<Id>,
+    firewalls: Vec<FirewallInput>,
+    net: PublicNet,
+    user_data: Option<String>,
+    start: bool,
+}
+
+#[derive(Deserialize)]
+struct FirewallInput {
+    firewall: Id,
+}
+
+#[derive(Deserialize)]
+struct PublicNet {
+    #[serde(default = "yes")]
+    enable_ipv4: bool,
+    #[serde(default = "yes")]
+    enable_ipv6: bool,
+    ipv4: Option<Id>,
+    ipv6: Option<Id>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(super) async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
+    let order = read(Input::parse(&body)?)?;
+    let body = cloud.change(|state| place(&cloud, state, order))?;
+    created(body)
+}
+
+fn read(mut input: Input) -> Result<Order, ApiError> {
+    let name = input.name();
+    check_host_name(&mut input, Some(&name));
+    if input.has("datacenter") {
+        input.complain("datacenter", "was removed; give a location");
+    }
+    let no_network = PublicNet { enable_ipv4: true, enable_ipv6: true, ipv4: None, ipv6: None };
+    let order = Order {
+        name,
+        labels: input.labels().unwrap_or_default(),
+        server_type: input.required("server_type"),
+        image: input.required("image"),
+        location: input.optional("location"),
+        ssh_keys: input.optional("ssh_keys").unwrap_or_default(),
+        volumes: input.optional("volumes").unwrap_or_default(),
+        firewalls: input.optional("firewalls").unwrap_or_default(),
+        net: input.optional("public_net").unwrap_or(no_network),
+        user_data: input.optional::<String>("user_data").filter(|text| !text.is_empty()),
+        start: input.optional("start_after_create").unwrap_or(true),
+    };
+    check_user_data(&mut input, order.user_data.as_deref());
+    let networks: Vec<Id> = input.optional("networks").unwrap_or_default();
+    if !networks.is_empty() {
+        input.complain("networks", "there are no private networks in the rehearsal cloud");
+    }
+    if input.optional::<Id>("placement_group").is_some() {
+        input.complain("placement_group", "there are no placement groups in the rehearsal cloud");
+    }
+    input.done()?;
+    Ok(order)
+}
+
+pub(super) fn check_user_data(input: &mut Input, user_data: Option<&str>) {
+    let bytes = user_data.map_or(0, str::len);
+    if bytes > MOST_USER_DATA {
+        input.complain("user_data", format!("has {bytes} bytes; {MOST_USER_DATA} is the most"));
+    }
+}
+
+/// Compares the order with what there is and takes it in, or refuses it whole.
+fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_json::Value, ApiError> {
+    check_unique_name(state, &order.name, None)?;
+    let kind = SERVER_TYPES.iter().find(|kind| order.server_type.means(kind.id, kind.name));
+    let kind = kind.ok_or_else(|| {
+        ApiError::field("server_type", format!("there is no server type '{}'", order.server_type.text()))
+    })?;
+    let image = find_image(state, &order.image, kind)?;
+    let location = choose_location(state, &order, kind)?;
+    let public_keys = find_keys(state, &order.ssh_keys)?;
+    for Id(volume) in &order.volumes {
+        let found = state.volumes.get(volume).ok_or_else(|| ApiError::not_found("volume", volume))?;
+        volumes::check_attachable(*volume, found, location.name)?;
+        state.check_unlocked("volume", *volume)?;
+    }
+    check_stock(state, kind, location)?;
+    let id = state.new_id();
+    let no_keys = public_keys.is_empty();
+    let server = Server {
+        name: order.name,
+        labels: order.labels,
+        created: now(),
+        status: "initializing".into(),
+        server_type: kind.name.into(),
+        location: location.name.into(),
+        image,
+        user_data: order.user_data,
+        public_keys,
+        protected: false,
+        forwards: Vec::new(),
+    };
+    state.servers.insert(id, server);
+    take_ip(cloud, state, id, "ipv4", order.net.enable_ipv4, order.net.ipv4, location)?;
+    take_ip(cloud, state, id, "ipv6", order.net.enable_ipv6, order.net.ipv6, location)?;
+    for FirewallInput { firewall: Id(firewall) } in &order.firewalls {
+        // The machine starts with the right ports, so the jobs that would change them are not needed.
+        firewalls::apply(state, *firewall, vec![Target::Server(id)])?;
+    }
+    let mut jobs = vec![Job::CreateServer { server: id }];
+    jobs.extend(order.volumes.iter().map(|Id(volume)| Job::AttachVolume { volume: *volume, server: id }));
+    if order.start {
+        jobs.push(Job::StartServer { server: id });
+    }
+    let chain = state.begin(jobs);
+    Ok(json!({
+        "server": render(state, id, find(state, id)?),
+        "action": actions::render(state, chain[0]),
+        "next_actions": state.render_actions(&chain[1..]),
+        // Nothing takes this password: it only has the form that clients expect of a server without keys.
+        "root_password": no_keys.then(|| format!("rehearsal{id}")),
+    }))
+}
+
+/// The image that is meant, which must be for the server type's architecture.
+pub(super) fn find_image(state: &State, image: &Reference, kind: &ServerType) -> Result<u64, ApiError> {
+    let by_id = image.id().filter(|id| state.images.contains_key(id));
+    let named = |i: &crate::cloud::state::Image| i.name.as_deref() == Some(image.text()) && !i.replaced;
+    let found: Vec<u64> = match by_id {
+        Some(id) => vec![id],
+        None => state.images.iter().filter(|(_, i)| named(i)).map(|(id, _)| *id).collect(),
+    };
+    if found.is_empty() {
+        return Err(ApiError::field("image", format!("there is no image '{}'", image.text())));
+    }
+    let fits = |id: &&u64| state.images.get(id).is_some_and(|i| i.architecture == kind.architecture);
+    found.iter().find(fits).copied().ok_or_else(|| {
+        let (text, name, architecture) = (image.text(), kind.name, kind.architecture.name());
+        ApiError::field(
+            "image",
+            format!("image '{text}' is not for {architecture}, which server type {name} needs"),
+        )
+    })
+}
+
+/// The location that is asked for; where none is, that of the volumes and addresses, else the first with stock.
+fn choose_location(state: &State, order: &Order, kind: &ServerType) -> Result<&'static Location, ApiError> {
+    if let Some(wanted) = &order.location {
+        let known = LOCATIONS.iter().find(|location| wanted.means(location.id, location.name));
+        return known
+            .ok_or_else(|| ApiError::field("location", format!("there is no location '{}'", wanted.text())));
+    }
+    let volume = order.volumes.iter().find_map(|Id(id)| state.volumes.get(id)).map(|v| v.location.as_str());
+    let ip =
+        [order.net.ipv4, order.net.ipv6].into_iter().flatten().find_map(|Id(id)| state.primary_ips.get(&id));
+    let pinned = volume.or(ip.map(|ip| ip.location.as_str()));
+    let fits = |location: &&Location| match pinned {
+        Some(name) => location.name == name,
+        None => kind.is_in_stock(state, location.name),
+    };
+    LOCATIONS.iter().find(fits).ok_or_else(|| {
+        ApiError::unavailable(format!("error during placement: {} is out of stock everywhere", kind.name))
+    })
+}
+
+fn check_stock(state: &State, kind: &ServerType, location: &Location) -> Result<(), ApiError> {
+    if !kind.is_sold_in(location.name) {
+        let message =
+            format!("unsupported location for server type: {} is not sold in {}", kind.name, location.name);
+        return Err(ApiError::field("location", message));
+    }
+    if !kind.is_in_stock(state, location.name) {
+        let message = format!("error during placement: {} is out of stock in {}", kind.name, location.name);
+        return Err(ApiError::unavailable(message));
+    }
+    Ok(())
+}
+
+fn find_keys(state: &State, wanted: &[Reference]) -> Result<Vec<String>, ApiError> {
+    wanted
+        .iter()
+        .map(|reference| {
+            let found = state.ssh_keys.iter().find(|(id, key)| reference.means(**id, &key.name));
+            found.map(|(_, key)| key.public_key.clone()).ok_or_else(|| {
+                ApiError::field("ssh_keys", format!("there is no SSH key '{}'", reference.text()))
+            })
+        })
+        .collect()
+}
+
+/// Gives the server the address that was asked for, or a new one that dies with it.
+fn take_ip(
+    cloud: &Arc<Cloud>,
+    state: &mut State,
+    server: u64,
+    kind: &str,
+    enabled: bool,
+    wanted: Option<Id>,
+    location: &Location,
+) -> Result<(), ApiError> {
+    if !enabled {
+        return Ok(());
+    }
+    let Some(Id(id)) = wanted else {
+        let id = state.new_id();
+        let name = format!("primary_ip-{id}");
+        let ip = primary_ips::new_ip(state, cloud, kind, name, location.name);
+        state.primary_ips.insert(id, PrimaryIp { auto_delete: true, assignee: Some(server), ..ip });
+        return Ok(());
+    };
+    let locked = state.check_unlocked("primary_ip", id);
+    let ip = state.primary_ips.get_mut(&id).ok_or_else(|| ApiError::not_found("primary_ip", id))?;
+    if ip.address.kind() != kind {
+        let message = format!("primary IP {id} is not an {kind} address");
+        let status = axum::http::StatusCode::PRECONDITION_FAILED;
+        return Err(ApiError::new(status, "primary_ip_version_mismatch", message));
+    }
+    if ip.assignee.is_some() {
+        let message = format!("primary IP {id} is assigned to another server");
+        return Err(ApiError::unprocessable("primary_ip_assigned", message));
+    }
+    if ip.location != location.name {
+        let message = format!("primary IP {id} is in {}, the server in {}", ip.location, location.name);
+        return Err(ApiError::field("public_net", message));
+    }
+    locked?;
+    ip.assignee = Some(server);
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! The API against a served cloud without machines; every answer is compared with Hetzner's schema.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(clippy::needless_pass_by_value, reason = "JSON literals are written in place")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod crash;
+mod faults;
+mod firewalls;
+mod lists;
+mod metadata;
+mod primary_ips;
+mod protocol;
+mod schema;
+mod servers;
+mod ssh_keys;
+mod volumes;
+mod world;

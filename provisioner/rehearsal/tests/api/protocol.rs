@@ -1,0 +1,60 @@
+use crate::common::ask;
+use crate::world::World;
+use serde_json::{Value, json};
+
+#[test]
+fn a_token_is_needed() {
+    let world = World::new();
+    for token in ["", "wrong", &"x".repeat(64)] {
+        let reply = ask(&world.url(), token, "GET", "/v1/servers", None).unwrap();
+        assert_eq!((reply.status, &reply.body["error"]["code"]), (401, &json!("unauthorized")));
+        assert_eq!(ask(&world.url(), token, "GET", "/_rehearsal/requests", None).unwrap().status, 401);
+    }
+    let open = World::with(|config| config.any_token = true);
+    assert_eq!(ask(&open.url(), &"x".repeat(64), "GET", "/v1/servers", None).unwrap().status, 200);
+}
+
+#[test]
+fn answers_carry_their_headers() {
+    let world = World::new();
+    let reply = world.ask("GET", "/v1/servers", None);
+    assert_eq!(reply.header("ratelimit-limit"), Some("3600"));
+    assert!(reply.header("ratelimit-reset").is_some() && reply.header("x-correlation-id").is_some());
+    let other = world.ask("GET", "/v1/servers", None);
+    assert_ne!(reply.header("x-correlation-id"), other.header("x-correlation-id"));
+}
+
+#[test]
+fn an_empty_budget_is_told() {
+    let world = World::with(|config| config.rate_limit = 2);
+    world.get("/v1/servers");
+    world.get("/v1/servers");
+    world.refused(429, "rate_limit_exceeded", "GET", "/v1/servers", Value::Null);
+}
+
+#[test]
+fn what_is_not_there_is_told_in_json() {
+    let world = World::new();
+    for path in
+        ["/v1/nothing", "/v1/servers/1", "/v1/servers/x", "/v1/servers/1/actions", "/v1/actions/1", "/"]
+    {
+        world.refused(404, "not_found", "GET", path, Value::Null);
+    }
+    world.refused(404, "not_found", "POST", "/v1/servers/1/actions/poweron", Value::Null);
+    world.refused(405, "method_not_allowed", "DELETE", "/v1/servers", Value::Null);
+    world.refused(410, "deprecated_api_endpoint", "GET", "/v1/actions", Value::Null);
+}
+
+#[test]
+fn broken_bodies_are_told() {
+    let world = World::new();
+    for body in ["{", "[]", "\"x\""] {
+        let reply = ask(&world.url(), &world.token(), "POST", "/v1/servers", Some(body)).unwrap();
+        assert_eq!((reply.status, &reply.body["error"]["code"]), (400, &json!("json_error")), "{body}");
+    }
+    for body in
+        [json!({}), json!({"name": 1, "server_type": [], "image": {}}), json!({"name": "a", "volumes": "x"})]
+    {
+        world.refused(422, "invalid_input", "POST", "/v1/servers", body);
+    }
+}

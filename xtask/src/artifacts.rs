@@ -1,0 +1,184 @@
+//! Disk and container images: made where they are missing, served where a project asks for it.
+
+use crate::places;
+use crate::screen::Screen;
+use crate::toolchain::Arch;
+use anyhow::{Context as _, Result};
+use images::registry::Registry;
+use images::{ContainerImage, OciLayout, ServerImage};
+use provisioner::node::ImageLock;
+use provisioner::project::{ImageSource, Project};
+use provisioner::report::{Report as _, Stage};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// The container images that are made here, by their name in the catalogue.
+const CONTAINERS: [(&str, &ContainerImage); 1] = [("postgres", &images::POSTGRES)];
+/// Where a registry's port is looked for: the first free one is kept.
+const REGISTRY_PORTS: std::ops::Range<u16> = 5443..5543;
+
+/// What to do with images.
+#[derive(clap::Subcommand)]
+pub(crate) enum Images {
+    /// Build the server's disk image and the container images, where they are not cached.
+    ///
+    /// Example: cargo xtask images build
+    Build {
+        /// For which architecture.
+        #[arg(long, value_enum, default_value = "aarch64")]
+        arch: Arch,
+    },
+    /// List what is cached.
+    ///
+    /// Example: cargo xtask images list --json
+    List {
+        /// One JSON document on stdout, nothing else there.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a project needs of images.
+pub(crate) struct Artifacts {
+    /// The image its server boots from, where this machine plays the cloud.
+    pub(crate) server: Option<ServerImage>,
+    /// The container images its stacks run.
+    pub(crate) lock: ImageLock,
+}
+
+/// Runs it.
+pub(crate) fn run(verb: &Images) -> Result<u8> {
+    let cache = places::cache()?;
+    match verb {
+        Images::Build { arch } => {
+            let screen = Screen::new();
+            let server = server_image(&cache, *arch, &screen)?;
+            println!("{}", server.disk.display());
+            for (_, image) in CONTAINERS {
+                let layout = container_image(&cache, image, *arch, &screen)?;
+                println!("{} {}", layout.name, layout.digest);
+            }
+        }
+        Images::List { json } => list(&cache, *json)?,
+    }
+    Ok(0)
+}
+
+/// Makes and serves what the project needs.
+pub(crate) fn make(project: &Project, arch: Arch, cache: &Path, screen: &Screen) -> Result<Artifacts> {
+    let server = if project.rehearsal { Some(server_image(cache, arch, screen)?) } else { None };
+    let lock = match &project.images {
+        ImageSource::Pins(pins) => ImageLock { references: pins.clone(), registries: Vec::new() },
+        ImageSource::Packages => serve_containers(cache, arch, screen)?,
+    };
+    Ok(Artifacts { server, lock })
+}
+
+fn server_image(cache: &Path, arch: Arch, screen: &Screen) -> Result<ServerImage> {
+    let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.debian()));
+    let image = images::server_image(cache, arch.into(), &stage)?;
+    stage.done(image.cached);
+    Ok(image)
+}
+
+fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, screen: &Screen) -> Result<OciLayout> {
+    let stage =
+        Building::begin(screen, format!("building the container image {}, {}", image.name, arch.debian()));
+    let layout = images::container_image(cache, image, arch.into(), &stage)?;
+    stage.done(layout.cached);
+    Ok(layout)
+}
+
+fn serve_containers(cache: &Path, arch: Arch, screen: &Screen) -> Result<ImageLock> {
+    let directory = places::state()?.join("registry");
+    let registry = Registry::new(&directory, registry_port(&directory)?);
+    let mut lock = ImageLock::default();
+    for (name, image) in CONTAINERS {
+        let layout = container_image(cache, image, arch, screen)?;
+        registry.publish(&layout)?;
+        lock.references.insert(name.to_owned(), registry.reference(&layout));
+    }
+    let stage = Stage::begin(screen, "starting the registry that serves them");
+    let started = registry.ensure()?;
+    let ca = registry.ca_certificate();
+    let ca_pem = std::fs::read_to_string(&ca).with_context(|| format!("reading {}", ca.display()))?;
+    lock.registries.push(spec::Registry { address: registry.host_for_servers(), ca_pem });
+    stage.done(if started == images::registry::Started::Already { "is running" } else { "started" });
+    Ok(lock)
+}
+
+/// The registry's port: the one it had, since servers know it by that, else the first that is free.
+fn registry_port(directory: &Path) -> Result<u16> {
+    let kept = directory.join("port");
+    if let Some(text) = host::files::read(&kept)? {
+        let port = String::from_utf8_lossy(&text).trim().parse();
+        return port.with_context(|| format!("reading {}: it is no port; remove the file", kept.display()));
+    }
+    let free = REGISTRY_PORTS.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let port =
+        free.with_context(|| format!("choosing the registry's port: all of {REGISTRY_PORTS:?} are taken"))?;
+    host::files::write(&kept, port.to_string().as_bytes(), 0o644)?;
+    Ok(port)
+}
+
+fn list(cache: &Path, json: bool) -> Result<()> {
+    let mut manifests = Vec::new();
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        if let Some(bytes) = host::files::read(&entry.path().join("manifest.json"))? {
+            let manifest: images::Manifest = serde_json::from_slice(&bytes)?;
+            manifests.push((entry.path(), manifest));
+        }
+    }
+    manifests.sort_by(|a, b| a.0.cmp(&b.0));
+    if json {
+        return crate::verbs::print_json(&manifests);
+    }
+    for (path, manifest) in &manifests {
+        println!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite);
+    }
+    Ok(())
+}
+
+impl From<Arch> for images::Arch {
+    fn from(arch: Arch) -> Self {
+        match arch {
+            Arch::Aarch64 => Self::Arm64,
+            Arch::X86_64 => Self::Amd64,
+        }
+    }
+}
+
+/// A build's own stages, shown as details of one stage.
+struct Building<'a> {
+    screen: &'a Screen,
+    name: String,
+    start: Instant,
+    finished: Mutex<Vec<String>>,
+}
+
+impl<'a> Building<'a> {
+    fn begin(screen: &'a Screen, name: String) -> Self {
+        screen.begin(&name);
+        Self { screen, name, start: Instant::now(), finished: Mutex::default() }
+    }
+
+    fn done(&self, cached: bool) {
+        let finished = self.finished.lock().map(|f| f.join(", ")).unwrap_or_default();
+        self.screen.end(&self.name, if cached { "cached" } else { &finished }, self.start.elapsed());
+    }
+}
+
+impl images::Report for Building<'_> {
+    fn stage(&self, what: &str) {
+        self.screen.detail(&self.name, what);
+    }
+
+    fn done(&self, what: &str, took: Duration) {
+        if let Ok(mut finished) = self.finished.lock() {
+            let verb = what.split(' ').next().unwrap_or(what);
+            finished.push(format!("{verb} {:.0} s", took.as_secs_f64()));
+        }
+    }
+}

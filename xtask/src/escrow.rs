@@ -1,0 +1,124 @@
+//! `escrow verify|show|open`.
+
+use crate::Name;
+use crate::verbs::print_json;
+use anyhow::{Context as _, Result};
+use provisioner::escrow_folder::{identity, need_current};
+use provisioner::project::Folder;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// What to do with the escrow.
+#[derive(clap::Subcommand)]
+pub(crate) enum Escrow {
+    /// Prove without the key that the newest bundle is whole, from this server, and for the right recipients.
+    ///
+    /// Example: cargo xtask escrow verify --project demo
+    Verify {
+        #[command(flatten)]
+        name: Name,
+        /// One JSON document on stdout, nothing else there.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the newest bundle holds, by name and purpose, without opening it.
+    ///
+    /// Example: cargo xtask escrow show --project demo
+    Show {
+        #[command(flatten)]
+        name: Name,
+        /// One JSON document on stdout, nothing else there.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open the newest bundle with the offline key: list it, print one secret, or write all of it to a directory.
+    ///
+    /// Example: cargo xtask escrow open --project demo --identity identity.txt --show secrets/luks-key
+    Open {
+        #[command(flatten)]
+        name: Name,
+        /// The offline identity.
+        #[arg(long, value_name = "FILE")]
+        identity: PathBuf,
+        /// Print this entry's bytes on stdout.
+        #[arg(long, value_name = "ENTRY")]
+        show: Option<String>,
+        /// Write every entry below this directory, which must not exist yet.
+        #[arg(long, value_name = "DIR", conflicts_with = "show")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// Runs it.
+pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
+    match verb {
+        Escrow::Verify { name, json } => verify(projects, &name.project, *json),
+        Escrow::Show { name, json } => show(projects, &name.project, *json),
+        Escrow::Open { name, identity, show, to } => {
+            open(projects, &name.project, identity, show.as_deref(), to.as_deref())
+        }
+    }
+}
+
+fn verify(projects: &Path, name: &str, json: bool) -> Result<u8> {
+    let folder = Folder::new(projects, name);
+    let project = folder.load()?;
+    let (manifest, problems) = provisioner::escrow_folder::verify(&folder, &project)?;
+    if json {
+        print_json(&serde_json::json!({ "problems": problems, "manifest": manifest }))?;
+    } else if problems.is_empty() {
+        println!("The escrow of {name} is whole: {} bytes, SHA-256 {}", manifest.size, manifest.sha256);
+        println!(
+            "  sealed {} by server {}, signed by its pinned host key",
+            manifest.created, manifest.server_id
+        );
+        println!("  opens volume {}", manifest.volume_id);
+        manifest.recipients.iter().for_each(|recipient| println!("  for {recipient}"));
+        println!("That the offline key opens it was proved with a canary; only opening it proves it again.");
+    } else {
+        println!("The escrow of {name} is NOT as it must be:");
+        problems.iter().for_each(|problem| println!("  {problem}"));
+    }
+    Ok(u8::from(!problems.is_empty()))
+}
+
+fn show(projects: &Path, name: &str, json: bool) -> Result<u8> {
+    let manifest = need_current(&Folder::new(projects, name))?.manifest()?;
+    if json {
+        print_json(&manifest)?;
+    } else {
+        manifest.contents.iter().for_each(|entry| println!("{:<40} {}", entry.name, entry.purpose));
+    }
+    Ok(0)
+}
+
+fn open(projects: &Path, name: &str, key: &Path, show: Option<&str>, to: Option<&Path>) -> Result<u8> {
+    let bundle = need_current(&Folder::new(projects, name))?.open(&identity(key)?)?;
+    if let Some(wanted) = show {
+        let entry =
+            bundle.get(wanted).with_context(|| format!("opening the escrow: there is no {wanted} in it"))?;
+        let mut out = std::io::stdout().lock();
+        out.write_all(entry.value.expose())?;
+        // A person wants the prompt on a line of its own; a pipe wants the bytes and no other.
+        if out.is_terminal() {
+            writeln!(out)?;
+        }
+        return Ok(0);
+    }
+    if let Some(dir) = to {
+        anyhow::ensure!(!dir.exists(), "writing {}: it is there already", dir.display());
+        for entry in &bundle.entries {
+            host::files::write(&dir.join(&entry.name), entry.value.expose(), 0o400)?;
+        }
+        println!(
+            "wrote {} entries below {}; remove them when they have served",
+            bundle.entries.len(),
+            dir.display()
+        );
+        return Ok(0);
+    }
+    for entry in &bundle.entries {
+        println!("{:<40} {:>9} bytes  {}", entry.name, entry.value.expose().len(), entry.purpose);
+    }
+    Ok(0)
+}

@@ -1,0 +1,59 @@
+//! A project, its cloud and its keys, opened for a verb.
+
+use crate::cloud;
+use crate::screen::Screen;
+use anyhow::Result;
+use provisioner::api::Client;
+use provisioner::cloud::Endpoint;
+use provisioner::observe::{World, observe};
+use provisioner::project::{Folder, Project};
+use provisioner::provision::{Context, Prepared};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What most verbs need.
+pub(crate) struct Opened {
+    /// The project's folder.
+    pub(crate) folder: Folder,
+    /// What `project.toml` says.
+    pub(crate) project: Project,
+    /// A client of its cloud.
+    pub(crate) client: Client,
+    /// The screen.
+    pub(crate) screen: Arc<Screen>,
+}
+
+impl Opened {
+    /// Opens a project whose cloud is running; starts nothing.
+    pub(crate) fn existing(projects: &Path, name: &str) -> Result<Self> {
+        let folder = Folder::new(projects, name);
+        let project = folder.load()?;
+        let endpoint = if project.rehearsal { cloud::running()? } else { Endpoint::from_environment()? };
+        Self::at(folder, project, &endpoint, Arc::new(Screen::new()))
+    }
+
+    /// Opens a project at a cloud.
+    pub(crate) fn at(
+        folder: Folder,
+        project: Project,
+        endpoint: &Endpoint,
+        screen: Arc<Screen>,
+    ) -> Result<Self> {
+        let notices = Arc::clone(&screen);
+        let client =
+            endpoint.client(Arc::new(move |text| provisioner::report::Report::note(&*notices, text)))?;
+        Ok(Self { folder, project, client, screen })
+    }
+
+    /// For the provisioner's verbs.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context { folder: &self.folder, project: &self.project, client: &self.client, report: &*self.screen }
+    }
+
+    /// The keys on this side, and what there is in the cloud.
+    pub(crate) async fn look(&self) -> Result<(Prepared, World)> {
+        let prepared = self.context().prepare()?;
+        let world = observe(&self.client, &self.project).await?;
+        Ok((prepared, world))
+    }
+}

@@ -1,0 +1,75 @@
+//! `test`: the tiers, by name.
+
+use crate::packages::{self, Answer};
+use anyhow::{Result, bail};
+use host::Cmd;
+
+/// For `test`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// fast: units, golden files, the API; vm: a real machine; all: both. None: all that this machine can run.
+    #[arg(value_enum)]
+    tier: Option<Tier>,
+    /// Only tests whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// A tier of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Tier {
+    /// Units, golden files, the API against the rehearsal cloud, faults.
+    Fast,
+    /// firstboot on a real aarch64 machine: LUKS, UFW, Docker, reboots, power cuts.
+    Vm,
+    /// Both.
+    All,
+}
+
+/// Runs them; everything runs even when something failed.
+pub(crate) fn run(options: &Options) -> Result<u8> {
+    let tier = options.tier.unwrap_or(Tier::All);
+    let mut failed = Vec::new();
+    // Tests name the same needs as `provision`: what is missing here is installed, what cannot be had is skipped loudly.
+    let needed: Vec<_> = [
+        ("cloud-init", "cloud-init"),
+        ("age", "age"),
+        ("ssh", "openssh-client"),
+        ("cryptsetup", "cryptsetup-bin"),
+    ]
+    .into_iter()
+    .chain(rehearsal::host_packages(rehearsal::Architecture::Arm).iter().copied())
+    .chain(images::HOST_PACKAGES.iter().copied())
+    .collect();
+    if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| eprintln!("{text}")) {
+        eprintln!("{error:#}\ntests that need what is missing will say SKIPPED");
+    }
+    if tier != Tier::Vm && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())? {
+        failed.push("units");
+    }
+    let tiers: &[&str] = match tier {
+        Tier::Fast => &["fast"],
+        Tier::Vm => &["vm"],
+        Tier::All => &["fast", "vm"],
+    };
+    for tier in tiers {
+        let filter = options.only.as_deref().unwrap_or(tier);
+        if !cargo(&["test", "--package", "tests", "--test", tier], (filter != *tier).then_some(filter))? {
+            failed.push(tier);
+        }
+    }
+    if failed.is_empty() {
+        return Ok(0);
+    }
+    bail!("testing: failed in {}", failed.join(", "))
+}
+
+/// Runs cargo with the caller's own environment, since the toolchain is found through it.
+fn cargo(args: &[&str], filter: Option<&str>) -> Result<bool> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut cmd = Cmd::new(cargo).args(args.iter().copied()).args(filter);
+    for (name, value) in std::env::vars() {
+        cmd = cmd.env(name, value);
+    }
+    Ok(cmd.run_inherited()? == 0)
+}

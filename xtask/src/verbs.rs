@@ -1,0 +1,256 @@
+//! The smaller verbs.
+
+use crate::Name;
+use crate::project::Opened;
+use crate::screen::Screen;
+use anyhow::{Context as _, Result, bail};
+use provisioner::confirm::{Verdict, confirm};
+use provisioner::destroy::{Also, destroy as take_away, fates};
+use provisioner::known_hosts::KnownHosts;
+use provisioner::project::Folder;
+use provisioner::recipients::{self, Proof};
+use provisioner::report::Report as _;
+use serde::Serialize;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A project, and how to print.
+#[derive(clap::Args)]
+pub(crate) struct Json {
+    #[command(flatten)]
+    name: Name,
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How to print.
+#[derive(clap::Args)]
+pub(crate) struct OnlyJson {
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// For `unlock`.
+#[derive(clap::Args)]
+pub(crate) struct Unlock {
+    #[command(flatten)]
+    name: Name,
+    /// The offline identity that opens the escrow.
+    #[arg(long, value_name = "FILE")]
+    identity: PathBuf,
+}
+
+/// For `ssh`.
+#[derive(clap::Args)]
+pub(crate) struct Ssh {
+    #[command(flatten)]
+    name: Name,
+    /// What to run; as with ssh, the words are joined and given to the server's shell.
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// For `destroy`.
+#[derive(clap::Args)]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    name: Name,
+    /// The volume goes too, and with it all data.
+    #[arg(long)]
+    volume: bool,
+    /// The addresses go too.
+    #[arg(long)]
+    addresses: bool,
+    /// Do not ask; protected resources are never removed this way.
+    #[arg(long)]
+    yes: bool,
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+/// For `init`.
+#[derive(clap::Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    name: Name,
+    /// An offline key's public half; may be given more than once.
+    #[arg(long, value_name = "age1...")]
+    recipient: Vec<String>,
+    /// Make a project for this machine's rehearsal cloud.
+    #[arg(long)]
+    rehearsal: bool,
+    /// What a canary said, when opened where the offline key is.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["recipient", "rehearsal", "identity"])]
+    answer: Vec<String>,
+    /// An identity that is at hand and proves its recipient itself.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipient", "rehearsal"])]
+    identity: Option<PathBuf>,
+}
+
+/// Prints the one document of `--json`.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    Ok(writeln!(out)?)
+}
+
+/// Asks for a typed answer on the terminal; `None` where there is no terminal to ask on.
+pub(crate) fn ask(question: &str) -> Result<Option<String>> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    eprint!("{question} ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("reading the answer")?;
+    Ok(Some(answer.trim().to_owned()))
+}
+
+/// `status`.
+pub(crate) async fn status(projects: &Path, options: &Json) -> Result<u8> {
+    let opened = Opened::existing(projects, &options.name.project)?;
+    let prepared = opened.context().prepare()?;
+    let status = provisioner::status::status(&opened.context(), &prepared).await?;
+    if options.json {
+        print_json(&status)?;
+    } else {
+        println!("{}: {}", options.name.project, status.state);
+        if let Some((id, state)) = &status.server {
+            println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
+        }
+        if let Some(volume) = status.volume {
+            println!("  volume  {volume}");
+        }
+        println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
+        if let Some(receipt) = &status.receipt {
+            let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
+            println!("  steps   {}", steps.join(", "));
+            println!("  done    {}", receipt.done.as_deref().unwrap_or("not yet"));
+        }
+        print!("{}", status.pending);
+    }
+    Ok(if status.needs_operator() { 4 } else { 0 })
+}
+
+/// `verify`.
+pub(crate) async fn verify(projects: &Path, options: &Json) -> Result<u8> {
+    let opened = Opened::existing(projects, &options.name.project)?;
+    let (prepared, world) = opened.look().await?;
+    let server = world.server.as_ref().context("verifying: there is no server; `provision` makes one")?;
+    let known_hosts = KnownHosts::new(&opened.folder, server.id);
+    let session = opened.context().session(&prepared, &world, &known_hosts)?;
+    let address = provisioner::provision::address(&world)?;
+    let checks = tokio::task::block_in_place(|| {
+        confirm(&session, address, opened.project.ssh_port, &opened.project.open)
+    })?;
+    if options.json {
+        print_json(&checks)?;
+    } else {
+        for check in &checks {
+            let verdict = match check.verdict {
+                Verdict::Pass => "pass",
+                Verdict::Fail => "FAIL",
+                Verdict::CouldNotLook => "could not look",
+            };
+            println!("{verdict:<15} {}  {}", check.name, check.detail);
+        }
+    }
+    Ok(u8::from(checks.iter().any(|check| check.verdict != Verdict::Pass)))
+}
+
+/// `unlock`.
+pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
+    let opened = Opened::existing(projects, &options.name.project)?;
+    let identity = provisioner::escrow_folder::identity(&options.identity)?;
+    let (prepared, world) = opened.look().await?;
+    tokio::task::block_in_place(|| {
+        provisioner::unlock::unlock(&opened.context(), &prepared, &world, &identity)
+    })?;
+    Ok(0)
+}
+
+/// `ssh`: the exit code is the command's.
+pub(crate) async fn ssh(projects: &Path, options: &Ssh) -> Result<u8> {
+    let opened = Opened::existing(projects, &options.name.project)?;
+    let (prepared, world) = opened.look().await?;
+    let server = world.server.as_ref().context("connecting: there is no server; `provision` makes one")?;
+    let known_hosts = KnownHosts::new(&opened.folder, server.id);
+    let session = opened.context().session(&prepared, &world, &known_hosts)?;
+    let command =
+        if options.command.is_empty() { session.shell() } else { session.sh(&options.command.join(" ")) };
+    let code = tokio::task::block_in_place(|| command.run_interactive())?;
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// `destroy`.
+pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
+    let opened = Opened::existing(projects, &options.name.project)?;
+    let _lock = opened.folder.lock()?;
+    let world = provisioner::observe::observe(&opened.client, &opened.project).await?;
+    let fates = fates(&world, Also { volume: options.volume, addresses: options.addresses });
+    for fate in &fates {
+        let what = if fate.goes { "- goes " } else { "  stays" };
+        opened.screen.note(&format!("{what} {} {} (id {})", fate.kind, fate.name, fate.id));
+    }
+    if !fates.iter().any(|fate| fate.goes) {
+        opened.screen.note("Nothing to remove.");
+        return Ok(0);
+    }
+    opened.screen.note("  stays project folder, with the escrow and the keys");
+    let name = &options.name.project;
+    let protected = fates.iter().any(|fate| fate.goes && fate.protected);
+    if protected || !options.yes {
+        let typed = ask(&format!("Type the project's name ({name}) to remove what goes:"))?;
+        match typed {
+            Some(typed) if typed == *name => {}
+            Some(_) => bail!("destroying {name}: another name was typed; nothing was removed"),
+            None => bail!(provisioner::NeedsOperator(format!(
+                "destroying {name}: there is no terminal to type the name on; nothing was removed{}",
+                if protected { "" } else { " (`--yes` answers for what is not protected)" }
+            ))),
+        }
+    }
+    take_away(&opened.client, &opened.folder, &fates, &*opened.screen).await?;
+    if options.json {
+        print_json(&fates)?;
+    }
+    Ok(0)
+}
+
+/// `init`.
+pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
+    let folder = Folder::new(projects, &options.name.project);
+    if options.answer.is_empty() && options.identity.is_none() {
+        provisioner::init::init(&folder, &options.recipient, options.rehearsal)?;
+        println!("wrote {}", folder.file("project.toml").display());
+    }
+    let project = match folder.load() {
+        Ok(project) => project,
+        // A project without a recipient yet: its file says what comes next.
+        Err(error) if options.recipient.is_empty() => {
+            println!("next: {error:#}");
+            return Ok(4);
+        }
+        Err(error) => return Err(error),
+    };
+    let screen = Screen::new();
+    let all = recipients::recipients(&folder, &project, |text| screen.note(text))?;
+    let identity = options.identity.as_deref().map(provisioner::escrow_folder::identity).transpose()?;
+    for recipient in &all {
+        let proofs = options
+            .answer
+            .iter()
+            .map(|answer| Proof::Answer(answer))
+            .chain(identity.iter().map(Proof::Identity));
+        for proof in proofs {
+            if recipients::prove(&folder, recipient, &proof).is_ok() {
+                println!("proved {recipient}");
+            }
+        }
+    }
+    recipients::need_proof(&folder, &project, &all)?;
+    println!("next: cargo xtask provision --project {} --plan", options.name.project);
+    Ok(0)
+}
