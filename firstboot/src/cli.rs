@@ -135,7 +135,7 @@ fn events(here: &Here, flags: &[&str]) -> Result<u8> {
 
 fn verify(here: &Here, json: bool) -> Result<u8> {
     let checks = verify::checks(&Cx::read_only(here)?);
-    let complaints: Vec<String> = checks.iter().filter_map(verify::Check::complaint).collect();
+    let complaints: Vec<String> = checks.iter().filter_map(spec::Check::complaint).collect();
     if json {
         output(&[serde_json::to_vec_pretty(&checks)?, b"\n".to_vec()].concat())?;
     } else {

@@ -25,6 +25,11 @@ impl Log {
     pub(crate) fn emit(&self, machine: &dyn Machine, kind: EventKind) -> Result<(), host::Error> {
         let event = Event { seq: self.last.get() + 1, time: rfc3339(machine.now()), kind };
         machine.append(Path::new(paths::EVENTS), &event.to_line())?;
+        // A number somebody may have read must not be given twice, so what only a step that acts says is made durable.
+        // The start and end of steps that hold are said again, as many, after any power cut.
+        if !matches!(event.kind, EventKind::StepStarted { .. } | EventKind::StepFinished { .. }) {
+            machine.sync(Path::new(paths::EVENTS))?;
+        }
         self.last.set(event.seq);
         Ok(())
     }

@@ -58,6 +58,8 @@ pub trait Machine: Host {
     fn chown(&self, path: &Path, uid: u32, gid: u32) -> Result<(), Error>;
     /// Adds to the end of a file.
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error>;
+    /// Makes durable what was added to a file.
+    fn sync(&self, path: &Path) -> Result<(), Error>;
     /// Overwrites a file with zeros, then removes it; one that is not there is fine.
     fn shred(&self, path: &Path) -> Result<(), Error>;
     /// Fills a buffer from the kernel's random generator.
@@ -186,6 +188,10 @@ impl Machine for Here {
         }
         let file = std::fs::File::options().append(true).create(true).open(path);
         file.and_then(|mut f| f.write_all(bytes)).map_err(|e| Error::io("writing", path, e))
+    }
+
+    fn sync(&self, path: &Path) -> Result<(), Error> {
+        std::fs::File::open(path).and_then(|f| f.sync_data()).map_err(|e| Error::io("syncing", path, e))
     }
 
     fn shred(&self, path: &Path) -> Result<(), Error> {

@@ -140,7 +140,10 @@ mod tests {
             choose_mirrors(own),
             ("https://mirror.example/debian".into(), "https://mirror.example/debian-security".into())
         );
-        assert_eq!(choose_mirrors("https://other.example/apt/"), (DEBIAN.into(), format!("{DEBIAN}-security")));
+        assert_eq!(
+            choose_mirrors("https://other.example/apt/"),
+            (DEBIAN.into(), format!("{DEBIAN}-security"))
+        );
     }
 
     #[test]

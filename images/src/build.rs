@@ -144,7 +144,12 @@ fn build_server(
 }
 
 /// A container image in OCI's layout, from the cache or built.
-pub fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, report: &dyn Report) -> Result<OciLayout> {
+pub fn container_image(
+    cache: &Path,
+    image: &ContainerImage,
+    arch: Arch,
+    report: &dyn Report,
+) -> Result<OciLayout> {
     let key = cache::key(&image.inputs(arch));
     let cache = &cache::open(cache)?;
     let entry = Entry { cache, name: &format!("{}-{}", image.name, arch.name()), key: &key, needs: 1024 };
@@ -230,7 +235,11 @@ fn write_manifest(
         epoch,
         packages: packages
             .iter()
-            .map(|p| PackageVersion { name: p.name.clone(), version: p.version.clone(), sha256: p.sha256.clone() })
+            .map(|p| PackageVersion {
+                name: p.name.clone(),
+                version: p.version.clone(),
+                sha256: p.sha256.clone(),
+            })
             .collect(),
         outputs: outputs.into_iter().zip(hashes).collect(),
         cmdline,

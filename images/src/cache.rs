@@ -50,7 +50,11 @@ impl Entry<'_> {
     }
 
     /// The result's directory, and whether it was there. Otherwise `build` fills an empty one, which then takes its name.
-    pub(crate) fn get(&self, report: &dyn Report, build: impl FnOnce(&Path) -> Result<()>) -> Result<(PathBuf, bool)> {
+    pub(crate) fn get(
+        &self,
+        report: &dyn Report,
+        build: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<(PathBuf, bool)> {
         let done = self.directory();
         if done.is_dir() {
             return Ok((done, true));
@@ -104,7 +108,8 @@ impl Entry<'_> {
     }
 
     fn check_space(&self) -> Result<()> {
-        let stat = rustix::fs::statvfs(self.cache).map_err(|e| Error::io("looking at", self.cache)(e.into()))?;
+        let stat =
+            rustix::fs::statvfs(self.cache).map_err(|e| Error::io("looking at", self.cache)(e.into()))?;
         let have = (stat.f_bavail * stat.f_frsize) >> 20;
         if have >= self.needs {
             return Ok(());

@@ -49,7 +49,8 @@ pub(crate) fn configure(place: &Place<'_>, real: Arch, shown: Arch, epoch: i64) 
         .map(|path| path.display().to_string())
         .collect();
 
-    let flags = ["--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--propagation", "private"];
+    let flags =
+        ["--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc", "--propagation", "private"];
     // Killed together with us: what a killed build leaves running would write into the next one's way.
     let cmd = Cmd::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare"])

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 /// Documentation nobody reads on a server. Licences stay: they must travel with the programs.
-const LEFT_OUT: &[&str] = &["usr/share/man/", "usr/share/info/", "usr/share/lintian/", "usr/share/locale/", "usr/share/doc/"];
+const LEFT_OUT: &[&str] =
+    &["usr/share/man/", "usr/share/info/", "usr/share/lintian/", "usr/share/locale/", "usr/share/doc/"];
 
 /// What a package says of itself.
 #[derive(Debug, Default)]
@@ -31,7 +32,11 @@ impl Control {
     pub(crate) fn conffiles(&self) -> Vec<String> {
         let text = self.files.get("conffiles").map(|(bytes, _)| String::from_utf8_lossy(bytes));
         // A line that does not begin with a slash carries a flag, "remove-on-upgrade": no file of this version.
-        text.iter().flat_map(|t| t.lines()).filter(|l| l.starts_with('/')).map(|l| l.trim().to_owned()).collect()
+        text.iter()
+            .flat_map(|t| t.lines())
+            .filter(|l| l.starts_with('/'))
+            .map(|l| l.trim().to_owned())
+            .collect()
     }
 }
 
@@ -55,7 +60,12 @@ pub(crate) enum For {
 }
 
 /// Unpacks all packages into `root`, without any script. `left_out` adds paths to those that never come in.
-pub(crate) fn unpack(packages: &[Package], root: &Path, purpose: For, left_out: &[&str]) -> Result<Vec<Unpacked>> {
+pub(crate) fn unpack(
+    packages: &[Package],
+    root: &Path,
+    purpose: For,
+    left_out: &[&str],
+) -> Result<Vec<Unpacked>> {
     // Debian's own directories are links since the merged /usr; base-files may not come first here.
     for dir in ["bin", "sbin", "lib"] {
         files::make_dir(&root.join("usr").join(dir))?;
@@ -66,7 +76,8 @@ pub(crate) fn unpack(packages: &[Package], root: &Path, purpose: For, left_out: 
     for (path, mode, uid, gid) in unpacked.iter().rev().flat_map(|u| &u.directories) {
         let dir = root.join(path);
         if dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            std::os::unix::fs::lchown(&dir, Some(*uid), Some(*gid)).map_err(Error::io("setting the owner of", &dir))?;
+            std::os::unix::fs::lchown(&dir, Some(*uid), Some(*gid))
+                .map_err(Error::io("setting the owner of", &dir))?;
             std::fs::set_permissions(&dir, PermissionsExt::from_mode(*mode))
                 .map_err(Error::io("setting the mode of", &dir))?;
         }
@@ -185,7 +196,10 @@ pub(crate) mod tests {
 
     #[test]
     fn fields_and_conffiles_are_read() {
-        let control = control("Package: a\nMulti-Arch: same\nDescription: x\n Package: not me\n", "/etc/a\nremove-on-upgrade /etc/b\n");
+        let control = control(
+            "Package: a\nMulti-Arch: same\nDescription: x\n Package: not me\n",
+            "/etc/a\nremove-on-upgrade /etc/b\n",
+        );
         assert_eq!(control.field("Package"), Some("a"));
         assert_eq!(control.field("Multi-Arch"), Some("same"));
         assert_eq!(control.field("Version"), None);

@@ -19,15 +19,37 @@ pub(crate) fn uuid(inputs: &str, purpose: &str) -> String {
 /// Writes the tree `root` as a file system to `disk`.
 ///
 /// With the target release's own mke2fs from `tools`: it has sorted directories and clamped times, which older ones lack.
-pub(crate) fn make(root: &Path, disk: &Path, tools: &Path, host_arch: Arch, inputs: &str, epoch: i64) -> Result<()> {
+pub(crate) fn make(
+    root: &Path,
+    disk: &Path,
+    tools: &Path,
+    host_arch: Arch,
+    inputs: &str,
+    epoch: i64,
+) -> Result<()> {
     let file = std::fs::File::create_new(disk).map_err(Error::io("making", disk))?;
     file.set_len(SIZE).map_err(Error::io("making", disk))?;
-    let options =
-        format!("hash_seed={},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=0", uuid(inputs, "hash seed"));
+    let options = format!(
+        "hash_seed={},root_owner=0:0,lazy_itable_init=1,lazy_journal_init=0",
+        uuid(inputs, "hash seed")
+    );
     let cmd = tool(tools, host_arch, "usr/sbin/mke2fs")
         // Not this machine's configuration: it would decide on the file system's features.
         .env("MKE2FS_CONFIG", root.join("etc/mke2fs.conf").to_string_lossy())
-        .args(["-q", "-t", "ext4", "-L", "root", "-m", "1", "-U", &uuid(inputs, "file system"), "-E", &options, "-d"])
+        .args([
+            "-q",
+            "-t",
+            "ext4",
+            "-L",
+            "root",
+            "-m",
+            "1",
+            "-U",
+            &uuid(inputs, "file system"),
+            "-E",
+            &options,
+            "-d",
+        ])
         .path(root)
         .path(disk)
         .env("SOURCE_DATE_EPOCH", epoch.to_string());

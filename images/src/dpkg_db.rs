@@ -31,6 +31,7 @@ pub(crate) fn write(root: &Path, packages: &[Unpacked], real: Arch, shown: Arch)
     files::write(&info.join("format"), "1\n", 0o644)?;
     let mut status = STAND_IN.to_owned();
     files::write(&info.join("sovereign-initramfs.list"), "/.\n", 0o644)?;
+    files::write(&info.join("sovereign-initramfs.md5sums"), "", 0o644)?;
     for package in packages {
         let control = &package.control;
         let mut name = control.field("Package").unwrap_or_default().to_owned();
@@ -106,7 +107,12 @@ mod tests {
 
     #[test]
     fn a_stanza_shows_the_other_architecture_and_new_conffiles() {
-        let text = stanza("Package: a\nArchitecture: arm64\nVersion: 1", &["/etc/a".into()], Arch::Arm64, Arch::Amd64);
+        let text = stanza(
+            "Package: a\nArchitecture: arm64\nVersion: 1",
+            &["/etc/a".into()],
+            Arch::Arm64,
+            Arch::Amd64,
+        );
         assert_eq!(
             text,
             "Package: a\nStatus: install ok unpacked\nArchitecture: amd64\nVersion: 1\nConffiles:\n /etc/a newconffile\n\n"

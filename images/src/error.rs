@@ -41,7 +41,10 @@ pub enum Error {
 
 impl Error {
     /// An operating-system error with what was being done to what.
-    pub(crate) fn io(doing: &'static str, what: impl AsRef<std::path::Path>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(
+        doing: &'static str,
+        what: impl AsRef<std::path::Path>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Host(host::Error::io(doing, what, source))
     }
 }

@@ -114,7 +114,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Runs `work` on every item, as many at a time as there are processors; results in the items' order.
-pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+pub(crate) fn parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let mut results: Vec<(usize, Result<R>)> = std::thread::scope(|scope| {

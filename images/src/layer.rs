@@ -66,7 +66,8 @@ mod tests {
         let two = tree(y.path(), &["c", "a/two", "a/one"]);
         assert_eq!(one, two);
         let mut archive = tar::Archive::new(one.as_slice());
-        let entries: Vec<_> = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
+        let entries: Vec<_> =
+            archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
         let names: Vec<_> = entries.iter().map(|p| p.to_string_lossy().into_owned()).collect();
         assert_eq!(names, ["a", "a/one", "a/two", "b-hard", "c", "link"]);
     }

@@ -83,7 +83,9 @@ mod tests {
     fn modules() -> Modules {
         Modules {
             directory: "/m/6.1".into(),
-            dependencies: "kernel/a-b.ko.xz: kernel/c.ko.xz kernel/d.ko\nkernel/c.ko.xz: kernel/d.ko\nkernel/d.ko:\n".into(),
+            dependencies:
+                "kernel/a-b.ko.xz: kernel/c.ko.xz kernel/d.ko\nkernel/c.ko.xz: kernel/d.ko\nkernel/d.ko:\n"
+                    .into(),
             builtin: "kernel/fs/ext4/ext4.ko\n".into(),
         }
     }

@@ -18,7 +18,8 @@ pub(crate) fn write(dir: &Path, root: &Path, image: &ContainerImage, arch: Arch,
     files::write(&dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#, 0o644)?;
     files::make_dir(&dir.join("blobs/sha256"))?;
     let (layer, diff_id) = write_layer(dir, root, epoch)?;
-    let config = write_blob(dir, "application/vnd.oci.image.config.v1+json", &config(image, arch, epoch, &diff_id))?;
+    let config =
+        write_blob(dir, "application/vnd.oci.image.config.v1+json", &config(image, arch, epoch, &diff_id))?;
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
     let mut manifest = write_blob(dir, MANIFEST, &manifest)?;
     manifest["platform"] = platform(arch);
@@ -139,7 +140,8 @@ mod tests {
             assert_eq!(format!("sha256:{}", files::hex(&Sha256::digest(&bytes))), digest);
             assert_eq!(descriptor["size"], bytes.len());
         }
-        let config: Value = serde_json::from_slice(&blob(manifest["config"]["digest"].as_str().unwrap())).unwrap();
+        let config: Value =
+            serde_json::from_slice(&blob(manifest["config"]["digest"].as_str().unwrap())).unwrap();
         assert_eq!(config["created"], "2023-11-14T22:13:20Z");
         assert_eq!(config["config"]["User"], "999:999");
         let again = dir.path().join("again");

@@ -68,5 +68,18 @@ pub(crate) const BUSYBOX: &str = "busybox-static";
 pub(crate) const BOOT_MODULES: &[&str] = &["virtio_pci", "virtio_blk", "ext4"];
 
 /// Modules a server's work depends on, so that their lack shows in the build and not on the server.
-pub(crate) const NEEDED_MODULES: &[&str] =
-    &["virtio_net", "virtio_scsi", "sd_mod", "dm_crypt", "overlay", "bridge", "veth", "br_netfilter", "nf_tables", "nft_compat", "xt_conntrack", "iptable_nat", "xt_addrtype"];
+pub(crate) const NEEDED_MODULES: &[&str] = &[
+    "virtio_net",
+    "virtio_scsi",
+    "sd_mod",
+    "dm_crypt",
+    "overlay",
+    "bridge",
+    "veth",
+    "br_netfilter",
+    "nf_tables",
+    "nft_compat",
+    "xt_conntrack",
+    "iptable_nat",
+    "xt_addrtype",
+];

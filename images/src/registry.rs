@@ -7,7 +7,10 @@
 use crate::oci::MANIFEST;
 use crate::{Error, OciLayout, Result, files};
 use host::{Cmd, files as durable};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -103,8 +106,12 @@ impl Registry {
         // In a session of its own, so that a Ctrl-C meant for us does not stop it.
         let cmd = Cmd::new("setsid").args(["docker-registry", "serve"]).path(self.config());
         host::find_program("docker-registry")?;
-        let mut child =
-            cmd.to_std()?.stdout(log).stderr(also).spawn().map_err(Error::io("starting", "docker-registry"))?;
+        let mut child = cmd
+            .to_std()?
+            .stdout(log)
+            .stderr(also)
+            .spawn()
+            .map_err(Error::io("starting", "docker-registry"))?;
         durable::write(&self.pid_file(), child.id().to_string().as_bytes(), 0o644)?;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(10) {
@@ -197,8 +204,10 @@ impl Registry {
         let authority_key = KeyPair::generate()?;
         let ca = authority.self_signed(&authority_key)?;
 
-        let mut server =
-            params("Sovereign rehearsal registry", vec!["127.0.0.1".into(), FROM_A_SERVER.into(), "localhost".into()])?;
+        let mut server = params(
+            "Sovereign rehearsal registry",
+            vec!["127.0.0.1".into(), FROM_A_SERVER.into(), "localhost".into()],
+        )?;
         server.use_authority_key_identifier_extension = true;
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -266,9 +275,13 @@ mod tests {
         let hex = &image.digest[7..];
         let v2 = dir.path().join("registry/storage/docker/registry/v2");
         assert!(v2.join("blobs/sha256").join(&hex[..2]).join(hex).join("data").exists());
-        let link = v2.join("repositories/sovereign/postgres/_manifests/revisions/sha256").join(hex).join("link");
+        let link =
+            v2.join("repositories/sovereign/postgres/_manifests/revisions/sha256").join(hex).join("link");
         assert_eq!(files::read_text(&link).unwrap(), image.digest);
-        assert_eq!(registry.reference(&image), format!("169.254.1.1:5000/sovereign/postgres@{}", image.digest));
+        assert_eq!(
+            registry.reference(&image),
+            format!("169.254.1.1:5000/sovereign/postgres@{}", image.digest)
+        );
     }
 
     #[test]

@@ -50,7 +50,6 @@ const RULES_OFF: &[&str] = &[
     "60-evdev",
     "60-fido-id",
     "60-infiniband",
-    "60-input-id",
     "60-persistent-alsa",
     "60-persistent-input",
     "60-persistent-storage-mtd",
@@ -142,10 +141,16 @@ fn choose_units(root: &Path) -> Result<()> {
     }
     // cloud-init describes the network to networkd, the only one there; Debian leaves it disabled.
     let networkd = "/usr/lib/systemd/system/systemd-networkd";
-    files::link(&system.join("multi-user.target.wants/systemd-networkd.service"), &format!("{networkd}.service"))?;
+    files::link(
+        &system.join("multi-user.target.wants/systemd-networkd.service"),
+        &format!("{networkd}.service"),
+    )?;
     files::link(&system.join("sockets.target.wants/systemd-networkd.socket"), &format!("{networkd}.socket"))?;
     let wait = "systemd-networkd-wait-online.service";
-    files::link(&system.join("network-online.target.wants").join(wait), &format!("/usr/lib/systemd/system/{wait}"))
+    files::link(
+        &system.join("network-online.target.wants").join(wait),
+        &format!("/usr/lib/systemd/system/{wait}"),
+    )
 }
 
 fn choose_profiles(root: &Path) -> Result<()> {

@@ -4,8 +4,7 @@
 use crate::ssh::Session;
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
-use serde::{Deserialize, Serialize};
-use spec::{Port, Protocol, paths};
+use spec::{Check, Port, Protocol, Verdict, paths};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -13,30 +12,6 @@ use std::time::Duration;
 const COMMONLY_OPEN: [u16; 16] =
     [21, 22, 23, 25, 80, 111, 443, 2375, 2376, 3306, 5000, 5432, 6379, 8080, 9090, 9100];
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
-
-/// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// What must hold.
-    pub name: String,
-    /// Whether it does.
-    pub verdict: Verdict,
-    /// What was seen.
-    #[serde(default)]
-    pub detail: String,
-}
-
-/// What a look gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It holds.
-    Pass,
-    /// It does not.
-    Fail,
-    /// It could not be looked at; never counted as passed.
-    CouldNotLook,
-}
 
 /// Looks from outside at the ports, and has the server look at itself.
 pub fn confirm(session: &Session, address: &str, ssh_port: u16, open: &[Port]) -> Result<Vec<Check>> {
@@ -50,11 +25,12 @@ pub fn confirm(session: &Session, address: &str, ssh_port: u16, open: &[Port]) -
 }
 
 fn ssh_answers(address: &str, port: u16) -> Check {
-    let banner = banner(address, port);
-    let good = banner.as_ref().is_ok_and(|b| b.starts_with("SSH-2.0-"));
-    let detail = banner.unwrap_or_else(|error| error.to_string());
-    let verdict = if good { Verdict::Pass } else { Verdict::Fail };
-    Check { name: format!("ssh answers on port {port}"), verdict, detail }
+    let verdict = match banner(address, port) {
+        Ok(banner) if banner.starts_with("SSH-2.0-") => Verdict::Pass,
+        Ok(banner) => Verdict::Fail(format!("it says {banner:?}")),
+        Err(error) => Verdict::Fail(error.to_string()),
+    };
+    Check { what: format!("ssh answers on port {port}"), verdict }
 }
 
 fn nothing_else_answers(address: &str, ssh_port: u16, open: &[Port]) -> Check {
@@ -63,17 +39,14 @@ fn nothing_else_answers(address: &str, ssh_port: u16, open: &[Port]) -> Check {
     let answers = |port: &u16| connect(address, *port).is_ok();
     let found: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> = probed.iter().map(|port| (port, scope.spawn(move || answers(port)))).collect();
-        threads
+        let open = threads
             .into_iter()
-            .filter_map(|(port, thread)| thread.join().unwrap_or(true).then(|| port.to_string()))
-            .collect()
+            .filter_map(|(port, thread)| thread.join().unwrap_or(true).then(|| port.to_string()));
+        open.collect()
     });
-    let name = "no undeclared port answers".to_owned();
-    if found.is_empty() {
-        Check { name, verdict: Verdict::Pass, detail: format!("{} ports probed", probed.len()) }
-    } else {
-        Check { name, verdict: Verdict::Fail, detail: format!("open: {}", found.join(", ")) }
-    }
+    let verdict =
+        if found.is_empty() { Verdict::Pass } else { Verdict::Fail(format!("open: {}", found.join(", "))) };
+    Check { what: format!("none of {} commonly open ports answers undeclared", probed.len()), verdict }
 }
 
 fn connect(address: &str, port: u16) -> std::io::Result<TcpStream> {

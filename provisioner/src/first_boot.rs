@@ -67,17 +67,17 @@ pub struct Server<'a> {
 }
 
 impl Server<'_> {
-    /// Waits for the way in.
-    pub fn connect(&self) -> Result<()> {
+    /// Waits for the way in, and reads what is there, in one connection.
+    pub fn connect(&self) -> Result<Observed> {
         self.known_hosts.pin_first_contact()?;
         let stage = Stage::begin(self.report, "connecting, against the pinned host key");
-        self.session.wait(CONNECT_LIMIT, |said| stage.detail(said))?;
+        let observed = self.observe(|said| stage.detail(said))?;
         stage.done("connected");
-        Ok(())
+        Ok(observed)
     }
 
     /// Reads what is there, in one connection.
-    pub fn observe(&self) -> Result<Observed> {
+    pub fn observe(&self, waiting: impl FnMut(&str)) -> Result<Observed> {
         let line = format!(
             "sha256sum {} 2>/dev/null || echo -; sha256sum {} 2>/dev/null || echo -; test -e {} && echo done || echo -; \
              test -e /dev/mapper/{} && echo open || echo -; \
@@ -92,7 +92,7 @@ impl Server<'_> {
             paths::EVENTS,
             paths::RECEIPT
         );
-        let text = self.session.reach(&self.session.sh(&line))?.text();
+        let text = self.session.wait(&line, CONNECT_LIMIT, waiting)?.text();
         let mut lines = text.splitn(7, '\n').map(|line| (line != "-").then_some(line));
         let mut line = || lines.next().flatten();
         let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
@@ -222,7 +222,7 @@ impl Server<'_> {
         let pinned = self.known_hosts.keys()?;
         if let [_, lasting] = pinned.as_slice() {
             self.known_hosts.only(lasting)?;
-            self.session.wait(CONNECT_LIMIT, |_| {})?;
+            self.session.wait("true", CONNECT_LIMIT, |_| {})?;
         }
         keys::forget_first_contact(self.folder)
     }

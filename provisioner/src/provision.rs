@@ -2,7 +2,7 @@
 
 use crate::api::Client;
 use crate::apply::{self, Inputs};
-use crate::confirm::{Check, Verdict, confirm};
+use crate::confirm::confirm;
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
@@ -18,7 +18,10 @@ use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use serde::Serialize;
-use spec::{NodeSpec, Receipt};
+use spec::{Check, NodeSpec, Receipt};
+
+/// The receipt of what was confirmed last, in the project folder.
+const RECEIPT: &str = "receipt.json";
 
 /// One project, one cloud, one watcher: what every verb of the main job works on.
 pub struct Context<'a> {
@@ -89,9 +92,12 @@ impl Context<'_> {
         let node = self.describe(prepared, &world, lock)?;
         // ssh is waited for, not polled: nothing else is left to do meanwhile.
         tokio::task::block_in_place(|| {
-            let (receipt, booted) = self.first_boot(prepared, &world, &node, binary)?;
-            let checks = if booted { self.confirm(prepared, &world)? } else { Vec::new() };
-            let changed = booted || !plan.is_empty();
+            let receipt = self.first_boot(prepared, &world, &node, binary)?;
+            // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
+            let confirmed = self.is_filed(&receipt)?;
+            let checks = if confirmed { Vec::new() } else { self.confirm(prepared, &world)? };
+            self.file_receipt(&receipt)?;
+            let changed = !confirmed || !plan.is_empty();
             let address = address(&world)?.to_owned();
             Ok(Provisioned {
                 changed,
@@ -135,20 +141,19 @@ impl Context<'_> {
         node_spec(self.folder, self.project, &prepared.recipients, server, volume, lock)
     }
 
-    /// Brings firstboot to its end. Says whether it had anything to do.
+    /// Brings firstboot to its end.
     fn first_boot(
         &self,
         prepared: &Prepared,
         world: &World,
         node: &NodeSpec,
         binary: &Binary<'_>,
-    ) -> Result<(Receipt, bool)> {
+    ) -> Result<Receipt> {
         let known_hosts = KnownHosts::new(self.folder, node.server.id);
         let session = self.session(prepared, world, &known_hosts)?;
         let server =
             Server { folder: self.folder, session: &session, known_hosts: &known_hosts, report: self.report };
-        server.connect()?;
-        let there = server.observe()?;
+        let there = server.connect()?;
         self.refuse_locked(&there)?;
         let expected = Expected {
             project: &self.project.name,
@@ -156,14 +161,11 @@ impl Context<'_> {
             recipients: &prepared.recipients,
         };
         let Some(from) = server.hand_over(node, binary, &there)? else {
-            let receipt = there.receipt.context("reading the receipt: the server is done but has none")?;
-            return Ok((receipt, false));
+            return there.receipt.context("reading the receipt: the server is done but has none");
         };
         server.follow(from, &expected)?;
-        let receipt =
-            server.observe()?.receipt.context("reading the receipt: firstboot is done but left none")?;
-        self.file_receipt(&receipt)?;
-        Ok((receipt, true))
+        let receipt = server.observe(|_| {})?.receipt;
+        receipt.context("reading the receipt: firstboot is done but left none")
     }
 
     fn refuse_locked(&self, there: &Observed) -> Result<()> {
@@ -183,11 +185,10 @@ impl Context<'_> {
         let session = self.session(prepared, world, &known_hosts)?;
         let stage = Stage::begin(self.report, "confirming from outside");
         let checks = confirm(&session, address(world)?, self.project.ssh_port, &self.project.open)?;
-        let bad: Vec<_> = checks.iter().filter(|c| c.verdict != Verdict::Pass).collect();
-        if !bad.is_empty() {
-            let list: String =
-                bad.iter().map(|c| format!("\n  {}: {:?}: {}", c.name, c.verdict, c.detail)).collect();
-            bail!("confirming from outside: the server is up but not as it must be:{list}");
+        let complaints: String =
+            checks.iter().filter_map(Check::complaint).map(|c| format!("\n  {c}")).collect();
+        if !complaints.is_empty() {
+            bail!("confirming from outside: the server is up but not as it must be:{complaints}");
         }
         stage.done(&format!("{} checks passed", checks.len()));
         Ok(checks)
@@ -203,9 +204,12 @@ impl Context<'_> {
         Ok(Session::new(address(world)?, self.project.ssh_port, &prepared.key, known_hosts))
     }
 
-    /// Keeps the server's receipt in the project folder.
-    pub fn file_receipt(&self, receipt: &Receipt) -> Result<()> {
-        Ok(host::files::write(&self.folder.file("receipt.json"), &receipt.to_json(), 0o644)?)
+    fn is_filed(&self, receipt: &Receipt) -> Result<bool> {
+        Ok(host::files::read(&self.folder.file(RECEIPT))?.is_some_and(|filed| filed == receipt.to_json()))
+    }
+
+    fn file_receipt(&self, receipt: &Receipt) -> Result<()> {
+        Ok(host::files::write(&self.folder.file(RECEIPT), &receipt.to_json(), 0o644)?)
     }
 }
 

@@ -93,13 +93,13 @@ impl Session {
         self.ssh().arg("-t").env_from_parent("TERM")
     }
 
-    /// Waits until the server lets us in, as far as the deadline.
-    pub fn wait(&self, limit: Duration, mut waiting: impl FnMut(&str)) -> Result<()> {
+    /// Waits until the server lets us in, as far as the deadline, and runs a shell line that succeeds.
+    pub fn wait(&self, line: &str, limit: Duration, mut waiting: impl FnMut(&str)) -> Result<Output> {
         let start = Instant::now();
         loop {
-            let output = host::Local.probe(&self.sh("true").timeout(CONNECT_LIMIT))?;
+            let output = host::Local.probe(&self.sh(line).timeout(CONNECT_LIMIT))?;
             if output.success() {
-                return Ok(());
+                return Ok(output);
             }
             let said = output.stderr.lines().last().unwrap_or("no answer").trim().to_owned();
             if said.contains("Host key verification failed")

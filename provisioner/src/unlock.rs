@@ -23,7 +23,7 @@ pub fn unlock(context: &Context<'_>, prepared: &Prepared, world: &World, identit
     let known_hosts = KnownHosts::new(context.folder, server.id);
     let session = context.session(prepared, world, &known_hosts)?;
     let stage = Stage::begin(context.report, "waiting for the server");
-    session.wait(BOOT_LIMIT, |said| stage.detail(said))?;
+    session.wait("true", BOOT_LIMIT, |said| stage.detail(said))?;
     stage.done("connected");
     let stage = Stage::begin(context.report, "unlocking the volume, starting the stacks");
     let output = session.probe(&Cmd::new(paths::BINARY).arg("unlock").stdin_secret(&key.value))?;

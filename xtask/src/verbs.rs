@@ -4,7 +4,7 @@ use crate::Name;
 use crate::project::Opened;
 use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
-use provisioner::confirm::{Verdict, confirm};
+use provisioner::confirm::confirm;
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::known_hosts::KnownHosts;
 use provisioner::project::Folder;
@@ -149,15 +149,10 @@ pub(crate) async fn verify(projects: &Path, options: &Json) -> Result<u8> {
         print_json(&checks)?;
     } else {
         for check in &checks {
-            let verdict = match check.verdict {
-                Verdict::Pass => "pass",
-                Verdict::Fail => "FAIL",
-                Verdict::CouldNotLook => "could not look",
-            };
-            println!("{verdict:<15} {}  {}", check.name, check.detail);
+            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
         }
     }
-    Ok(u8::from(checks.iter().any(|check| check.verdict != Verdict::Pass)))
+    Ok(u8::from(checks.iter().any(|check| check.complaint().is_some())))
 }
 
 /// `unlock`.

@@ -11,7 +11,7 @@ use std::path::Path;
 /// The temporary file has the final mode from its first byte on, so a 0400 secret is never readable in between.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(|e| Error::io("making", dir, e))?;
+    make_directories(dir)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!(".{name}.{}.part", std::process::id()));
     let result = write_and_rename(&temporary, path, content, mode);
@@ -33,6 +33,23 @@ fn write_and_rename(temporary: &Path, path: &Path, content: &[u8], mode: u32) ->
     let mut file = File::from(fd);
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(temporary, path).map_err(failed)
+}
+
+/// Makes a directory and those above it that are missing, with mode 0755 whatever the umask says: another user's
+/// daemon may have to read what is put there. One that is there is left as it is.
+fn make_directories(dir: &Path) -> Result<(), Error> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = dir.parent() {
+        make_directories(above)?;
+    }
+    match std::fs::create_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        made => made.map_err(|e| Error::io("making", dir, e))?,
+    }
+    rustix::fs::chmod(dir, Mode::from(0o755)).map_err(|e| Error::io("making", dir, e.into()))?;
+    dir.parent().filter(|above| !above.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
 }
 
 /// Makes a directory's entries durable.
@@ -91,6 +108,18 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), b"two");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o400);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn directories_made_on_the_way_can_be_read_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = rustix::process::umask(Mode::from(0o077));
+        let written = write(&dir.path().join("a/b/c"), b"", 0o644);
+        rustix::process::umask(before);
+        written.unwrap();
+        for made in ["a", "a/b"] {
+            assert_eq!(dir.path().join(made).metadata().unwrap().permissions().mode() & 0o777, 0o755);
+        }
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
 //! * [`Status`] says how far the server is, at any moment.
+//! * [`Check`]s say what was looked at and what was found.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
 //! * [`paths`] says where all of it lies on the server.
 //!
 //! Every document carries a `version` and refuses fields it does not know, so that two sides of different
 //! age find out at once and not half-way. Old documents stay readable: see `tests/fixtures`.
 
+mod check;
 mod event;
 mod manifest;
 mod node;
@@ -18,6 +20,7 @@ pub mod paths;
 mod receipt;
 mod status;
 
+pub use check::{Check, Verdict};
 pub use event::{Event, EventKind, Gate, Outcome, StepName};
 pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{DiskSpec, FormatToken, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec};

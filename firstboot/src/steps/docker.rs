@@ -42,7 +42,7 @@ impl Step for Docker<'_> {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        if !configured(cx)? || !runs_as_configured(cx)? {
+        if !daemons_configured(cx)? || !runs_as_configured(cx)? {
             // Stopped before its files change, so that what runs is always what the files say.
             cx.run(&Cmd::new("systemctl").arg("stop").args(UNITS)).context("stopping Docker")?;
         }
@@ -75,25 +75,37 @@ pub(crate) fn daemon() -> Value {
     })
 }
 
-/// Every file of the engine's configuration.
-fn files(cx: &Cx<'_>) -> Vec<(PathBuf, Vec<u8>)> {
+/// The files the daemons read when they start.
+fn daemons_files() -> [(PathBuf, Vec<u8>); 2] {
     let daemon = format!("{:#}\n", daemon());
     let containerd = format!(
         "# Written by firstboot; changes here are overwritten.\nversion = 2\nroot = \"{CONTAINERD_ROOT}\"\n\
          disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\n[plugins.\"io.containerd.internal.v1.opt\"]\n  \
          path = \"{CONTAINERD_ROOT}/opt\"\n"
     );
-    let mut files = vec![(DAEMON.into(), daemon.into_bytes()), (CONTAINERD.into(), containerd.into_bytes())];
-    for registry in &cx.spec.registries {
+    [(DAEMON.into(), daemon.into_bytes()), (CONTAINERD.into(), containerd.into_bytes())]
+}
+
+/// Every file of the engine's configuration; the registries' authorities are read anew at each pull.
+fn files(cx: &Cx<'_>) -> Vec<(PathBuf, Vec<u8>)> {
+    let authority = |registry: &spec::Registry| {
         let path = format!("/etc/docker/certs.d/{}/ca.crt", registry.address);
-        files.push((path.into(), registry.ca_pem.clone().into_bytes()));
-    }
-    files
+        (path.into(), registry.ca_pem.clone().into_bytes())
+    };
+    daemons_files().into_iter().chain(cx.spec.registries.iter().map(authority)).collect()
 }
 
 /// Whether every file of the configuration is as it must be.
 pub(crate) fn configured(cx: &Cx<'_>) -> Result<bool> {
-    for (path, content) in files(cx) {
+    all_hold(cx, files(cx))
+}
+
+fn daemons_configured(cx: &Cx<'_>) -> Result<bool> {
+    all_hold(cx, daemons_files())
+}
+
+fn all_hold(cx: &Cx<'_>, files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<bool> {
+    for (path, content) in files {
         if !cx.holds(&path, &content)? {
             return Ok(false);
         }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How long one image may take to come.
 const PULL: Duration = Duration::from_secs(30 * 60);
+/// How long their last words may take.
+const LOGS: Duration = Duration::from_secs(60);
 
 /// All stacks are healthy.
 #[derive(Debug, Clone, Copy)]
@@ -94,22 +96,24 @@ impl<'a> One<'a> {
         cx.say(format!("starting stack {name}"))?;
         let unit = self.unit();
         cx.run(&Cmd::new("systemctl").args(["enable", "--quiet", &unit]))?;
-        if let Err(e) = cx.run(&Cmd::new("systemctl").args(["reload-or-restart", &unit])) {
-            let log = Cmd::new("journalctl").args([
-                "--unit",
-                &unit,
-                "--lines",
-                "15",
-                "--output",
-                "cat",
-                "--no-pager",
-            ]);
-            let log = cx.probe(&log)?.text();
-            bail!("starting stack {name}: it did not become healthy ({e}); its last words:\n{log}");
+        if cx.run(&Cmd::new("systemctl").args(["reload-or-restart", &unit])).is_err() {
+            bail!(
+                "starting stack {name}: it did not become healthy; see `journalctl -u {unit}` on the server, then try \
+                 again. Its containers' last words:\n{}",
+                self.last_words(cx)?
+            );
         }
         let started = format!("{}\n", sha256(self.compose.as_bytes()));
         cx.write(&self.folder.join("started"), started.as_bytes(), 0o644)?;
         Ok(())
+    }
+
+    /// What the containers said last: why a stack did not come up is mostly there.
+    fn last_words(&self, cx: &Cx<'_>) -> Result<String> {
+        let cmd = Cmd::new("docker-compose").args(["--project-name", self.stack.name, "--file"]);
+        let cmd = cmd.path(self.folder.join("compose.yaml")).args(["logs", "--no-color", "--tail", "10"]);
+        let output = cx.probe(&cmd.env("HOME", "/root").timeout(LOGS))?;
+        Ok(format!("{}{}", output.text(), output.stderr.trim_end()))
     }
 
     fn put_files(&self, cx: &Cx<'_>) -> Result<()> {

@@ -7,8 +7,10 @@ mod crash;
 mod flow;
 mod programs;
 mod refusals;
+mod state;
 mod volume;
 
+pub(crate) use state::{Cut, Files, Node, State};
 pub(crate) use volume::{Content, Luks};
 
 use crate::machine::{Kind, Machine, Stat};
@@ -16,63 +18,8 @@ use crate::{boot, gate};
 use host::{Cmd, Error, Host, Output};
 use spec::{EventKind, Gate, paths};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-
-/// A file or directory: content, mode, owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) dir: bool,
-}
-
-pub(crate) type Files = BTreeMap<PathBuf, Node>;
-
-/// When, relative to the act, the power fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// Before it did anything.
-    Before,
-    /// Half-way, where the act has a half-way.
-    Torn,
-    /// After it was done, before anyone heard of it.
-    After,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct State {
-    /// What survives a power cut.
-    pub(crate) root: Files,
-    /// What does not: `/run`, `/proc`, `/sys`, `/dev`.
-    pub(crate) memory: Files,
-    pub(crate) volume: Content,
-    pub(crate) serial: String,
-    pub(crate) unreadable: Option<u64>,
-    pub(crate) open: bool,
-    pub(crate) mounted: bool,
-    pub(crate) docker: bool,
-    pub(crate) images: Vec<String>,
-    pub(crate) stacks: Vec<String>,
-    /// The host key sshd answers with.
-    pub(crate) sshd: Vec<u8>,
-    pub(crate) timer: bool,
-    /// Whether the firewall's rules are loaded.
-    pub(crate) closed: bool,
-    pub(crate) clock: Duration,
-    pub(crate) drawn: u64,
-    pub(crate) acts: u64,
-    pub(crate) cut: Option<(u64, Cut)>,
-    pub(crate) dead: bool,
-    pub(crate) lines: Vec<String>,
-    pub(crate) formats: u32,
-    /// Whether somebody answers the gates.
-    pub(crate) operator: bool,
-    /// Every escrow the operator took.
-    pub(crate) taken: Vec<Vec<u8>>,
-}
 
 pub(crate) struct Fake {
     pub(crate) state: RefCell<State>,
@@ -235,21 +182,6 @@ impl Fake {
     }
 }
 
-impl State {
-    fn files(&mut self, path: &Path) -> &mut Files {
-        if ["/run", "/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top)) {
-            return &mut self.memory;
-        }
-        if self.mounted
-            && path.starts_with(paths::DATA)
-            && let Content::Luks(Luks { files: Some(files), .. }) = &mut self.volume
-        {
-            return files;
-        }
-        &mut self.root
-    }
-}
-
 fn dark() -> Error {
     Error::io("acting on", "the server", std::io::Error::other("the power is off"))
 }
@@ -368,6 +300,10 @@ impl Machine for Fake {
                 .extend_from_slice(bytes);
         }
         result
+    }
+
+    fn sync(&self, _: &Path) -> Result<(), Error> {
+        Ok(())
     }
 
     fn shred(&self, path: &Path) -> Result<(), Error> {

@@ -107,8 +107,11 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
             let mut luks = Luks { uuid, ..Luks::default() };
             if torn {
                 // Either bytes nobody recognises or a header without a key, in turn.
-                state.volume =
-                    if salt.is_multiple_of(2) { Content::Bytes(20_000, vec![1]) } else { Content::Luks(luks) };
+                state.volume = if salt.is_multiple_of(2) {
+                    Content::Bytes(20_000, vec![1])
+                } else {
+                    Content::Luks(luks)
+                };
                 return code(0);
             }
             luks.slots.insert(slot.unwrap(), (key, salt));
@@ -150,7 +153,9 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
                 None => luks(state).clone(),
             };
             if !target.opens(&key, slot) {
-                return code(2);
+                // As the real one: a slot that is not there is another failure than a wrong key.
+                let there = slot.is_none_or(|slot| target.slots.contains_key(&slot));
+                return code(if there && !target.slots.is_empty() { 2 } else { 1 });
             }
             if !args.contains(&"--test-passphrase") {
                 state.open = true;
@@ -183,7 +188,9 @@ fn copied(state: &mut State, path: &str) -> Luks {
 
 fn blkid(state: &mut State, device: &str) -> Output {
     if device == "/dev/mapper/sovereign" {
-        return if opened(state).files.is_some() { says("ext4") } else { code(2) };
+        let luks = opened(state);
+        let kind = luks.foreign.or(luks.files.is_some().then_some("ext4"));
+        return kind.map_or_else(|| code(2), says);
     }
     match &state.volume {
         Content::Zero | Content::Bytes(..) => code(2),

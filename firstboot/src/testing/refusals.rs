@@ -1,6 +1,6 @@
 //! What the disk step does not touch: each refusal, on the whole machine, with the volume compared before and after.
 
-use super::{Content, Fake, Luks};
+use super::{Content, Cut, Fake, Luks};
 use crate::boot::Ended;
 use crate::steps::disk::Refusal;
 
@@ -94,10 +94,58 @@ fn a_volume_that_lost_our_header() {
     assert_eq!(fake.state.borrow().volume, Content::Zero);
 }
 
+/// A server whose power was cut between luksFormat and mkfs.
+fn cut_after_format() -> Fake {
+    let formatted =
+        |fake: &Fake| matches!(&fake.state.borrow().volume, Content::Luks(l) if !l.slots.is_empty());
+    (1..).map(cut_at).find(formatted).unwrap()
+}
+
+fn cut_at(act: u64) -> Fake {
+    let fake = Fake::new();
+    fake.state.borrow_mut().cut = Some((act, Cut::After));
+    let _ = fake.run();
+    fake.boot();
+    fake
+}
+
+/// Changes the volume behind firstboot's back.
+fn change(fake: &Fake, change: impl FnOnce(&mut Luks)) {
+    match &mut fake.state.borrow_mut().volume {
+        Content::Luks(luks) => change(luks),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs into a refusal; the volume was formatted once, before, and not again.
+fn refused_again(fake: &Fake) -> Refusal {
+    let before = fake.state.borrow().volume.clone();
+    let Ended::Failed(e) = fake.run().unwrap() else { panic!("it was not refused") };
+    assert_eq!(fake.state.borrow().volume, before, "the volume was touched");
+    assert_eq!(fake.state.borrow().formats, 1);
+    e.downcast::<Refusal>().unwrap_or_else(|e| panic!("{e:#}"))
+}
+
 #[test]
 fn what_lies_inside_luks_and_is_not_ours() {
-    let fake = Fake::new();
-    fake.state.borrow_mut().serial = "7".into();
-    let refusal = Refusal::ForeignContent { found: "xfs".into() };
-    assert!(refusal.to_string().contains("xfs"));
+    let fake = cut_after_format();
+    change(&fake, |luks| luks.foreign = Some("xfs"));
+    assert_eq!(refused_again(&fake), Refusal::ForeignContent { found: "xfs".into() });
+}
+
+#[test]
+fn our_header_that_the_bootstrap_key_does_not_open_and_bytes_behind_it() {
+    let fake = cut_after_format();
+    change(&fake, |luks| {
+        luks.used = true;
+        luks.slots.clear();
+    });
+    assert!(matches!(refused_again(&fake), Refusal::OursButShut { .. }));
+}
+
+#[test]
+fn a_volume_swapped_after_a_cut_off_format() {
+    let fake = cut_after_format();
+    change(&fake, |luks| luks.uuid = "somebody-elses".into());
+    assert!(matches!(refused_again(&fake), Refusal::Signature { .. }));
 }

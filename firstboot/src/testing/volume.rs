@@ -27,6 +27,8 @@ pub(crate) struct Luks {
     pub(crate) slots: BTreeMap<u32, (Vec<u8>, u64)>,
     /// The file system inside, once it was made.
     pub(crate) files: Option<Files>,
+    /// What somebody else put inside.
+    pub(crate) foreign: Option<&'static str>,
     /// Whether anything past the header was ever written.
     pub(crate) used: bool,
 }

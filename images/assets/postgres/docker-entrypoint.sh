@@ -58,8 +58,9 @@ make_cluster() {
     echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >> "$new/pg_hba.conf"
     echo "listen_addresses = '*'" >> "$new/postgresql.conf"
 
-    # Trusted over this socket only, which nothing outside the container reaches, and gone before the port is opened.
-    pg_ctl -D "$new" -w -s -o "-c listen_addresses='' -c fsync=off" start
+    # On no port, and its socket not where pg_isready looks: until the cluster is whole it must not seem to be up.
+    export PGHOST=/tmp
+    pg_ctl -D "$new" -w -s -o "-c listen_addresses='' -c unix_socket_directories=/tmp -c fsync=off" start
     if [ "$POSTGRES_DB" != postgres ]; then
         printf 'CREATE DATABASE :"db";\n' |
             psql -qX -v ON_ERROR_STOP=1 -v db="$POSTGRES_DB" -U "$POSTGRES_USER" -d postgres
@@ -71,6 +72,7 @@ make_cluster() {
         esac
     done
     pg_ctl -D "$new" -m fast -w -s stop
+    unset PGHOST
     sync
     mv "$new" "$PGDATA/.made"
 }

@@ -122,6 +122,11 @@ pub(crate) fn format(cx: &Cx<'_>, device: &Path, uuid: &str) -> Result<()> {
 
 /// Opens the volume with a key file; false when the key is not the right one.
 pub(crate) fn open_with_file(cx: &Cx<'_>, device: &Path, slot: u32, key: &Path) -> Result<bool> {
+    // Asked for a slot that is not there, cryptsetup fails with another code than for a wrong key.
+    let bytes = cx.machine().read_at(device, 0, usize::try_from(Header::READ)?)?;
+    if Header::parse(&bytes).is_none_or(|header| !header.slots.contains(&slot)) {
+        return Ok(false);
+    }
     let cmd = Cmd::new("cryptsetup").args([
         "open",
         "--type",

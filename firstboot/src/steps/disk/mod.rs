@@ -2,8 +2,8 @@
 //!
 //! 1. [`look`] gathers what can be known about the device without writing to it.
 //! 2. [`decide`] is pure: from these facts and the receipt it says format, open, or a [`Refusal`].
-//! 3. [`luks`] formats (with a UUID recorded beforehand, so that a power cut in between is recognised) and opens.
-//! 4. [`store`] puts the secrets on the volume, each exactly once, and gives their key the slot that stays.
+//! 3. `luks` formats (with a UUID recorded beforehand, so that a power cut in between is recognised) and opens.
+//! 4. `store` puts the secrets on the volume, each exactly once, and gives their key the slot that stays.
 
 mod decide;
 mod look;

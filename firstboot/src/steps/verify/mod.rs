@@ -11,9 +11,8 @@ use crate::step::Step;
 use crate::{Cx, engine};
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
-use serde::Serialize;
 use serde_json::Value;
-use spec::{StepName, paths};
+use spec::{Check, StepName, Verdict, paths};
 
 /// Everything was looked at and is as it must be.
 #[derive(Debug, Clone, Copy)]
@@ -23,28 +22,6 @@ pub struct Verified(());
 pub struct Verify {
     /// The stacks run.
     pub running: Running,
-}
-
-/// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What must hold, in a sentence.
-    pub what: String,
-    /// Whether it does.
-    #[serde(flatten)]
-    pub verdict: Verdict,
-}
-
-/// What a look gave. Not having been able to look is never a pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "result", content = "why", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It holds.
-    Pass,
-    /// It does not.
-    Fail(String),
-    /// Nobody knows.
-    CouldNotLook(String),
 }
 
 impl Step for Verify {
@@ -59,17 +36,6 @@ impl Step for Verify {
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let wrong: Vec<String> = checks(cx).iter().filter_map(Check::complaint).collect();
         if wrong.is_empty() { Ok(()) } else { bail!("verifying the server: {}", wrong.join("; ")) }
-    }
-}
-
-impl Check {
-    /// The sentence about it, unless it holds.
-    pub fn complaint(&self) -> Option<String> {
-        match &self.verdict {
-            Verdict::Pass => None,
-            Verdict::Fail(why) => Some(format!("not so: {}: {why}", self.what)),
-            Verdict::CouldNotLook(why) => Some(format!("could not look whether {}: {why}", self.what)),
-        }
     }
 }
 
