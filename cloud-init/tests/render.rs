@@ -1,4 +1,5 @@
 //! Golden user-data, its limits, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot be made should stop the test")]
 
 use base64::Engine as _;
 use cloud_init::{CloudConfig, Encoding, HostKey, Invalid, LIMIT, WriteFile};

@@ -41,7 +41,12 @@ pub async fn apply(
         let applier =
             Applier { client, inputs, names: &names, doing: format!("applying \"{}\"", planned.change) };
         applier.apply(&planned.change, &mut world).await?;
-        stage.done("done");
+        stage.done(&match planned.change {
+            Change::CreateServer { .. } => {
+                format!("done, with {} bytes of user-data", inputs.user_data.len())
+            }
+            _ => "done".to_owned(),
+        });
     }
     Ok(world)
 }

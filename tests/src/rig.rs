@@ -51,6 +51,7 @@ impl Ended {
 pub struct Rig {
     dir: TempDir,
     xtask: PathBuf,
+    cache: Option<PathBuf>,
 }
 
 impl Rig {
@@ -66,7 +67,14 @@ impl Rig {
         let xtask = xtask
             .filter(|path| path.exists())
             .context("finding xtask: run the tests with `cargo xtask test`")?;
-        Ok(Self { dir, xtask })
+        Ok(Self { dir, xtask, cache: None })
+    }
+
+    /// Gives it a cache of its own.
+    #[must_use]
+    pub fn with_cache(mut self, cache: &Path) -> Self {
+        self.cache = Some(cache.to_owned());
+        self
     }
 
     /// The rig's directory.
@@ -99,6 +107,9 @@ impl Rig {
         let mut cmd = Cmd::new(self.xtask.to_string_lossy());
         for (name, value) in std::env::vars() {
             cmd = cmd.env(name, value);
+        }
+        if let Some(cache) = &self.cache {
+            cmd = cmd.env("SOVEREIGN_CACHE", cache.to_string_lossy());
         }
         let state = self.dir.path().join("state");
         cmd.env("SOVEREIGN_STATE", state.to_string_lossy())

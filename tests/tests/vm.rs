@@ -292,6 +292,10 @@ fn volume_not_blank() -> Result<()> {
     }
     let rig = Rig::new()?;
     rig.demo("demo")?;
+    // Another program sits on the server's ssh port, on every address: the cloud says who and what to do.
+    let squatter = std::net::TcpListener::bind("0.0.0.0:2222").context("taking port 2222")?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["2222", "process"])?;
+    drop(squatter);
     // Long before the disk step, somebody's data appears on the volume.
     let (_, killed) = rig
         .run_until(&["provision", "--project", "demo", "--yes"], |line| line.starts_with("... connecting"))?;
@@ -313,6 +317,43 @@ fn registry_bad_days() -> Result<()> {
     }
     let rig = Rig::new()?;
     rig.demo("demo")?;
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    let registry = rig.path().join("state/registry");
+    let gone = |line: &str| {
+        if line.starts_with("... first boot: docker") {
+            tests::end_process(&registry.join("registry.pid"));
+        }
+        false
+    };
+    let (ended, _) = rig.run_until(&["provision", "--project", "demo", "--yes"], gone)?;
+    ended.expect(1)?.says(&["stacks", "the registry cannot be reached", "try again"])?;
+
+    let layer = largest_file(&registry.join("storage"))?;
+    let whole = layer.with_extension("whole");
+    std::fs::rename(&layer, &whole)?;
+    let mut bytes = std::fs::read(&whole)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&layer, bytes)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["stacks", "digest"])?;
+
+    std::fs::rename(&whole, &layer)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?.says(&["is ready at"])?;
     Ok(())
+}
+
+fn largest_file(dir: &Path) -> Result<PathBuf> {
+    let mut largest = (0, PathBuf::new());
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            if meta.is_dir() {
+                open.push(entry.path());
+            } else if meta.len() > largest.0 {
+                largest = (meta.len(), entry.path());
+            }
+        }
+    }
+    Ok(largest.1)
 }

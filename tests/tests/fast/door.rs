@@ -1,7 +1,7 @@
 //! The front door, as a user meets it.
 
 use anyhow::{Result, ensure};
-use host::files;
+use host::{Cmd, Host as _, Local, files};
 use std::path::Path;
 use tests::Rig;
 
@@ -103,5 +103,20 @@ pub(crate) fn help() -> Result<()> {
         let help = rig.xtask(&[verb, &["--help"]].concat())?.expect(0)?;
         ensure!(help.stdout.contains("Example: cargo xtask "), "{verb:?} has no example:\n{}", help.stdout);
     }
+    Ok(())
+}
+
+/// A cache on a disk that is too small: said before anything is downloaded, and nothing half-made is left.
+pub(crate) fn full_disk() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    Local.run(&Cmd::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).path(dir.path()))?;
+    let tried = (|| {
+        let rig = Rig::new()?.with_cache(dir.path());
+        rig.xtask(&["images", "build"])?.expect(1)?.says(&["MiB", "free"])
+    })();
+    let left = listing(dir.path());
+    Local.run(&Cmd::new("umount").path(dir.path()))?;
+    tried?;
+    ensure!(!left.iter().any(|path| path.contains("disk.raw")), "left behind: {left:?}");
     Ok(())
 }

@@ -21,6 +21,7 @@ fn main() {
         trial("fast_all_mistakes_of_a_project_at_once", door::all_mistakes_at_once),
         trial("fast_an_unproved_key_stops_before_anything_is_made", door::unproved_key_stops),
         trial("fast_init_writes_what_provision_reads", door::init),
+        trial("fast_a_full_disk_is_said_before_anything_is_built", door::full_disk),
         trial("fast_help_has_an_example_everywhere", door::help),
     ];
     libtest_mimic::run(&arguments, trials).exit();
