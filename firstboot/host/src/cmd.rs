@@ -336,7 +336,12 @@ impl Output {
         while !said.is_char_boundary(from) {
             from += 1;
         }
-        Err(Error::Failed { line: cmd.shown.clone().unwrap_or_else(|| cmd.line()), how, code: self.code, stderr: said[from..].to_owned() })
+        Err(Error::Failed {
+            line: cmd.shown.clone().unwrap_or_else(|| cmd.line()),
+            how,
+            code: self.code,
+            stderr: said[from..].to_owned(),
+        })
     }
 }
 

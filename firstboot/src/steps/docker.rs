@@ -4,6 +4,7 @@
 
 use super::disk::Volume;
 use super::firewall::Closed;
+use super::pulls;
 use crate::step::Step;
 use crate::{Cx, engine};
 use anyhow::{Context as _, Result};
@@ -37,14 +38,19 @@ impl Step for Docker<'_> {
     type Output = Engine;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Engine>> {
-        let holds = configured(cx)? && enabled(cx)?.is_empty() && runs_as_configured(cx)?;
+        let holds =
+            !pulls::torn(cx)? && configured(cx)? && enabled(cx)?.is_empty() && runs_as_configured(cx)?;
         Ok(holds.then_some(Engine(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        if !daemons_configured(cx)? || !runs_as_configured(cx)? {
+        let torn = pulls::torn(cx)?;
+        if torn || !daemons_configured(cx)? || !runs_as_configured(cx)? {
             // Stopped before its files change, so that what runs is always what the files say.
             cx.run(&Cmd::new("systemctl").arg("stop").args(UNITS)).context("stopping Docker")?;
+        }
+        if torn {
+            pulls::forget(cx)?;
         }
         for (path, content) in files(cx) {
             cx.ensure_file(&path, &content, 0o644)?;

@@ -7,6 +7,7 @@ pub mod finish;
 pub mod firewall;
 pub mod identity;
 pub mod preflight;
+mod pulls;
 pub mod secrets;
 pub mod stacks;
 pub mod verify;

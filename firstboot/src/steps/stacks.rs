@@ -2,6 +2,7 @@
 
 use super::docker::Engine;
 use super::escrow::Escrowed;
+use super::pulls;
 use super::secrets::stored;
 use crate::cx::sha256;
 use crate::machine::Stat;
@@ -91,7 +92,9 @@ impl<'a> One<'a> {
         let name = self.stack.name;
         self.put_files(cx).with_context(|| format!("writing the files of stack {name}"))?;
         for reference in self.wanted.images.values() {
-            pull(cx, reference)?;
+            if !engine::has_image(cx, reference)? {
+                pulls::durably(cx, || pull(cx, reference))?;
+            }
         }
         cx.say(format!("starting stack {name}"))?;
         let unit = self.unit();
@@ -146,9 +149,6 @@ impl<'a> One<'a> {
 }
 
 fn pull(cx: &Cx<'_>, reference: &str) -> Result<()> {
-    if engine::has_image(cx, reference)? {
-        return Ok(());
-    }
     cx.say(format!("pulling {reference}"))?;
     let cmd = Cmd::new("docker").args(["pull", "--quiet", reference]).env("HOME", "/root").timeout(PULL);
     match cx.run(&cmd) {

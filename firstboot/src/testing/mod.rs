@@ -40,6 +40,9 @@ impl Fake {
                 mounted: false,
                 docker: false,
                 images: vec![],
+                unsynced: false,
+                torn: false,
+                boots: 0,
                 stacks: vec![],
                 sshd: vec![],
                 timer: false,
@@ -92,6 +95,9 @@ impl Fake {
         (state.dead, state.cut, state.open, state.mounted, state.docker, state.timer) =
             (false, None, false, false, false, false);
         state.stacks.clear();
+        state.boots += 1;
+        state.torn |= std::mem::take(&mut state.unsynced);
+        let boot_id = format!("boot {}\n", state.boots);
         state.memory.clear();
         let page =
             [&[0, 0x80, 0, u8::try_from(state.serial.len()).unwrap()], state.serial.as_bytes()].concat();
@@ -100,6 +106,7 @@ impl Fake {
         };
         kernel("/sys/class/dmi/id/sys_vendor", b"Hetzner\n");
         kernel("/sys/class/dmi/id/product_serial", b"4711\n");
+        kernel("/proc/sys/kernel/random/boot_id", boot_id.as_bytes());
         kernel("/sys/class/block/sda/device/vpd_pg80", &page);
         kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
         for table in ["tcp", "tcp6", "udp", "udp6"] {

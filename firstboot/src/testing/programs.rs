@@ -55,6 +55,19 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         ("docker", ["pull", .., image]) => {
             assert!(state.docker);
             state.images.push((*image).to_owned());
+            state.unsynced = true;
+            put(state, "/srv/sovereign/docker/overlay2", b"");
+            code(0)
+        }
+        ("sync", _) => {
+            state.unsynced = false;
+            code(0)
+        }
+        ("rm", args) => {
+            assert!(!state.docker);
+            assert!(state.images.is_empty() || args.contains(&"/srv/sovereign/docker/overlay2"));
+            state.images.clear();
+            (state.torn, state.unsynced) = (false, false);
             code(0)
         }
         _ => code(0),
@@ -239,6 +252,7 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
         }
         ["reload-or-restart", unit] => {
             assert!(state.docker && !state.images.is_empty());
+            assert!(!state.torn, "a stack was started from an image the power cut had torn");
             state.stacks.push((*unit).to_owned());
         }
         _ => {}

@@ -41,6 +41,10 @@ pub(crate) struct State {
     pub(crate) mounted: bool,
     pub(crate) docker: bool,
     pub(crate) images: Vec<String>,
+    /// Whether a pulled image is not on disk yet, and whether the power was cut meanwhile.
+    pub(crate) unsynced: bool,
+    pub(crate) torn: bool,
+    pub(crate) boots: u32,
     pub(crate) stacks: Vec<String>,
     /// The host key sshd answers with.
     pub(crate) sshd: Vec<u8>,
