@@ -6,16 +6,12 @@ use crate::configure::{self, Place};
 use crate::container::ContainerImage;
 use crate::deb::{self, For};
 use crate::modules::Modules;
-use crate::packages::{BASE, BOOT_MODULES, BUSYBOX, NEEDED_MODULES, SERVER, SUITE, TOOLS};
+use crate::packages::{BASE, BOOT_MODULES, BUSYBOX, NEEDED_MODULES, SUITE, TOOLS};
 use crate::report::timed;
 use crate::{Arch, Error, Report, Result, disk, dpkg_db, files, initrd, oci, settings, verify};
 use serde::{Deserialize, Serialize};
+use stacks::SERVER_PACKAGES;
 use std::path::{Path, PathBuf};
-
-/// What to add to the command line of an emulated machine. Address-space randomisation forces kernel page-table isolation
-/// on the processors that QEMU emulates, and each system call then empties the emulated TLB: together with the
-/// guards against flaws an emulated processor does not have, a fifth of the boot.
-pub const EMULATED_CMDLINE: &str = "nokaslr kpti=off mitigations=off";
 
 /// A bootable server: what QEMU is given.
 #[derive(Debug, Clone)]
@@ -26,7 +22,7 @@ pub struct ServerImage {
     pub kernel: PathBuf,
     /// The initramfs.
     pub initrd: PathBuf,
-    /// The kernel's command line; without KVM, [`EMULATED_CMDLINE`] is to be added.
+    /// The kernel's command line.
     pub cmdline: String,
     /// What is in it.
     pub manifest: PathBuf,
@@ -106,7 +102,7 @@ fn build_server(
     let foreign = arch != host_arch;
 
     let packages = timed(report, "downloading Debian's packages", || {
-        let mut wanted = [BASE, SERVER, &[arch.kernel_package(), BUSYBOX, "?essential"]].concat();
+        let mut wanted = [BASE, SERVER_PACKAGES, &[arch.kernel_package(), BUSYBOX, "?essential"]].concat();
         let tools = [TOOLS, &["?essential"]].concat();
         if !foreign {
             wanted.extend(TOOLS);
@@ -190,7 +186,7 @@ fn build_container(
 
 /// Everything this repository decides on; the mirror decides on the packages' versions, which the manifest tells.
 fn server_inputs(arch: Arch) -> Vec<String> {
-    let lists = [BASE, SERVER, TOOLS, BOOT_MODULES, NEEDED_MODULES].map(|list| list.join(" "));
+    let lists = [BASE, SERVER_PACKAGES, TOOLS, BOOT_MODULES, NEEDED_MODULES].map(|list| list.join(" "));
     let mut inputs = vec![SUITE.to_owned(), arch.name().to_owned(), initrd::INIT.to_owned()];
     inputs.extend(lists);
     inputs.extend(configure::inputs());

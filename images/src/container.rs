@@ -48,7 +48,7 @@ pub enum File {
 
 const ENTRYPOINT: &str = include_str!("../assets/postgres/docker-entrypoint.sh");
 
-/// PostgreSQL, to the contract of `docker.io/library/postgres`: one compose file serves both.
+/// PostgreSQL, to the contract of the upstream `postgres` image: one compose file serves both.
 ///
 /// Without JIT, whose compiler is two thirds of upstream's image and does not pay on queries of this size, and without
 /// Perl: Debian's cluster tools are of no use in a container.

@@ -46,7 +46,7 @@ mod verify;
 
 pub use arch::Arch;
 pub use build::{
-    EMULATED_CMDLINE, Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image,
+    Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image,
 };
 pub use cache::default_directory;
 pub use container::{ContainerImage, File, POSTGRES};

@@ -3,23 +3,6 @@
 /// The Debian release everything is made from.
 pub const SUITE: &str = "trixie";
 
-/// What a server needs beyond a stock Debian cloud image. A server on a stock image gets this very list through
-/// cloud-init's `packages:`; here it is baked in.
-pub const SERVER: &[&str] = &[
-    "apparmor",
-    "ca-certificates",
-    "containerd",
-    "cryptsetup-bin",
-    "curl",
-    "docker-cli",
-    "docker-compose",
-    "docker.io",
-    "e2fsprogs",
-    "iptables",
-    "nftables",
-    "ufw",
-];
-
 /// What a stock Debian cloud image brings along: a machine that boots, gets an address and lets one in.
 /// Without libpam-systemd, as in Debian's own minimal images: every ssh session would start a user manager, two seconds
 /// each time on an emulated machine.

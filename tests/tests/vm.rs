@@ -15,6 +15,7 @@ fn main() {
         trial("vm_main_job", main_job),
         trial("vm_every_step_cut_off_and_the_operator_killed", every_step_cut_off),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", volume_not_blank),
+        trial("vm_two_builds_give_the_same_bytes", two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", registry_bad_days),
     ];
     libtest_mimic::run(&arguments, trials).exit();
@@ -48,6 +49,7 @@ fn main_job() -> Result<()> {
     again_changes_nothing(&rig)?;
     the_escrow_is_whole_and_opens(&rig)?;
     exit_codes_pass_through(&rig)?;
+    another_host_key_is_refused(&rig)?;
     user_data_is_small_and_holds_no_secret(&rig)?;
     nothing_to_do_is_quick_on_the_machine(&rig)?;
 
@@ -105,6 +107,25 @@ fn exit_codes_pass_through(rig: &Rig) -> Result<()> {
     let id = rig.xtask(&["ssh", "--project", "demo", "--", "id -u"])?.expect(0)?;
     ensure!(id.stdout.trim() == "0", "ssh is not root: {}", id.stdout);
     Ok(())
+}
+
+fn another_host_key_is_refused(rig: &Rig) -> Result<()> {
+    let path = rig.projects().join("demo/known_hosts");
+    let pinned = std::fs::read_to_string(&path)?;
+    let alias = pinned.split(' ').next().context("nothing is pinned")?;
+    let stranger = rig.path().join("stranger");
+    let keygen =
+        host::Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).path(&stranger);
+    host::Host::run(&host::Local, &keygen)?;
+    let key = std::fs::read_to_string(stranger.with_extension("pub"))?;
+    std::fs::write(&path, format!("{alias} {key}"))?;
+    rig.xtask(&["ssh", "--project", "demo", "--", "true"])?
+        .expect(255)?
+        .says(&["Host key verification failed"])?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?
+        .expect(1)?
+        .says(&["another host key", "nothing was sent"])?;
+    Ok(std::fs::write(&path, pinned)?)
 }
 
 fn user_data_is_small_and_holds_no_secret(rig: &Rig) -> Result<()> {
@@ -308,6 +329,41 @@ fn volume_not_blank() -> Result<()> {
     act(&rig, "poweroff")?;
     ensure!(sha256_file(&volume)? == before, "the volume was written to");
     Ok(())
+}
+
+/// firstboot, the disk image and the container image, built in two caches that know nothing of each other.
+fn two_builds() -> Result<()> {
+    if !can_run("vm_two_builds", &PROGRAMS)? {
+        return Ok(());
+    }
+    let digests = |ended: tests::Ended| -> Vec<String> {
+        ended
+            .stdout
+            .lines()
+            .filter_map(|line| line.rsplit_once(' ').map(|(digest, _)| digest.to_owned()))
+            .collect()
+    };
+    let one = digests(Rig::new()?.xtask(&["images", "build"])?.expect(0)?);
+    let other = Rig::new()?;
+    let cache = other.path().join("cache");
+    let other = other.with_cache(&cache);
+    let two = digests(other.xtask(&["images", "build"])?.expect(0)?);
+    ensure!(one.len() >= 5 && one == two, "{one:#?} is not {two:#?}");
+    one.iter().for_each(|digest| println!("the same twice: {digest}"));
+    let list = host::Host::run(&host::Local, &host::Cmd::new("file").path(firstboot_in(&cache)?))?.text();
+    ensure!(list.contains("ARM aarch64") && list.contains("static"), "{list}");
+    Ok(())
+}
+
+fn firstboot_in(cache: &Path) -> Result<PathBuf> {
+    let built = cache.join("firstboot/aarch64");
+    for entry in std::fs::read_dir(&built).with_context(|| format!("reading {}", built.display()))? {
+        let path = entry?.path().join("firstboot");
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    anyhow::bail!("no firstboot below {}", built.display())
 }
 
 /// The registry is down, then serves other bytes than the digest says, then is well again.

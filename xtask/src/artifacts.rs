@@ -22,7 +22,7 @@ const REGISTRY_PORTS: std::ops::Range<u16> = 5443..5543;
 /// What to do with images.
 #[derive(clap::Subcommand)]
 pub(crate) enum Images {
-    /// Build the server's disk image and the container images, where they are not cached.
+    /// Build firstboot, the server's disk image and the container images, where they are not cached; print their digests.
     ///
     /// Example: cargo xtask images build
     Build {
@@ -54,11 +54,16 @@ pub(crate) fn run(verb: &Images) -> Result<u8> {
     match verb {
         Images::Build { arch } => {
             let screen = Screen::new();
+            let firstboot = crate::provision::build_firstboot(*arch, &cache, &screen)?;
+            println!("firstboot sha256:{} {}", firstboot.sha256, firstboot.path.display());
             let server = server_image(&cache, *arch, &screen)?;
-            println!("{}", server.disk.display());
+            let manifest: images::Manifest = serde_json::from_slice(&std::fs::read(&server.manifest)?)?;
+            for (name, sha256) in manifest.outputs {
+                println!("{name} sha256:{sha256} {}", server.disk.with_file_name(&name).display());
+            }
             for (_, image) in CONTAINERS {
                 let layout = container_image(&cache, image, *arch, &screen)?;
-                println!("{} {}", layout.name, layout.digest);
+                println!("{} {} {}", layout.name, layout.digest, layout.dir.display());
             }
         }
         Images::List { json } => list(&cache, *json)?,

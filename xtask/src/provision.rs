@@ -111,7 +111,8 @@ pub(crate) fn architecture(server_type: &str) -> Arch {
     if server_type.starts_with("cax") { Arch::Aarch64 } else { Arch::X86_64 }
 }
 
-fn build_firstboot(arch: Arch, cache: &Path, screen: &Screen) -> Result<Firstboot> {
+/// Builds the static binary, where it is not cached.
+pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &Screen) -> Result<Firstboot> {
     let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.name()));
     let built = toolchain::firstboot(arch, cache, &|text| stage.detail(text))?;
     let how = if built.cached { "cached" } else { built.how };

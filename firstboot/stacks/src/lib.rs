@@ -22,17 +22,19 @@ mod postgres;
 /// All stacks there are.
 pub const CATALOGUE: &[Stack] = &[postgres::STACK];
 
-/// The Debian 13 packages a server needs: LUKS, the firewall, the container engine, and what confines containers.
+/// The Debian 13 packages a server needs beyond a stock cloud image, baked in or installed by cloud-init: LUKS, the firewall, the container engine, and what confines containers.
 pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
     "ca-certificates",
     "containerd",
     "cryptsetup-bin",
+    "curl",
     "docker-cli",
     "docker-compose",
     "docker.io",
     "e2fsprogs",
     "iptables",
+    "nftables",
     "openssh-server",
     "ufw",
 ];

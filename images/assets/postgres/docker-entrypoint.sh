@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts PostgreSQL, and makes its cluster first where there is none.
 #
-# The same contract as docker.io/library/postgres: POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD, POSTGRES_INITDB_ARGS and
+# The same contract as the upstream postgres image: POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD, POSTGRES_INITDB_ARGS and
 # POSTGRES_HOST_AUTH_METHOD, the first three also as NAME_FILE; PGDATA; /docker-entrypoint-initdb.d/*.sh and *.sql.
 #
 # A cut of power leaves no half cluster that passes for a whole one. The cluster is made in $PGDATA/.making; when
