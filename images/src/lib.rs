@@ -54,7 +54,7 @@ pub use report::{Report, Silent};
 /// What an image build returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The programs this crate runs, and the Debian package that carries each: for the caller to install.
+/// The programs this crate runs and the files it reads, and the Debian package that carries each: for the caller to install.
 pub const HOST_PACKAGES: &[(&str, &str)] = &[
     ("apt-get", "apt"),
     ("dpkg-deb", "dpkg"),
@@ -65,4 +65,5 @@ pub const HOST_PACKAGES: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
     ("qemu-aarch64-static", "qemu-user-static"),
     ("docker-registry", "docker-registry"),
+    ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
 ];

@@ -85,6 +85,7 @@ fn the_escrow_is_whole_and_opens(rig: &Rig) -> Result<()> {
         ensure!(shown.stdout.contains(entry), "{entry} is not in the escrow:\n{}", shown.stdout);
     }
     let bundle = bundle(rig)?;
+    plain_age_and_tar_open_it(rig, &bundle)?;
     let whole = std::fs::read(&bundle)?;
     let mut flipped = whole.clone();
     let middle = flipped.len() / 2;
@@ -93,6 +94,20 @@ fn the_escrow_is_whole_and_opens(rig: &Rig) -> Result<()> {
     rig.xtask(&["escrow", "verify", "--project", "demo"])?.expect(1)?;
     std::fs::write(&bundle, &whole)?;
     rig.xtask(&["escrow", "verify", "--project", "demo"])?.expect(0)?;
+    Ok(())
+}
+
+/// On the day when none of this software can be had.
+fn plain_age_and_tar_open_it(rig: &Rig, bundle: &Path) -> Result<()> {
+    use host::{Cmd, Host as _, Local};
+    if !can_run("vm_main_job with age", &["age", "tar"])? {
+        return Ok(());
+    }
+    let opened = Local.run(&Cmd::new("age").args(["-d", "-i", &identity(rig, "demo")]).path(bundle))?;
+    let listed = Local.run(&Cmd::new("tar").arg("-t").stdin(opened.stdout))?.text();
+    for entry in ["secrets/luks-key", "luks-header.img", "README.txt"] {
+        ensure!(listed.lines().any(|line| line == entry), "{entry} is not in the tar:\n{listed}");
+    }
     Ok(())
 }
 

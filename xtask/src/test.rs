@@ -26,21 +26,25 @@ enum Tier {
     All,
 }
 
+/// What the tests run besides what `provision` needs: programs, or files of packages that have none, and their packages.
+const TOOLS: [(&str, &str); 6] = [
+    ("age", "age"),
+    ("cloud-init", "cloud-init"),
+    ("file", "file"),
+    ("python3", "python3"),
+    ("/usr/share/doc/python3-venv/copyright", "python3-venv"),
+    ("ssh", "openssh-client"),
+];
+
 /// Runs them; everything runs even when something failed.
 pub(crate) fn run(options: &Options) -> Result<u8> {
     let tier = options.tier.unwrap_or(Tier::All);
     let mut failed = Vec::new();
-    // Tests name the same needs as `provision`: what is missing here is installed, what cannot be had is skipped loudly.
-    let needed: Vec<_> = [
-        ("cloud-init", "cloud-init"),
-        ("age", "age"),
-        ("ssh", "openssh-client"),
-        ("cryptsetup", "cryptsetup-bin"),
-    ]
-    .into_iter()
-    .chain(rehearsal::host_packages(rehearsal::Architecture::Arm).iter().copied())
-    .chain(images::HOST_PACKAGES.iter().copied())
-    .collect();
+    let needed: Vec<_> = TOOLS
+        .into_iter()
+        .chain(rehearsal::host_packages(rehearsal::Architecture::Arm).iter().copied())
+        .chain(images::HOST_PACKAGES.iter().copied())
+        .collect();
     if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| eprintln!("{text}")) {
         eprintln!("{error:#}\ntests that need what is missing will say SKIPPED");
     }
