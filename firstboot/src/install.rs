@@ -45,6 +45,9 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Resu
     if machine.stat(done)?.is_some() {
         return Ok("done".into());
     }
+    // cloud-init does not sync what it writes: the network's configuration and sshd's host key were seen empty after a
+    // power cut seconds later, and such a server is never reached again.
+    machine.sync_all();
     let events = events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
     // One that follows another wish is stopped where it stands, as a power cut would.
     cx.systemctl([if same { "start" } else { "restart" }, "--no-block", paths::UNIT])?;

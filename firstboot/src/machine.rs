@@ -60,6 +60,8 @@ pub trait Machine: Host {
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error>;
     /// Makes durable what was added to a file.
     fn sync(&self, path: &Path) -> Result<(), Error>;
+    /// Makes durable all that any program wrote, on every file system.
+    fn sync_all(&self);
     /// Overwrites a file with zeros, then removes it; one that is not there is fine.
     fn shred(&self, path: &Path) -> Result<(), Error>;
     /// Fills a buffer from the kernel's random generator.
@@ -192,6 +194,10 @@ impl Machine for Here {
 
     fn sync(&self, path: &Path) -> Result<(), Error> {
         std::fs::File::open(path).and_then(|f| f.sync_data()).map_err(|e| Error::io("syncing", path, e))
+    }
+
+    fn sync_all(&self) {
+        rustix::fs::sync();
     }
 
     fn shred(&self, path: &Path) -> Result<(), Error> {

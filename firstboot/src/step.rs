@@ -34,6 +34,10 @@ pub fn ensure<S: Step>(cx: &Cx<'_>, step: &S) -> Result<Effect<S::Output>> {
     cx.enter(S::NAME);
     cx.emit(EventKind::StepStarted { step: S::NAME })?;
     let effect = check_apply_check(cx, step)?;
+    if effect.outcome == Outcome::Changed {
+        // The programs a step runs do not sync what they write; after a power cut a recorded step must still hold.
+        cx.machine().sync_all();
+    }
     let (program, gate) = cx.spent();
     let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord {

@@ -7,7 +7,8 @@ use crate::names::FORMAT_NONCE;
 use crate::project::{Folder, Project};
 use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
-use spec::{DiskSpec, FormatToken, NodeSpec, Registry, ServerSpec, SshSpec, StackSpec};
+pub use spec::Registry;
+use spec::{DiskSpec, FormatToken, NodeSpec, ServerSpec, SshSpec, StackSpec};
 use std::collections::BTreeMap;
 
 /// The container images of the enabled stacks, each pinned by digest, and the registries they come from.

@@ -6,7 +6,7 @@ use crate::toolchain::Arch;
 use anyhow::{Context as _, Result};
 use images::registry::Registry;
 use images::{ContainerImage, OciLayout, ServerImage};
-use provisioner::node::ImageLock;
+use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
 use provisioner::report::{Report as _, Stage};
 use std::net::TcpListener;
@@ -109,7 +109,7 @@ fn serve_containers(cache: &Path, arch: Arch, screen: &Screen) -> Result<ImageLo
     let started = registry.ensure()?;
     let ca = registry.ca_certificate();
     let ca_pem = std::fs::read_to_string(&ca).with_context(|| format!("reading {}", ca.display()))?;
-    lock.registries.push(spec::Registry { address: registry.host_for_servers(), ca_pem });
+    lock.registries.push(Registration { address: registry.host_for_servers(), ca_pem });
     stage.done(if started == images::registry::Started::Already { "is running" } else { "started" });
     Ok(lock)
 }

@@ -313,6 +313,8 @@ impl Machine for Fake {
         Ok(())
     }
 
+    fn sync_all(&self) {}
+
     fn shred(&self, path: &Path) -> Result<(), Error> {
         let torn = |node: &mut Node| node.bytes.fill(0);
         match self.act()? {
