@@ -103,6 +103,19 @@ impl<'a> Cx<'a> {
         (self.in_programs.get(), self.at_gates.get())
     }
 
+    /// Does something whose time is another program's.
+    fn in_program<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = self.machine.ticks();
+        let done = work();
+        self.in_programs.set(self.in_programs.get() + self.machine.ticks().saturating_sub(start));
+        done
+    }
+
+    /// Asks a daemon over its socket; see [`Machine::ask`].
+    pub(crate) fn ask(&self, socket: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error> {
+        self.in_program(|| self.machine.ask(socket, path))
+    }
+
     pub(crate) fn waited(&self, time: Duration) {
         self.at_gates.set(self.at_gates.get() + time);
     }
@@ -140,10 +153,7 @@ impl<'a> Cx<'a> {
 
 impl Host for Cx<'_> {
     fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
-        let start = self.machine.ticks();
-        let output = self.machine.probe(cmd);
-        self.in_programs.set(self.in_programs.get() + self.machine.ticks().saturating_sub(start));
-        output
+        self.in_program(|| self.machine.probe(cmd))
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {

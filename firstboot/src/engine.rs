@@ -47,7 +47,7 @@ fn get(cx: &Cx<'_>, path: &str) -> Result<Option<Value>> {
     if !cx.exists("/run/docker.pid")? {
         return Ok(None);
     }
-    match cx.machine().ask(Path::new(SOCKET), path)? {
+    match cx.ask(Path::new(SOCKET), path)? {
         None | Some((404, _)) => Ok(None),
         Some((200, body)) => Ok(Some(serde_json::from_slice(&body).context("reading Docker's answer")?)),
         Some((status, body)) => {
