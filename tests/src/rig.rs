@@ -171,8 +171,9 @@ impl Drop for Rig {
             eprintln!("kept: {}", self.dir.path().display());
             self.dir.disable_cleanup(true);
         }
-        // What is left of a rig that never started a cloud is nothing.
+        // What is left of a rig that never started a cloud or a registry is nothing.
         let _ = rehearsal::stop(&self.cloud(), true);
+        crate::end_process(&self.dir.path().join("state/registry/registry.pid"));
     }
 }
 

@@ -21,7 +21,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-const PROGRAMS: [&str; 4] = ["qemu-system-aarch64", "qemu-img", "mmdebstrap", "docker-registry"];
+const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];
 
 fn identity(rig: &Rig, name: &str) -> String {
     rig.projects().join(name).join("offline-identity.txt").to_string_lossy().into_owned()
