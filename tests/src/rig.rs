@@ -173,7 +173,7 @@ impl Drop for Rig {
         }
         // What is left of a rig that never started a cloud or a registry is nothing.
         let _ = rehearsal::stop(&self.cloud(), true);
-        crate::end_process(&self.dir.path().join("state/registry/registry.pid"));
+        crate::end_process(&self.dir.path().join("state/registry/pid"));
     }
 }
 

@@ -391,7 +391,7 @@ fn registry_bad_days() -> Result<()> {
     let registry = rig.path().join("state/registry");
     let gone = |line: &str| {
         if line.starts_with("... first boot: docker") {
-            tests::end_process(&registry.join("registry.pid"));
+            tests::end_process(&registry.join("pid"));
         }
         false
     };
