@@ -166,7 +166,7 @@ fn explain(stderr: &str, how: &str) -> String {
         "the registry's certificate is not trusted here; name its authority in the project's registries"
     } else if any(&["verification failed", "digest mismatch", "unexpected digest", "digest does not match"]) {
         "the registry serves other bytes than the digest pins; nothing was started. Find out who changed the registry, \
-         or run `cargo xtask images lock` if the new image is meant"
+         or pin the new digest if the new image is meant"
     } else if any(&["manifest unknown", "not found", "does not exist", "name unknown"]) {
         "the registry does not have this digest; run `cargo xtask images lock`, or push the image again"
     } else if any(&["unauthorized", "denied", "authentication required"]) {
