@@ -168,7 +168,7 @@ fn explain(stderr: &str, how: &str) -> String {
         "the registry serves other bytes than the digest pins; nothing was started. Find out who changed the registry, \
          or pin the new digest if the new image is meant"
     } else if any(&["manifest unknown", "not found", "does not exist", "name unknown"]) {
-        "the registry does not have this digest; run `cargo xtask images lock`, or push the image again"
+        "the registry does not have this digest; push the image again, or pin a digest it has"
     } else if any(&["unauthorized", "denied", "authentication required"]) {
         "the registry wants a login; use one that serves these images openly"
     } else if any(&[

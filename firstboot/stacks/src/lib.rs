@@ -94,7 +94,7 @@ pub enum Error {
         known: String,
     },
     /// An image without a pinned reference, or a reference for no image.
-    #[error("rendering stack {stack}: {why}; run `cargo xtask images lock`")]
+    #[error("rendering stack {stack}: {why}; pin it by digest in the project")]
     Images {
         /// The stack.
         stack: String,
