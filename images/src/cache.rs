@@ -10,12 +10,6 @@ const BUILDER: &str = "1";
 /// A directory with this ending is being filled, or was when its build was killed.
 const UNFINISHED: &str = ".building";
 
-/// `$XDG_CACHE_HOME/sovereign`, or `~/.cache/sovereign`.
-pub fn default_directory() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("sovereign")
-}
-
 /// Makes the cache directory, and its path absolute: programs are given it that run in directories of their own.
 pub(crate) fn open(directory: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(directory).map_err(Error::io("looking at", directory))?;
@@ -169,6 +163,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let entry = Entry { needs: u64::MAX >> 20, ..entry(dir.path()) };
         let error = entry.get(&Silent, |_| panic!("built")).unwrap_err().to_string();
-        assert!(error.contains("MiB free") && error.contains("XDG_CACHE_HOME"), "{error}");
+        assert!(error.contains("MiB free") && error.contains("SOVEREIGN_CACHE"), "{error}");
     }
 }

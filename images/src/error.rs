@@ -8,7 +8,7 @@ pub enum Error {
     Host(#[from] host::Error),
     /// The disk is too small for the build.
     #[error(
-        "building {what} in {}: {have} MiB free, {need} MiB needed; free some, or set XDG_CACHE_HOME to another disk",
+        "building {what} in {}: {have} MiB free, {need} MiB needed; free some, or set SOVEREIGN_CACHE to a directory on another disk",
         .directory.display()
     )]
     NoSpace {

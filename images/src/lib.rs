@@ -46,7 +46,6 @@ mod verify;
 
 pub use arch::Arch;
 pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
-pub use cache::default_directory;
 pub use container::{ContainerImage, File, POSTGRES};
 pub use error::Error;
 pub use report::{Report, Silent};

@@ -27,6 +27,8 @@ const MAX_SIZE: u64 = 6 * 1024 * 1024;
 /// What cargo is told, whichever toolchain it drives.
 const BUILD: [&str; 6] =
     ["build", "--release", "--locked", "--package=firstboot", "--bin=firstboot", "--color=never"];
+/// What a release build of firstboot and its dependencies takes up.
+const BUILD_MIB: u64 = 512;
 /// How many builds of one architecture are kept: going back and forth between two branches stays free.
 const KEPT: usize = 4;
 
@@ -149,6 +151,7 @@ pub(crate) fn firstboot(arch: Arch, cache: &Path, report: &dyn Fn(&str)) -> Resu
     if let Some(found) = kept_build(&kept, toolchain.how())? {
         return Ok(found);
     }
+    require_space(&cache, BUILD_MIB).with_context(doing)?;
     let _lock = wait_for_lock(&cache.join("build.lock"), report)?;
     report(&format!("{} with {}", doing(), toolchain.how()));
     let built = toolchain.build(arch, &workspace, &cache).with_context(doing)?;
@@ -169,6 +172,19 @@ pub(crate) fn firstboot(arch: Arch, cache: &Path, report: &dyn Fn(&str)) -> Resu
     forget_old_builds(&cache.join(arch.name()), &kept);
     let built = kept_build(&kept, toolchain.how())?.context("the binary just built is gone again")?;
     Ok(Firstboot { cached: false, ..built })
+}
+
+/// Stops before anything is written where the disk is too small for it.
+fn require_space(dir: &Path, need_mib: u64) -> Result<()> {
+    let found =
+        rustix::fs::statvfs(dir).with_context(|| format!("looking at the disk of {}", dir.display()))?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize) >> 20;
+    ensure!(
+        free >= need_mib,
+        "{}: {free} MiB free, {need_mib} MiB needed; free some, or set SOVEREIGN_CACHE to a directory on another disk",
+        dir.display()
+    );
+    Ok(())
 }
 
 /// Makes cargo compile the workspace's own packages anew. It takes a file for unchanged by its date, and another

@@ -11,6 +11,9 @@ use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// What a root takes up while it is made, the downloaded packages included.
+const ROOT_MIB: u64 = 2048;
+
 /// Where the packages come from: the first release whose Rust is new enough for the workspace, by its backports.
 const RELEASE: &str = "trixie";
 const BACKPORTS: &str = "trixie-backports";
@@ -71,6 +74,7 @@ impl Root {
              Run `rustup target add {}`, or run this command as root",
             arch.musl()
         );
+        super::require_space(cache, ROOT_MIB)?;
         let _lock = super::wait_for_lock(&cache.join("cross-root.lock"), report)?;
         if let Some(found) = Self::open(&place)? {
             return Ok(found);
