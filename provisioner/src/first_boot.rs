@@ -273,7 +273,11 @@ impl Follower<'_, '_> {
     fn handle(&mut self, kind: EventKind) -> Result<bool> {
         let report = self.server.report;
         match kind {
-            EventKind::Started { .. } => self.stage = None,
+            EventKind::Started { .. } => {
+                if let Some((name, start)) = self.stage.take() {
+                    report.end(&name, "cut off", start.elapsed());
+                }
+            }
             EventKind::StepStarted { step } => {
                 let name = format!("first boot: {step}");
                 report.begin(&name);

@@ -50,11 +50,3 @@ pub fn python(packages: &[&str], script: &Path, args: &[&str], input: &str) -> R
     let run = Cmd::new(python.to_string_lossy()).path(script).args(args.iter().copied()).stdin(input);
     Ok(Local.run(&run)?.text())
 }
-
-/// Ends the process whose id a file holds; one that is gone already is fine.
-pub fn end_process(pid_file: &Path) {
-    let pid = std::fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
-    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
-}

@@ -1,5 +1,6 @@
 use anyhow::{Context as _, Result, bail};
 use host::Cmd;
+use images::registry::Registry;
 use provisioner::api::Client;
 use sha2::{Digest as _, Sha256};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -92,6 +93,11 @@ impl Rig {
         self.dir.path().join("state/cloud")
     }
 
+    /// Its container registry, for stopping it; the port it has is of no matter for that.
+    pub fn registry(&self) -> Registry {
+        Registry::new(self.dir.path().join("state/registry"), 0)
+    }
+
     /// Writes a project's file.
     pub fn project(&self, name: &str, toml: &str) -> Result<()> {
         Ok(host::files::write(&self.projects().join(name).join("project.toml"), toml.as_bytes(), 0o644)?)
@@ -173,7 +179,7 @@ impl Drop for Rig {
         }
         // What is left of a rig that never started a cloud or a registry is nothing.
         let _ = rehearsal::stop(&self.cloud(), true);
-        crate::end_process(&self.dir.path().join("state/registry/pid"));
+        let _ = self.registry().stop();
     }
 }
 

@@ -265,7 +265,7 @@ fn volume_image(rig: &Rig) -> Result<PathBuf> {
         let volumes: Vec<Volume> = rig.client()?.list("listing volumes", "/volumes", "volumes", &[]).await?;
         Ok(volumes.first().context("there is no volume")?.id)
     })?;
-    Ok(rig.cloud().join(format!("volumes/{id}.raw")))
+    Ok(rehearsal::volume_file(&rig.cloud(), id))
 }
 
 fn destroyed_is_gone_but_for_what_holds_data(rig: &Rig) -> Result<()> {
@@ -389,13 +389,15 @@ fn registry_bad_days() -> Result<()> {
     let rig = Rig::new()?;
     rig.demo("demo")?;
     let registry = rig.path().join("state/registry");
+    let mut stopped = Ok(());
     let gone = |line: &str| {
         if line.starts_with("... first boot: docker") {
-            tests::end_process(&registry.join("pid"));
+            stopped = rig.registry().stop();
         }
         false
     };
     let (ended, _) = rig.run_until(&["provision", "--project", "demo", "--yes"], gone)?;
+    stopped?;
     ended.expect(1)?.says(&["stacks", "the registry cannot be reached", "try again"])?;
 
     let layer = largest_file(&registry.join("storage"))?;

@@ -114,6 +114,12 @@ fn serve_containers(cache: &Path, arch: Arch, screen: &Screen) -> Result<ImageLo
     Ok(lock)
 }
 
+/// Stops the registry; `provision` starts it again.
+pub(crate) fn stop_registry() -> Result<()> {
+    let directory = places::state()?.join("registry");
+    Ok(Registry::new(&directory, 0).stop()?)
+}
+
 /// The registry's port: the one it had, since servers know it by that, else the first that is free.
 fn registry_port(directory: &Path) -> Result<u16> {
     let kept = directory.join("port");

@@ -33,7 +33,7 @@ pub(crate) enum Cloud {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
     },
-    /// Stop it, and with it its machines' power. Its state stays.
+    /// Stop it, its machines' power and the registry they pull from. Its state stays.
     ///
     /// Example: cargo xtask cloud stop
     Stop {
@@ -70,9 +70,14 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
             println!("export HCLOUD_ENDPOINT={}\nexport HCLOUD_TOKEN={}", endpoint.url, endpoint.token);
         }
         Cloud::Stop { keep_machines, state } => {
+            let ours = state.is_none();
             let state = state.clone().map_or_else(state_dir, Ok)?;
             if state.exists() {
                 let stopped = rehearsal::stop(&state, !keep_machines)?;
+                // Running machines may still pull, and another state's registry is not ours to stop.
+                if ours && !keep_machines {
+                    crate::artifacts::stop_registry()?;
+                }
                 println!(
                     "stopped: {}, and {} machines",
                     if stopped.daemon { "the cloud" } else { "no cloud ran" },

@@ -54,11 +54,6 @@ pub enum Error {
     Said(String),
 }
 
-/// The log of a server's serial console, for a server that does not come up.
-pub fn console_log(state_dir: &Path, server: u64) -> PathBuf {
-    machine::Files::new(state_dir).console(server)
-}
-
 /// The raw file behind a volume. Nobody else may write to it while its server runs.
 pub fn volume_file(state_dir: &Path, volume: u64) -> PathBuf {
     machine::Files::new(state_dir).volume(volume)
