@@ -18,6 +18,7 @@ pub mod apply;
 pub mod cloud;
 pub mod confirm;
 pub mod destroy;
+pub mod dns;
 pub mod errors;
 pub mod escrow_folder;
 pub mod first_boot;

@@ -90,14 +90,16 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
     Ok(0)
 }
 
-/// Starts the cloud with this image on offer, or finds it running.
-pub(crate) async fn start(image: &ServerImage, arch: Arch, screen: &Screen) -> Result<Endpoint> {
+/// Starts the cloud with these images on offer, or finds it running.
+pub(crate) async fn start(images: &[(Arch, ServerImage)], screen: &Screen) -> Result<Endpoint> {
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;
     let mut config = Config::load(&state).unwrap_or_else(|_| Config::new(&state));
-    let source = source(image, arch);
-    config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);
-    config.images.push(source);
+    for (arch, image) in images {
+        let source = source(image, *arch);
+        config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);
+        config.images.push(source);
+    }
     let endpoint = tokio::task::spawn_blocking(move || ensure_running(&config)).await??;
     stage.done(if endpoint.started { "started" } else { "is running" });
     Ok(Endpoint { url: endpoint.url, token: endpoint.token })
@@ -131,11 +133,10 @@ pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<
     }
     let mut config = Config::new(dir.path());
     config.machines = Machines::None;
-    config.images.push(ImageSource {
-        name: project.image.clone(),
-        architecture: api_name(crate::provision::architecture(&project.server_type)),
-        ..offered()
-    });
+    for arch in crate::provision::architectures(project) {
+        let (name, architecture) = (project.image.clone(), api_name(arch));
+        config.images.push(ImageSource { name, architecture, ..offered() });
+    }
     let running = rehearsal::start(config).await?;
     let endpoint = Endpoint { url: running.url(), token: running.token().to_owned() };
     Ok((endpoint, Some(PlanningCopy { _running: running, _dir: dir })))

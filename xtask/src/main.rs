@@ -45,7 +45,7 @@ enum Verb {
     /// Show what is there, in the cloud and on the server.
     ///
     /// Example: cargo xtask status --project demo --json
-    Status(verbs::Json),
+    Status(verbs::Status),
     /// Check from outside and on the server that all is as it must be.
     ///
     /// Example: cargo xtask verify --project demo

@@ -28,7 +28,7 @@ impl Opened {
     pub(crate) fn existing(projects: &Path, name: &str) -> Result<Self> {
         let folder = Folder::new(projects, name);
         let project = folder.load()?;
-        let endpoint = if project.rehearsal { cloud::running()? } else { Endpoint::from_environment()? };
+        let endpoint = endpoint(&project)?;
         Self::at(folder, project, &endpoint, Arc::new(Screen::new()))
     }
 
@@ -56,4 +56,9 @@ impl Opened {
         let world = observe(&self.client, &self.project).await?;
         Ok((prepared, world))
     }
+}
+
+/// The cloud of a project: Hetzner's, or the rehearsal that an earlier run started.
+pub(crate) fn endpoint(project: &Project) -> Result<Endpoint> {
+    if project.rehearsal { cloud::running() } else { Endpoint::from_environment() }
 }

@@ -137,6 +137,53 @@ impl Client {
         Ok(())
     }
 
+    /// Has a resource do something that must not be done twice, and waits for its end. When the answer is lost it looks
+    /// whether such an action was begun since, and waits for that one.
+    pub async fn act_once(
+        &self,
+        doing: &str,
+        resource: &str,
+        action: &str,
+        body: &Value,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        let history = format!("{resource}/actions");
+        let newest = async || {
+            let seen: Vec<Action> = self.list(doing, &history, "actions", &[("sort", "id:desc")]).await?;
+            Ok::<_, Error>(seen)
+        };
+        let before = newest().await?.iter().map(|action| action.id).max();
+        match self.create(doing, &format!("{resource}/actions/{action}"), body).await {
+            Ok(answer) => self.finish(doing, &answer, limit).await,
+            Err(error) if !matches!(error, Error::NoAnswer { .. }) && error.code().is_none() => Err(error),
+            Err(error) => {
+                let begun =
+                    newest().await?.into_iter().find(|a| Some(a.id) > before && a.command.contains(action));
+                let Some(begun) = begun else { return Err(error) };
+                self.finish(
+                    doing,
+                    &serde_json::json!({ "action": { "id": begun.id, "status": begun.status,
+                    "command": begun.command } }),
+                    limit,
+                )
+                .await
+            }
+        }
+    }
+
+    /// Waits until what a resource is doing has ended, however it ended; says whether there was anything.
+    pub async fn finish_running(&self, doing: &str, path: &str, limit: Duration) -> Result<bool, Error> {
+        let running: Vec<Value> =
+            self.list(doing, &format!("{path}/actions"), "actions", &[("status", "running")]).await?;
+        if running.is_empty() {
+            return Ok(false);
+        }
+        match self.finish(doing, &serde_json::json!({ "actions": running }), limit).await {
+            Ok(()) | Err(Error::ActionFailed { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     fn settle(&self, doing: &str, open: &mut BTreeMap<u64, String>, action: &Action) -> Result<(), Error> {
         match action.status.as_str() {
             "running" => drop(open.insert(action.id, action.command.clone())),

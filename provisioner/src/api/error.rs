@@ -64,6 +64,11 @@ impl Error {
         }
     }
 
+    /// Whether another place may do what this one cannot.
+    pub fn is_out_of_stock(&self) -> bool {
+        matches!(self.code(), Some("resource_unavailable" | "placement_error" | "no_space_left_in_location"))
+    }
+
     /// Whether a person has to act before it can go on (exit code 4).
     pub fn needs_operator(&self) -> bool {
         matches!(

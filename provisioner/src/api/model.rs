@@ -25,7 +25,7 @@ macro_rules! resource {
         }
     )*};
 }
-resource!(Server, Volume, Firewall, SshKey, PrimaryIp);
+resource!(Server, Volume, Firewall, SshKey, PrimaryIp, Zone, StorageBox);
 
 /// A server.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +43,8 @@ pub struct Server {
     /// Its addresses.
     #[serde(default)]
     pub public_net: PublicNet,
+    /// The image its disk was made from.
+    pub image: Option<Image>,
     /// The ids of the volumes attached.
     #[serde(default)]
     pub volumes: Vec<u64>,
@@ -97,6 +99,8 @@ pub struct Volume {
     pub id: u64,
     /// Its name.
     pub name: String,
+    /// `creating` or `available`.
+    pub status: Option<String>,
     /// The server it is attached to.
     pub server: Option<u64>,
     /// Its size in GB.
@@ -172,11 +176,100 @@ pub struct PrimaryIp {
     pub family: String,
     /// The server it is assigned to.
     pub assignee_id: Option<u64>,
+    /// Whether it dies with that server.
+    #[serde(default)]
+    pub auto_delete: bool,
+    /// Its reverse names.
+    #[serde(default)]
+    pub dns_ptr: Vec<DnsPtr>,
+    /// What may not be done to it.
+    #[serde(default)]
+    pub protection: Protection,
     /// Where it is.
     pub location: Option<Location>,
     /// Its labels.
     #[serde(default)]
     pub labels: Labels,
+}
+
+/// The reverse name of one address.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DnsPtr {
+    /// The address.
+    pub ip: String,
+    /// Its name.
+    pub dns_ptr: String,
+}
+
+/// A DNS zone.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Zone {
+    /// Its id.
+    pub id: u64,
+    /// The domain.
+    pub name: String,
+    /// What may not be done to it.
+    #[serde(default)]
+    pub protection: Protection,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+/// All records of one name and type.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RrSet {
+    /// Relative to the zone, `@` for the zone itself.
+    pub name: String,
+    /// `A`, `MX`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Seconds; none where the zone's default holds.
+    pub ttl: Option<u32>,
+    /// Its values.
+    #[serde(default)]
+    pub records: Vec<DnsRecord>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+/// One value of an RRSet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub struct DnsRecord {
+    /// As in a zone file.
+    pub value: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// A storage box.
+#[derive(Debug, Clone, Deserialize)]
+pub struct StorageBox {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// The host it is reached at, once it is there.
+    pub server: Option<String>,
+    /// The user it is reached as, once it is there.
+    pub username: Option<String>,
+    /// Its type.
+    pub storage_box_type: Option<NamedType>,
+    /// What may not be done to it.
+    #[serde(default)]
+    pub protection: Protection,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+/// A type of which only the name counts.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NamedType {
+    /// Its name, e.g. `bx11`.
+    pub name: String,
 }
 
 /// A location.
@@ -202,6 +295,9 @@ pub struct ServerType {
     /// Its memory in GB.
     #[serde(default)]
     pub memory: f64,
+    /// Its disk in GB.
+    #[serde(default)]
+    pub disk: u64,
     /// What it costs where.
     #[serde(default)]
     pub prices: Vec<LocationPrice>,
@@ -226,6 +322,8 @@ pub struct LocationPrice {
     pub location: String,
     /// The price a month.
     pub price_monthly: Price,
+    /// The price an hour.
+    pub price_hourly: Option<Price>,
 }
 
 /// An amount in the account's currency.
@@ -272,6 +370,12 @@ pub struct Image {
     pub id: u64,
     /// Its name; snapshots have none.
     pub name: Option<String>,
+    /// What a person reads.
+    #[serde(default)]
+    pub description: String,
+    /// What may not be done to it.
+    #[serde(default)]
+    pub protection: Protection,
     /// `arm` or `x86`.
     #[serde(default)]
     pub architecture: String,

@@ -2,11 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use provisioner::api::Client;
-use provisioner::apply::{Inputs, apply};
+use provisioner::apply::{Inputs, UserData, apply};
 use provisioner::destroy::{Also, destroy, fates};
 use provisioner::journal::Journal;
 use provisioner::observe::{World, observe};
-use provisioner::plan::plan;
+use provisioner::plan::{Wish, plan};
 use provisioner::project::{Folder, Project};
 use provisioner::report::Silent;
 use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
@@ -45,7 +45,7 @@ impl Scene {
         });
         let running = rehearsal::start(config).await?;
         let client = Client::new(&running.url(), running.token(), Arc::new(|_: &str| {}))?;
-        let text = "[cloud]\nrehearsal = true\n[server]\ntype = \"cax11\"\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
+        let text = "[cloud]\nrehearsal = true\nprotect = false\n[server]\ntype = \"cax11\"\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
         let project = Project::parse("demo", text)?;
         Ok(Self { dir, running, client, project })
     }
@@ -78,16 +78,16 @@ impl Scene {
     async fn run(&self) -> Result<World> {
         let folder = self.folder();
         let world = observe(&self.client, &self.project).await?;
-        let plan = plan(&self.project, KEY, &world);
+        let plan = plan(&self.project, KEY, &world, Wish::default());
         ensure!(plan.obstacles.is_empty(), "{plan}");
         let nonce = Journal::load(&folder)?.volume_nonce(&folder)?;
         let inputs = Inputs {
-            project: "demo",
+            project: &self.project,
             public_key: KEY,
-            user_data: "#cloud-config\n{}\n",
+            user_data: UserData { baked: "#cloud-config\n{}\n".into(), stock: "#cloud-config\n{}\n".into() },
             format_nonce: &nonce,
         };
-        Ok(apply(&self.client, &plan, world, &inputs, &Silent).await?)
+        apply(&self.client, &plan, world, &inputs, &Silent).await
     }
 
     /// What there is, by kind and name, without ids: what two runs must agree on.
@@ -202,7 +202,8 @@ pub(crate) fn destroy_keeps_data() -> Result<()> {
         let scene = Scene::new().await?;
         scene.run().await?;
         let world = observe(&scene.client, &scene.project).await?;
-        destroy(&scene.client, &scene.folder(), &fates(&world, Also::default()), &Silent).await?;
+        destroy(&scene.client, &scene.folder(), &fates(&scene.project, &world, Also::default()), &Silent)
+            .await?;
         let left = scene.inventory().await?;
         ensure!(left.len() == 3 && left.iter().any(|l| l.contains("demo-data")), "{left:?}");
 
@@ -211,9 +212,9 @@ pub(crate) fn destroy_keeps_data() -> Result<()> {
         ensure!(volume(&again) == volume(&world), "the volume was not taken up again");
 
         let world = observe(&scene.client, &scene.project).await?;
-        let all = Also { volume: true, addresses: true };
-        destroy(&scene.client, &scene.folder(), &fates(&world, all), &Silent).await?;
-        ensure!(observe(&scene.client, &scene.project).await?.is_empty(), "something is left");
+        let all = Also::ALL;
+        destroy(&scene.client, &scene.folder(), &fates(&scene.project, &world, all), &Silent).await?;
+        ensure!(scene.inventory().await?.is_empty(), "something is left");
         ensure!(
             Journal::load(&scene.folder())?.format_nonce.is_none(),
             "leave to format outlived its volume"
