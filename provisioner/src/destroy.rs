@@ -59,17 +59,21 @@ pub struct Fate {
     values: Vec<DnsRecord>,
 }
 
+impl Fate {
+    /// A resource that goes and is not protected. `plural` is its kind's path at the API.
+    pub(crate) fn of(kind: &'static str, plural: &str, name: &str, id: u64) -> Self {
+        let path = format!("/{plural}/{id}");
+        Self { kind, name: name.into(), id, goes: true, protected: false, path, values: Vec::new() }
+    }
+}
+
 /// What goes and what stays, in the order things go. Pure.
 pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
     let names = Names::of(project);
     let fate = |kind, plural: &str, resource: &dyn Resource, goes, protected| Fate {
-        kind,
-        name: resource.name().to_owned(),
-        id: resource.id(),
         goes,
         protected,
-        path: format!("/{plural}/{}", resource.id()),
-        values: Vec::new(),
+        ..Fate::of(kind, plural, resource.name(), resource.id())
     };
     let mut fates = Vec::new();
     if let Some(server) = &world.server {
@@ -103,15 +107,8 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
         }
     }
     for image in &world.snapshots {
-        fates.push(Fate {
-            kind: "snapshot",
-            name: image.description.clone(),
-            id: image.id,
-            goes: also.snapshots,
-            protected: image.protection.delete,
-            path: format!("/images/{}", image.id),
-            values: Vec::new(),
-        });
+        let (goes, protected) = (also.snapshots, image.protection.delete);
+        fates.push(Fate { goes, protected, ..Fate::of("snapshot", "images", &image.description, image.id) });
     }
     if let Some(found) = world.storage_box.as_ref().filter(|found| names.own(&found.labels)) {
         fates.push(fate("storage box", "storage_boxes", found, also.storage_box, found.protection.delete));

@@ -26,6 +26,7 @@ pub mod init;
 pub mod journal;
 pub mod keys;
 pub mod known_hosts;
+pub mod lease;
 pub mod money;
 pub mod names;
 pub mod node;

@@ -12,7 +12,7 @@ pub const FORMAT_NONCE: &str = "sovereign-format";
 /// The label of an image that has everything installed; a stock image lacks it.
 pub const BAKED_IMAGE: &str = "sovereign-image";
 
-/// The label that says which throw-away server's; what carries it is never a project's.
+/// The label that says which throw-away server's.
 pub const EPHEMERAL: &str = "sovereign-ephemeral";
 /// The label that says who holds the lease of a throw-away server.
 pub const OWNER: &str = "sovereign-owner";

@@ -36,6 +36,7 @@ pub struct Context<'a> {
 }
 
 /// What is on this side before anything is asked of the cloud.
+#[derive(Debug, Clone)]
 pub struct Prepared {
     /// The project's private ssh key.
     pub key: std::path::PathBuf,
@@ -86,32 +87,28 @@ impl Context<'_> {
     }
 
     /// Follows first boot, takes the escrow, confirms from outside. `changed`: whether the cloud was changed before.
-    pub async fn bring_up(
+    /// It blocks: ssh is waited for, not polled, since nothing else is left to do meanwhile.
+    pub fn bring_up(
         &self,
         prepared: &Prepared,
-        world: World,
+        world: &World,
         changed: bool,
         lock: &ImageLock,
         binary: &Binary<'_>,
     ) -> Result<Provisioned> {
-        let node = self.describe(prepared, &world, lock)?;
-        // ssh is waited for, not polled: nothing else is left to do meanwhile.
-        tokio::task::block_in_place(|| {
-            let receipt = self.first_boot(prepared, &world, &node, binary)?;
-            // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
-            let confirmed = self.is_filed(&receipt)?;
-            let checks = if confirmed { Vec::new() } else { self.confirm(prepared, &world)? };
-            self.file_receipt(&receipt)?;
-            let changed = changed || !confirmed;
-            let address = address(&world)?.to_owned();
-            Ok(Provisioned {
-                changed,
-                address,
-                server: node.server.id,
-                volume: node.disk.volume_id,
-                checks,
-                receipt,
-            })
+        let node = self.describe(prepared, world, lock)?;
+        let receipt = self.first_boot(prepared, world, &node, binary)?;
+        // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
+        let confirmed = self.is_filed(&receipt)?;
+        let checks = if confirmed { Vec::new() } else { self.confirm(prepared, world)? };
+        self.file_receipt(&receipt)?;
+        Ok(Provisioned {
+            changed: changed || !confirmed,
+            address: address(world)?.to_owned(),
+            server: node.server.id,
+            volume: node.disk.volume_id,
+            checks,
+            receipt,
         })
     }
 

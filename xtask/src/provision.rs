@@ -44,10 +44,18 @@ pub(crate) struct Options {
 }
 
 /// What a server of one architecture is given.
-struct Made {
+pub(crate) struct Made {
     arch: Arch,
     firstboot: Firstboot,
-    lock: ImageLock,
+    /// The container images its stacks run.
+    pub(crate) lock: ImageLock,
+}
+
+impl Made {
+    /// The static binary.
+    pub(crate) fn binary(&self) -> Binary<'_> {
+        Binary { path: &self.firstboot.path, sha256: &self.firstboot.sha256 }
+    }
 }
 
 /// Runs it.
@@ -72,9 +80,10 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     agree(&plan, options, &context)?;
     let world = context.apply(&prepared, world, &plan).await?;
     let made = fitting(made, &opened.project, &world, &screen).await?;
-    let binary = Binary { path: &made.firstboot.path, sha256: &made.firstboot.sha256 };
     let addresses = world.addresses();
-    let provisioned = context.bring_up(&prepared, world, !plan.is_empty(), &made.lock, &binary).await?;
+    let provisioned = tokio::task::block_in_place(|| {
+        context.bring_up(&prepared, &world, !plan.is_empty(), &made.lock, &made.binary())
+    })?;
     if options.json {
         print_json(&serde_json::json!({ "plan": plan, "provisioned": provisioned }))?;
     }
@@ -96,26 +105,27 @@ fn install_packages(project: &Project, answer: Answer, screen: &Screen) -> Resul
     packages::ensure(&needed, answer, &|text| screen.note(text))
 }
 
-/// Builds what is not cached for the server that is tried first: the static binary beside the images, since one waits
-/// for the processor and the other mostly for the network. A rehearsal's cloud is started with an image for every
-/// architecture the server may turn out to have.
+/// Builds what is not cached for the server that is tried first, beside the cloud's own images.
 async fn make_beside_the_cloud(project: &Project, screen: &Arc<Screen>) -> Result<(Made, Endpoint)> {
-    let arch = architecture(&project.server_types[0]);
-    let disks = tokio::task::spawn_blocking({
-        let (screen, project, cache) = (Arc::clone(screen), project.clone(), places::cache()?);
-        move || {
-            let wanted = if project.rehearsal { architectures(&project) } else { Vec::new() };
-            let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &screen)?));
-            wanted.into_iter().map(image).collect::<Result<Vec<_>>>()
-        }
-    });
-    let (made, disks) = tokio::join!(make(project, arch, screen), disks);
-    let (made, disks) = (made?, disks??);
-    let endpoint =
-        if project.rehearsal { cloud::start(&disks, screen).await? } else { project_endpoint(project)? };
-    Ok((made, endpoint))
+    let cloud = async {
+        if project.rehearsal { start_cloud(project, screen).await } else { project_endpoint(project) }
+    };
+    tokio::try_join!(make(project, architecture(&project.server_types[0]), screen), cloud)
 }
 
+/// Starts a rehearsal's cloud with an image for every architecture the server may turn out to have.
+pub(crate) async fn start_cloud(project: &Project, screen: &Arc<Screen>) -> Result<Endpoint> {
+    let images = tokio::task::spawn_blocking({
+        let (screen, project, cache) = (Arc::clone(screen), project.clone(), places::cache()?);
+        move || {
+            let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &screen)?));
+            architectures(&project).into_iter().map(image).collect::<Result<Vec<_>>>()
+        }
+    });
+    cloud::start(&images.await??, screen).await
+}
+
+/// The static binary beside the container images, since one waits for the processor and the other mostly for the network.
 async fn make(project: &Project, arch: Arch, screen: &Arc<Screen>) -> Result<Made> {
     let cache = places::cache()?;
     let firstboot = tokio::task::spawn_blocking({
@@ -132,14 +142,23 @@ async fn make(project: &Project, arch: Arch, screen: &Arc<Screen>) -> Result<Mad
 
 /// What was made, or made anew where the server turned out to be of another architecture.
 async fn fitting(made: Made, project: &Project, world: &World, screen: &Arc<Screen>) -> Result<Made> {
-    let found = world.server.as_ref().map(|server| server.server_type.architecture.as_str());
-    let arch = match found {
-        Some("arm") => Arch::Aarch64,
-        Some("x86") => Arch::X86_64,
-        // An API that stopped saying it leaves the type's name.
-        _ => world.server.as_ref().map_or(made.arch, |server| architecture(&server.server_type.name)),
-    };
+    let arch = architecture_found(world).unwrap_or(made.arch);
     if arch == made.arch { Ok(made) } else { make(project, arch, screen).await }
+}
+
+/// What the server that is there is given.
+pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<Screen>) -> Result<Made> {
+    make(project, architecture_found(world).unwrap_or(architecture(&project.server_types[0])), screen).await
+}
+
+/// The architecture the server turned out to have. An API that stopped saying it leaves the type's name.
+fn architecture_found(world: &World) -> Option<Arch> {
+    let kind = &world.server.as_ref()?.server_type;
+    Some(match kind.architecture.as_str() {
+        "arm" => Arch::Aarch64,
+        "x86" => Arch::X86_64,
+        _ => architecture(&kind.name),
+    })
 }
 
 /// Hetzner's Arm types are the CAX line; all others are x86.
