@@ -13,6 +13,7 @@ mod middleware;
 mod primary_ips;
 mod servers;
 mod ssh_keys;
+mod strikes;
 mod volumes;
 
 use crate::cloud::Cloud;

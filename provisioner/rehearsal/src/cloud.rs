@@ -6,6 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod forwards;
 pub(crate) mod images;
 pub(crate) mod job;
+pub(crate) mod log;
 pub(crate) mod rate;
 pub(crate) mod state;
 mod watch;
@@ -33,6 +34,7 @@ pub(crate) struct Cloud {
     pub(crate) token: String,
     pub(crate) files: Files,
     pub(crate) faults: faults::Faults,
+    pub(crate) log: log::Log,
     pub(crate) rate: rate::Bucket,
     hypervisor: Arc<dyn Hypervisor>,
     state: Mutex<State>,
@@ -71,6 +73,7 @@ impl Cloud {
             token,
             files,
             faults: faults::Faults::default(),
+            log: log::Log::new(),
             hypervisor,
             state: Mutex::new(state),
             forwarding: tokio::sync::Mutex::default(),

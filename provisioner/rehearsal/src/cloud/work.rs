@@ -62,9 +62,18 @@ impl Cloud {
     async fn perform_on_a_bad_day(self: &Arc<Self>, id: u64, job: &Job) -> Result<(), Failure> {
         for kind in self.faults.strike_action(job.command()) {
             match kind {
-                Kind::Delay { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
-                Kind::Refuse { code, .. } => return Err(Failure::new(&code, "a fault on order")),
-                Kind::Answer { .. } | Kind::Lose => {}
+                Kind::Delay { ms } => {
+                    self.faults.tell();
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+                Kind::Fail { code, message } => {
+                    self.faults.tell();
+                    let message = message.unwrap_or_else(|| "a fault on order".into());
+                    return Err(Failure::new(&code, message));
+                }
+                Kind::Stuck => self.faults.hold().await,
+                // These are about requests.
+                Kind::Refuse(_) | Kind::Answer { .. } | Kind::Lose | Kind::HoldBefore | Kind::HoldAfter => {}
             }
         }
         self.perform(id, job).await

@@ -61,6 +61,12 @@ impl World {
         self.served.as_ref().unwrap().0.token().to_owned()
     }
 
+    /// Waits for what the served cloud itself can tell.
+    pub(crate) fn block_on<'a, F: Future>(&'a self, what: impl FnOnce(&'a Running) -> F) -> F::Output {
+        let (running, runtime) = self.served.as_ref().unwrap();
+        runtime.block_on(what(running))
+    }
+
     /// Asks, and compares what comes back with the schema.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let text = body.map(Value::to_string);

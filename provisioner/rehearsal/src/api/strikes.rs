@@ -1,0 +1,83 @@
+//! How the faults on order strike a request.
+
+use super::error::ApiError;
+use crate::cloud::Cloud;
+use crate::cloud::faults::{Kind, status};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest body that is held, in bytes; what axum takes in elsewhere.
+const LARGEST_BODY: usize = 2 << 20;
+
+/// Marks a response that breaks off.
+#[derive(Clone)]
+pub(super) struct Lost;
+
+/// Lets the faults on order strike a request, and the rest of it happen.
+pub(super) async fn run(cloud: &Arc<Cloud>, mut request: Request, next: Next) -> Response {
+    let kinds = cloud.faults.strike(request.method().as_str(), request.uri().path());
+    for kind in &kinds {
+        match kind {
+            Kind::Delay { ms } => {
+                cloud.faults.tell();
+                tokio::time::sleep(Duration::from_millis(*ms)).await;
+            }
+            Kind::Refuse(refusal) => {
+                cloud.faults.tell();
+                let raw = Body::from(refusal.body.clone().unwrap_or_default());
+                return match refusal.error() {
+                    Some(error) => error.into_response(),
+                    None => (status(refusal.status), raw).into_response(),
+                };
+            }
+            Kind::HoldBefore => {
+                request = match take_in(request).await {
+                    Ok(request) => request,
+                    Err(error) => return error.into_response(),
+                };
+                cloud.faults.hold().await;
+            }
+            // What comes after the request, and what is about actions.
+            _ => {}
+        }
+    }
+    let response = next.run(request).await;
+    for kind in &kinds {
+        match kind {
+            Kind::Answer { status: code } => {
+                cloud.faults.tell();
+                return (status(*code), "a fault on order").into_response();
+            }
+            Kind::Lose => {
+                cloud.faults.tell();
+                return cut();
+            }
+            Kind::HoldAfter => cloud.faults.hold().await,
+            _ => {}
+        }
+    }
+    response
+}
+
+/// Reads the body before the request is held: only then is it noticed that the client goes away.
+async fn take_in(request: Request) -> Result<Request, ApiError> {
+    let (head, body) = request.into_parts();
+    let broken = |e| ApiError::new(status(400), "json_error", format!("reading the body: {e}"));
+    let bytes = to_bytes(body, LARGEST_BODY).await.map_err(broken)?;
+    Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+/// A response that breaks off: the server closes the connection when the body fails.
+fn cut() -> Response {
+    let broken =
+        futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("a fault on order")) });
+    let mut response = Response::new(Body::from_stream(broken));
+    response.headers_mut().insert(header::CONTENT_LENGTH, 1.into());
+    response.extensions_mut().insert(Lost);
+    response
+}
