@@ -27,6 +27,15 @@ pub struct Config {
     pub open_ports: Vec<u16>,
     /// How long every action takes at least, for tests of what happens meanwhile.
     pub action_ms: u64,
+    /// How long actions of these commands take instead, as `create_server`, in milliseconds.
+    #[serde(default)]
+    pub action_durations: BTreeMap<String, u64>,
+    /// The clock on which actions take their time, the budget of requests refills and times are told.
+    #[serde(default)]
+    pub clock: Clock,
+    /// How long every request is kept waiting before anything is done, in milliseconds of real time.
+    #[serde(default)]
+    pub latency_ms: u64,
     /// Requests per hour, as Hetzner's 3600.
     pub rate_limit: u32,
     /// The API token; one is made on first use where none is given.
@@ -47,6 +56,9 @@ impl Config {
             max_disk_gb: 40,
             open_ports: vec![22, 80, 443],
             action_ms: 0,
+            action_durations: BTreeMap::new(),
+            clock: Clock::Real,
+            latency_ms: 0,
             rate_limit: 3600,
             token: None,
             any_token: false,
@@ -97,6 +109,21 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// A cloud's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// This machine's.
+    #[default]
+    Real,
+    /// One that stands still until it is moved, so that nothing waits.
+    Virtual {
+        /// Requests move it: each GET to the next moment at which an action ends where it asks for actions,
+        /// else by half a second.
+        auto: bool,
+    },
 }
 
 /// What servers are made of.

@@ -6,6 +6,7 @@ use super::{Reply, Shared, no_content, ok};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{location, server_type, stock_key};
 use crate::cloud::faults::Fault;
+use crate::cloud::state::now;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Extract;
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/health", get(health))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/faults/release", post(release_faults))
+        .route("/clock", get(clock).post(move_clock))
         .route("/log", get(log).delete(forget_log))
         .route("/stock", get(stock).put(set_stock))
         .route("/requests", get(requests).delete(forget_requests))
@@ -60,6 +62,27 @@ async fn release_faults(Extract(cloud): Shared) -> Reply {
 async fn clear_faults(Extract(cloud): Shared) -> Reply {
     cloud.faults.clear();
     no_content()
+}
+
+async fn clock(Extract(cloud): Shared) -> Reply {
+    let clock = &cloud.clock;
+    let kind = if clock.is_auto().is_some() { "virtual" } else { "real" };
+    ok(json!({"clock": kind, "auto": clock.is_auto(), "now": now(), "unix_ms": clock.unix_millis()}))
+}
+
+/// `{"advance_ms": 60000}` answers when what fell due is done; `{"auto": true}` lets requests move the clock.
+async fn move_clock(Extract(cloud): Shared, body: Bytes) -> Reply {
+    let mut input = Input::parse(&body)?;
+    let (by, auto): (Option<u64>, Option<bool>) = (input.optional("advance_ms"), input.optional("auto"));
+    if cloud.clock.is_auto().is_none() {
+        input.complain("clock", "is this machine's, which nobody moves; start the cloud with a virtual one");
+    }
+    input.done()?;
+    if let Some(auto) = auto {
+        cloud.clock.set_auto(auto);
+    }
+    cloud.clock.advance(Duration::from_millis(by.unwrap_or(0))).await;
+    clock(Extract(cloud)).await
 }
 
 async fn stock(Extract(cloud): Shared) -> Reply {

@@ -9,15 +9,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Names the request, counts it, checks its token and budget, and lets the faults on order strike.
 pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, next: Next) -> Response {
     let admin = request.uri().path().starts_with("/_rehearsal/");
     let authorized = is_authorized(&cloud, &request);
+    let clock = cloud.clock.clone();
     let mut response = if admin {
-        if authorized { next.run(request).await } else { unauthorized() }
+        if authorized { clock.scope(next.run(request)).await } else { unauthorized() }
     } else {
-        metered(&cloud, authorized, request, next).await
+        clock.scope(metered(&cloud, authorized, request, next)).await
     };
     if let Ok(id) = HeaderValue::from_str(&correlation_id()) {
         response.headers_mut().insert("x-correlation-id", id);
@@ -28,6 +30,7 @@ pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, nex
 async fn metered(cloud: &Arc<Cloud>, authorized: bool, request: Request, next: Next) -> Response {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let logged = cloud.log.begin(request.method().as_str(), path);
+    tokio::time::sleep(Duration::from_millis(cloud.config.latency_ms)).await;
     let mut budget = cloud.rate.take();
     let mut response = if !budget.allowed {
         let message =

@@ -5,7 +5,7 @@ use crate::cloud::Cloud;
 use crate::cloud::faults::{Kind, status};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -45,6 +45,9 @@ pub(super) async fn run(cloud: &Arc<Cloud>, mut request: Request, next: Next) ->
             // What comes after the request, and what is about actions.
             _ => {}
         }
+    }
+    if request.method() == Method::GET {
+        cloud.clock.poll(request.uri().path()).await;
     }
     let response = next.run(request).await;
     for kind in &kinds {

@@ -275,16 +275,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn ordered(order: Value) -> Faults {
+    fn ordered(order: &Value) -> Faults {
         let faults = Faults::default();
-        faults.add(Fault::parse(&order).unwrap());
+        faults.add(Fault::parse(order).unwrap());
         faults
     }
 
     #[test]
     fn a_fault_strikes_its_nth_requests_only() {
         let faults =
-            ordered(json!({"method": "POST", "path": "/v1/servers", "nth": 2, "times": 2, "kind": "lose"}));
+            ordered(&json!({"method": "POST", "path": "/v1/servers", "nth": 2, "times": 2, "kind": "lose"}));
         assert!(faults.strike("GET", "/v1/servers").is_empty());
         let struck: Vec<_> = (0..4).map(|_| faults.strike("POST", "/v1/servers").len()).collect();
         assert_eq!(struck, [0, 1, 1, 0]);
@@ -294,7 +294,7 @@ mod tests {
     fn the_same_seed_has_the_same_strikes() {
         let strikes = |seed: u64, probability: f64| {
             let faults =
-                ordered(json!({"path": "/", "probability": probability, "seed": seed, "kind": "lose"}));
+                ordered(&json!({"path": "/", "probability": probability, "seed": seed, "kind": "lose"}));
             (0..200).map(|_| faults.strike("GET", "/v1/servers").len()).collect::<Vec<_>>()
         };
         assert_eq!(strikes(7, 0.3), strikes(7, 0.3));
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_path_in_braces_means_one_shape() {
         let hits = |pattern: &str, path: &str| {
-            !ordered(json!({"path": pattern, "kind": "lose"})).strike("POST", path).is_empty()
+            !ordered(&json!({"path": pattern, "kind": "lose"})).strike("POST", path).is_empty()
         };
         let poweron = "/v1/servers/{id}/actions/poweron";
         assert!(hits(poweron, "/v1/servers/42/actions/poweron"));

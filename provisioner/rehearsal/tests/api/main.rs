@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![expect(clippy::needless_pass_by_value, reason = "JSON literals are written in place")]
 
+mod clock;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
