@@ -42,6 +42,12 @@ pub struct Config {
     pub token: Option<String>,
     /// Any token of 64 characters is as good as the cloud's own, for clients that bring one.
     pub any_token: bool,
+    /// A token that may only look.
+    #[serde(default)]
+    pub read_only_token: Option<String>,
+    /// The API as it is or was.
+    #[serde(default)]
+    pub profile: Profile,
 }
 
 impl Config {
@@ -62,6 +68,8 @@ impl Config {
             rate_limit: 3600,
             token: None,
             any_token: false,
+            read_only_token: None,
+            profile: Profile::Current,
         }
     }
 
@@ -108,6 +116,39 @@ impl Config {
             )));
         }
         Ok(self)
+    }
+}
+
+/// The form of the API at a point in time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Profile {
+    /// November 2026: no data centers, and primary IPs may be `unassigned`.
+    #[default]
+    #[serde(rename = "2026-11")]
+    Current,
+    /// June 2026, for clients that know nothing later: data centers, and every primary IP is a server's.
+    #[serde(rename = "legacy-2026-06")]
+    Legacy,
+}
+
+impl Profile {
+    /// Its name on the command line and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Current => "2026-11",
+            Self::Legacy => "legacy-2026-06",
+        }
+    }
+}
+
+impl std::str::FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Current, Self::Legacy];
+        all.into_iter().find(|profile| profile.name() == text).ok_or_else(|| {
+            format!("there is no profile '{text}', only {}", all.map(Self::name).join(" and "))
+        })
     }
 }
 

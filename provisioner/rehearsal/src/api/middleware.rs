@@ -4,22 +4,30 @@ use super::error::ApiError;
 use super::strikes::{self, Lost};
 use crate::cloud::Cloud;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// What a request's token allows.
+#[derive(Clone, Copy, PartialEq)]
+enum Right {
+    Everything,
+    Looking,
+    Nothing,
+}
+
 /// Names the request, counts it, checks its token and budget, and lets the faults on order strike.
 pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, next: Next) -> Response {
     let admin = request.uri().path().starts_with("/_rehearsal/");
-    let authorized = is_authorized(&cloud, &request);
+    let right = right_of(&cloud, &request);
     let clock = cloud.clock.clone();
-    let mut response = if admin {
-        if authorized { clock.scope(next.run(request)).await } else { unauthorized() }
-    } else {
-        clock.scope(metered(&cloud, authorized, request, next)).await
+    let mut response = match (admin, right) {
+        (true, Right::Everything) => clock.scope(next.run(request)).await,
+        (true, _) => unauthorized(),
+        (false, right) => clock.scope(metered(&cloud, right, request, next)).await,
     };
     if let Ok(id) = HeaderValue::from_str(&correlation_id()) {
         response.headers_mut().insert("x-correlation-id", id);
@@ -27,7 +35,7 @@ pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, nex
     response
 }
 
-async fn metered(cloud: &Arc<Cloud>, authorized: bool, request: Request, next: Next) -> Response {
+async fn metered(cloud: &Arc<Cloud>, right: Right, request: Request, next: Next) -> Response {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let logged = cloud.log.begin(request.method().as_str(), path);
     tokio::time::sleep(Duration::from_millis(cloud.config.latency_ms)).await;
@@ -36,10 +44,13 @@ async fn metered(cloud: &Arc<Cloud>, authorized: bool, request: Request, next: N
         let message =
             format!("more than {} requests an hour; wait as long as RateLimit-Reset says", budget.limit);
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message).into_response()
-    } else if authorized {
-        strikes::run(cloud, request, next).await
-    } else {
+    } else if right == Right::Nothing {
         unauthorized()
+    } else if right == Right::Looking && request.method() != Method::GET {
+        let message = "the token may only look; use one that may write";
+        ApiError::new(StatusCode::UNAUTHORIZED, "token_readonly", message).into_response()
+    } else {
+        strikes::run(cloud, request, next).await
     };
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
         // Also where a fault says so: a client must be able to believe both.
@@ -54,10 +65,18 @@ async fn metered(cloud: &Arc<Cloud>, authorized: bool, request: Request, next: N
     response
 }
 
-fn is_authorized(cloud: &Cloud, request: &Request) -> bool {
+fn right_of(cloud: &Cloud, request: &Request) -> Right {
     let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = sent.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default().trim();
-    token == cloud.token || (cloud.config.any_token && token.len() == 64)
+    if token == cloud.token {
+        Right::Everything
+    } else if cloud.config.read_only_token.as_deref() == Some(token) {
+        Right::Looking
+    } else if cloud.config.any_token && token.len() == 64 {
+        Right::Everything
+    } else {
+        Right::Nothing
+    }
 }
 
 fn unauthorized() -> Response {
