@@ -1,18 +1,16 @@
 //! How the faults on order strike a request.
 
-use super::error::ApiError;
+use super::{legacy, take_in};
 use crate::cloud::Cloud;
 use crate::cloud::faults::{Kind, status};
-use axum::body::{Body, Bytes, to_bytes};
+use crate::config::Profile;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The largest body that is held, in bytes; what axum takes in elsewhere.
-const LARGEST_BODY: usize = 2 << 20;
 
 /// Marks a response that breaks off.
 #[derive(Clone)]
@@ -36,8 +34,9 @@ pub(super) async fn run(cloud: &Arc<Cloud>, mut request: Request, next: Next) ->
                 };
             }
             Kind::HoldBefore => {
+                // Only when its body was read is it noticed that a client goes away.
                 request = match take_in(request).await {
-                    Ok(request) => request,
+                    Ok((head, bytes)) => Request::from_parts(head, Body::from(bytes)),
                     Err(error) => return error.into_response(),
                 };
                 cloud.faults.hold().await;
@@ -49,7 +48,10 @@ pub(super) async fn run(cloud: &Arc<Cloud>, mut request: Request, next: Next) ->
     if request.method() == Method::GET {
         cloud.clock.poll(request.uri().path()).await;
     }
-    let response = next.run(request).await;
+    let response = match cloud.config.profile {
+        Profile::Current => next.run(request).await,
+        Profile::Legacy => legacy::run(cloud, request, next).await,
+    };
     for kind in &kinds {
         match kind {
             Kind::Answer { status: code } => {
@@ -65,14 +67,6 @@ pub(super) async fn run(cloud: &Arc<Cloud>, mut request: Request, next: Next) ->
         }
     }
     response
-}
-
-/// Reads the body before the request is held: only then is it noticed that the client goes away.
-async fn take_in(request: Request) -> Result<Request, ApiError> {
-    let (head, body) = request.into_parts();
-    let broken = |e| ApiError::new(status(400), "json_error", format!("reading the body: {e}"));
-    let bytes = to_bytes(body, LARGEST_BODY).await.map_err(broken)?;
-    Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
 /// A response that breaks off: the server closes the connection when the body fails.

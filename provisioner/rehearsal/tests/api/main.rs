@@ -9,8 +9,11 @@ mod common;
 mod crash;
 mod faults;
 mod firewalls;
+mod legacy;
 mod lists;
 mod metadata;
+#[path = "../common/paper.rs"]
+mod paper;
 mod primary_ips;
 mod protocol;
 mod schema;
