@@ -37,7 +37,7 @@ mod machine;
 mod metadata;
 mod relay;
 
-pub use config::{Architecture, Config, ImageSource, Machines};
+pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 pub use daemon::{Endpoint, Running, Stopped, ensure_running, find, serve, start, stop};
 pub use relay::relay;
 

@@ -3,13 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![expect(clippy::needless_pass_by_value, reason = "JSON literals are written in place")]
 
+mod clock;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
 mod faults;
 mod firewalls;
+mod legacy;
 mod lists;
 mod metadata;
+#[path = "../common/paper.rs"]
+mod paper;
 mod primary_ips;
 mod protocol;
 mod schema;

@@ -1,6 +1,6 @@
 use crate::common::{Reply, ask};
-use crate::schema;
-use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
+use crate::{paper, schema};
+use rehearsal::{Config, Running};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -12,21 +12,6 @@ pub(crate) struct World {
     _dir: tempfile::TempDir,
 }
 
-fn image(name: &str, architecture: Architecture) -> ImageSource {
-    ImageSource {
-        name: name.into(),
-        description: "Debian 13".into(),
-        architecture,
-        os_flavor: "debian".into(),
-        os_version: Some("13".into()),
-        disk: "disk.raw".into(),
-        kernel: None,
-        initrd: None,
-        cmdline: String::new(),
-        labels: [("build".to_owned(), "1".to_owned())].into(),
-    }
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         Self::with(|_| {})
@@ -34,8 +19,7 @@ impl World {
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config { machines: Machines::None, ..Config::new(dir.path().join("c")) };
-        config.images = vec![image("debian-13", Architecture::X86), image("debian-13", Architecture::Arm)];
+        let mut config = paper::config(&dir.path().join("c"));
         change(&mut config);
         let mut world = Self { config, served: None, _dir: dir };
         world.restart();
@@ -59,6 +43,12 @@ impl World {
 
     pub(crate) fn token(&self) -> String {
         self.served.as_ref().unwrap().0.token().to_owned()
+    }
+
+    /// Waits for what the served cloud itself can tell.
+    pub(crate) fn block_on<'a, F: Future>(&'a self, what: impl FnOnce(&'a Running) -> F) -> F::Output {
+        let (running, runtime) = self.served.as_ref().unwrap();
+        runtime.block_on(what(running))
     }
 
     /// Asks, and compares what comes back with the schema.
