@@ -1,8 +1,7 @@
 use super::create::{check_user_data, find_image};
-use super::find;
 use crate::api::error::ApiError;
 use crate::api::input::{Input, Reference};
-use crate::api::{Reply, Shared, actions, created, parse_id, primary_ips};
+use crate::api::{Reply, Shared, actions, created, parse_id, primary_ips, resource};
 use crate::cloud::catalog::server_type;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Server, State};
@@ -18,7 +17,7 @@ pub(super) async fn act(
     let id = parse_id("server", &id)?;
     let mut input = Input::parse(&body)?;
     let body = cloud.change(|state| {
-        let server = find(state, id)?.clone();
+        let server = resource::find::<Server>(state, id)?.clone();
         let (job, status) = plan(state, id, &server, &action, &mut input)?;
         if job.holds("server", id) {
             state.check_unlocked("server", id)?;
@@ -85,7 +84,7 @@ fn order_rebuild(state: &mut State, id: u64, input: &mut Input) -> Result<(), Ap
     let user_data: Option<String> = input.optional("user_data");
     check_user_data(input, user_data.as_deref());
     input.done()?;
-    let server = find(state, id)?;
+    let server = resource::find::<Server>(state, id)?;
     if server.protected {
         return Err(ApiError::protected("server", id));
     }

@@ -1,8 +1,10 @@
-use super::{check_host_name, check_unique_name, find, render};
+use super::check_host_name;
 use crate::api::error::ApiError;
 use crate::api::input::{Id, Input, Reference};
 use crate::api::labels::Labels;
-use crate::api::{Reply, Shared, actions, created, firewalls, primary_ips, volumes};
+use crate::api::{
+    Reply, Shared, actions, catalog::locate, created, firewalls, primary_ips, resource, volumes,
+};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
 use crate::cloud::job::Job;
@@ -10,7 +12,7 @@ use crate::cloud::state::{PrimaryIp, Server, State, Target, now};
 use axum::body::Bytes;
 use axum::extract::State as Extract;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The most user data a server can be given, in bytes.
@@ -58,7 +60,7 @@ pub(super) async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
 
 fn read(mut input: Input) -> Result<Order, ApiError> {
     let name = input.name();
-    check_host_name(&mut input, Some(&name));
+    check_host_name(&mut input, &name);
     if input.has("datacenter") {
         input.complain("datacenter", "was removed; give a location");
     }
@@ -96,8 +98,7 @@ pub(super) fn check_user_data(input: &mut Input, user_data: Option<&str>) {
 }
 
 /// Compares the order with what there is and takes it in, or refuses it whole.
-fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_json::Value, ApiError> {
-    check_unique_name(state, &order.name, None)?;
+fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, ApiError> {
     let kind = SERVER_TYPES.iter().find(|kind| order.server_type.means(kind.id, kind.name));
     let kind = kind.ok_or_else(|| {
         ApiError::field("server_type", format!("there is no server type '{}'", order.server_type.text()))
@@ -106,12 +107,10 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_js
     let location = choose_location(state, &order, kind)?;
     let public_keys = find_keys(state, &order.ssh_keys)?;
     for Id(volume) in &order.volumes {
-        let found = state.volumes.get(volume).ok_or_else(|| ApiError::not_found("volume", volume))?;
-        volumes::check_attachable(*volume, found, location.name)?;
+        volumes::check_attachable(*volume, resource::find(state, *volume)?, location.name)?;
         state.check_unlocked("volume", *volume)?;
     }
     check_stock(state, kind, location)?;
-    let id = state.new_id();
     let no_keys = public_keys.is_empty();
     let server = Server {
         name: order.name,
@@ -126,7 +125,7 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_js
         protected: false,
         forwards: Vec::new(),
     };
-    state.servers.insert(id, server);
+    let id = resource::add(state, server)?;
     take_ip(cloud, state, id, "ipv4", order.net.enable_ipv4, order.net.ipv4, location)?;
     take_ip(cloud, state, id, "ipv6", order.net.enable_ipv6, order.net.ipv6, location)?;
     for FirewallInput { firewall: Id(firewall) } in &order.firewalls {
@@ -139,13 +138,12 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_js
         jobs.push(Job::StartServer { server: id });
     }
     let chain = state.begin(jobs);
-    Ok(json!({
-        "server": render(state, id, find(state, id)?),
-        "action": actions::render(state, chain[0]),
-        "next_actions": state.render_actions(&chain[1..]),
-        // Nothing takes this password: it only has the form that clients expect of a server without keys.
-        "root_password": no_keys.then(|| format!("rehearsal{id}")),
-    }))
+    let mut body = resource::one::<Server>(state, id)?;
+    body["action"] = actions::render(state, chain[0]);
+    body["next_actions"] = state.render_actions(&chain[1..]).into();
+    // Nothing takes this password: it only has the form that clients expect of a server without keys.
+    body["root_password"] = no_keys.then(|| format!("rehearsal{id}")).into();
+    Ok(body)
 }
 
 /// The image that is meant, which must be for the server type's architecture.
@@ -172,9 +170,7 @@ pub(super) fn find_image(state: &State, image: &Reference, kind: &ServerType) ->
 /// The location that is asked for; where none is, that of the volumes and addresses, else the first with stock.
 fn choose_location(state: &State, order: &Order, kind: &ServerType) -> Result<&'static Location, ApiError> {
     if let Some(wanted) = &order.location {
-        let known = LOCATIONS.iter().find(|location| wanted.means(location.id, location.name));
-        return known
-            .ok_or_else(|| ApiError::field("location", format!("there is no location '{}'", wanted.text())));
+        return locate(Some(wanted));
     }
     let volume = order.volumes.iter().find_map(|Id(id)| state.volumes.get(id)).map(|v| v.location.as_str());
     let ip =
@@ -235,7 +231,7 @@ fn take_ip(
         return Ok(());
     };
     let locked = state.check_unlocked("primary_ip", id);
-    let ip = state.primary_ips.get_mut(&id).ok_or_else(|| ApiError::not_found("primary_ip", id))?;
+    let ip = resource::find_mut::<PrimaryIp>(state, id)?;
     if ip.address.kind() != kind {
         let message = format!("primary IP {id} is not an {kind} address");
         let status = axum::http::StatusCode::PRECONDITION_FAILED;
