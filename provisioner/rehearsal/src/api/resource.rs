@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Actions that run beside others: they only change a record or give something out.
+pub(super) const LIGHT: [&str; 3] = ["change_protection", "change_dns_ptr", "request_console"];
+
 /// A kind of resource, kept in a map of the state.
 pub(super) trait Resource: Sized + 'static {
     /// Its name in replies, as `primary_ip`.
@@ -38,6 +41,11 @@ pub(super) trait Resource: Sized + 'static {
     /// Whether lists show it.
     fn is_listed(&self) -> bool {
         true
+    }
+
+    /// Whether its record is kept only because others still need it.
+    fn is_gone(&self) -> bool {
+        false
     }
 
     /// Whether it is protected from being deleted.
@@ -72,11 +80,13 @@ pub(super) fn action_routes<R: Resource>() -> Router<Arc<Cloud>> {
 }
 
 pub(super) fn find<R: Resource>(state: &State, id: u64) -> Result<&R, ApiError> {
-    R::all(state).get(&id).ok_or_else(|| ApiError::not_found(R::KIND, id))
+    let found = R::all(state).get(&id).filter(|resource| !resource.is_gone());
+    found.ok_or_else(|| ApiError::not_found(R::KIND, id))
 }
 
 pub(super) fn find_mut<R: Resource>(state: &mut State, id: u64) -> Result<&mut R, ApiError> {
-    R::all_mut(state).get_mut(&id).ok_or_else(|| ApiError::not_found(R::KIND, id))
+    let found = R::all_mut(state).get_mut(&id).filter(|resource| !resource.is_gone());
+    found.ok_or_else(|| ApiError::not_found(R::KIND, id))
 }
 
 /// Adds a resource whose name no other has.
@@ -116,14 +126,18 @@ pub(super) fn relabel(labels: &mut Labels, input: &mut Input) {
     }
 }
 
-/// Removes a resource that nothing holds, protects or needs.
-pub(super) fn remove<R: Resource>(state: &mut State, id: u64) -> Result<(), ApiError> {
+/// Fails while something protects, holds or needs a resource that is to be deleted.
+pub(super) fn check_removable<R: Resource>(state: &State, id: u64) -> Result<(), ApiError> {
     let found = find::<R>(state, id)?;
     if found.is_protected() {
         return Err(ApiError::protected(R::KIND, id));
     }
-    found.check_unused(id)?;
     state.check_unlocked(R::KIND, id)?;
+    found.check_unused(id)
+}
+
+pub(super) fn remove<R: Resource>(state: &mut State, id: u64) -> Result<(), ApiError> {
+    check_removable::<R>(state, id)?;
     R::all_mut(state).remove(&id);
     Ok(())
 }
@@ -149,7 +163,7 @@ pub(super) fn read_protection(input: &mut Input, present: bool) -> Result<bool, 
 pub(super) async fn list<R: Resource>(Extract(cloud): Shared, uri: Uri) -> Reply {
     let query = Query::parse(uri)?;
     let entries: Vec<_> = cloud.read(|state| {
-        let listed = R::all(state).iter().filter(|(_, resource)| resource.is_listed());
+        let listed = R::all(state).iter().filter(|(_, resource)| resource.is_listed() && !resource.is_gone());
         listed.map(|(id, resource)| resource.render(state, *id)).collect()
     });
     let listing = R::FILTERS.iter().fold(Listing::new(&query, entries), |listing, field| listing.by(field));
@@ -191,7 +205,11 @@ pub(super) async fn act<R: Resource>(
     let id = parse_id(R::KIND, &id)?;
     let mut input = Input::parse(&body)?;
     let body = cloud.change(|state| {
-        let job = find::<R>(state, id)?.plan(state, id, &action, &mut input)?;
+        let found = find::<R>(state, id)?;
+        if !LIGHT.contains(&action.as_str()) {
+            state.check_unlocked(R::KIND, id)?;
+        }
+        let job = found.plan(state, id, &action, &mut input)?;
         begin(state, job)
     })?;
     created(body)

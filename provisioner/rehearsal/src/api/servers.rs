@@ -1,17 +1,18 @@
 mod act;
 mod create;
+mod maintenance;
+mod metrics;
 
-use super::error::ApiError;
 use super::input::Input;
 use super::resource::{self, Resource};
 use super::{Reply, Shared, actions, ok, parse_id, primary_ips};
 use crate::cloud::Cloud;
-use crate::cloud::catalog::{render_location, server_type};
+use crate::cloud::catalog::{disk_of, render_location, server_type};
 use crate::cloud::job::Job;
-use crate::cloud::state::{Address, Server, State};
+use crate::cloud::state::{Address, Image, Server, State};
 use axum::Router;
 use axum::extract::{Path, State as Extract};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/servers", post(create::create))
         .route("/servers/{id}", axum::routing::delete(delete))
         .route("/servers/{id}/actions/{action}", post(act::act))
+        .route("/servers/{id}/metrics", get(metrics::show))
 }
 
 impl Resource for Server {
@@ -52,13 +54,13 @@ impl Resource for Server {
             "private_net": [],
             "server_type": kind.map(|kind| kind.render(state)),
             "location": render_location(&self.location),
-            "image": state.images.get(&self.image).map(|image| image.render(state, self.image)),
-            "iso": null, "rescue_enabled": false, "locked": state.is_locked("server", id), "backup_window": null,
+            "image": resource::find::<Image>(state, self.image).ok().map(|image| image.render(state, self.image)),
+            "iso": null, "rescue_enabled": self.due_rescue().is_some(), "locked": state.is_locked("server", id), "backup_window": self.backup_window,
             "outgoing_traffic": 0, "ingoing_traffic": 0,
             "included_traffic": kind.map(|kind| kind.included_traffic(&self.location)),
             "protection": {"delete": self.protected, "rebuild": self.protected},
             "labels": self.labels, "volumes": state.volumes_of(id), "load_balancers": [],
-            "primary_disk_size": kind.map(|kind| kind.disk), "placement_group": null,
+            "primary_disk_size": disk_of(self), "placement_group": null,
         })
     }
 
@@ -66,6 +68,15 @@ impl Resource for Server {
         resource::rename(&mut self.name, &mut self.labels, input);
         check_host_name(input, &self.name);
     }
+
+    fn is_protected(&self) -> bool {
+        self.protected
+    }
+}
+
+/// A root password. Nothing takes it: it only has the form that clients expect.
+fn password(seed: u64) -> String {
+    format!("rehearsal{seed}")
 }
 
 fn render_ip(state: &State, server: u64, kind: &str) -> Value {
@@ -84,10 +95,7 @@ fn render_ip(state: &State, server: u64, kind: &str) -> Value {
 async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
     let id = parse_id("server", &id)?;
     let body = cloud.change(|state| {
-        if resource::find::<Server>(state, id)?.protected {
-            return Err(ApiError::protected("server", id));
-        }
-        state.check_unlocked("server", id)?;
+        resource::check_removable::<Server>(state, id)?;
         state.servers.entry(id).and_modify(|server| server.status = "deleting".into());
         let chain = state.begin([Job::DeleteServer { server: id }]);
         Ok(actions::one(state, chain[0]))
