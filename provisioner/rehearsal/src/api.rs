@@ -12,6 +12,7 @@ mod legacy;
 mod listing;
 mod middleware;
 mod primary_ips;
+mod resource;
 mod servers;
 mod ssh_keys;
 mod strikes;

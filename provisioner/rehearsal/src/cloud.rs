@@ -9,6 +9,7 @@ pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod log;
 pub(crate) mod rate;
+pub(crate) mod rescue;
 pub(crate) mod state;
 mod watch;
 mod work;

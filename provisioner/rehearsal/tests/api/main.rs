@@ -10,7 +10,9 @@ mod crash;
 mod faults;
 mod firewalls;
 mod legacy;
+mod images;
 mod lists;
+mod maintenance;
 mod metadata;
 #[path = "../common/paper.rs"]
 mod paper;
