@@ -13,7 +13,9 @@ mod middleware;
 mod primary_ips;
 mod servers;
 mod ssh_keys;
+mod storage_boxes;
 mod volumes;
+mod zones;
 
 use crate::cloud::Cloud;
 use axum::http::{StatusCode, Uri};
@@ -37,6 +39,8 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .merge(primary_ips::routes())
         .merge(servers::routes())
         .merge(images::routes())
+        .merge(zones::routes())
+        .merge(storage_boxes::routes())
         .merge(catalog::routes())
         .merge(actions::routes());
     Router::new()

@@ -2,12 +2,14 @@
 
 pub(crate) mod addresses;
 pub(crate) mod catalog;
+pub(crate) mod dns;
 pub(crate) mod faults;
 pub(crate) mod forwards;
 pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod rate;
 pub(crate) mod state;
+pub(crate) mod storage;
 mod watch;
 mod work;
 

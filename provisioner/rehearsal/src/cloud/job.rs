@@ -91,6 +91,14 @@ pub(crate) enum Job {
         image: u64,
         on: bool,
     },
+    Zone {
+        zone: u64,
+        job: super::dns::ZoneJob,
+    },
+    StorageBox {
+        storage_box: u64,
+        job: super::storage::BoxJob,
+    },
 }
 
 impl Job {
@@ -115,6 +123,8 @@ impl Job {
             Self::AssignIp { .. } => "assign_primary_ip",
             Self::UnassignIp { .. } => "unassign_primary_ip",
             Self::ChangeDnsPtr { .. } => "change_dns_ptr",
+            Self::Zone { job, .. } => job.command(),
+            Self::StorageBox { job, .. } => job.command(),
             Self::ProtectServer { .. }
             | Self::ProtectVolume { .. }
             | Self::ProtectIp { .. }
@@ -154,12 +164,19 @@ impl Job {
                 None => vec![("primary_ip", ip)],
             },
             Self::ProtectImage { image, .. } => vec![("image", image)],
+            Self::Zone { zone, .. } => vec![("zone", zone)],
+            Self::StorageBox { storage_box, ref job } => job.resources(storage_box),
         }
     }
 
     /// Whether the resource is locked while this runs. Switches that only change a record, and firewalls,
     /// lock nothing.
     pub(crate) fn holds(&self, kind: &str, id: u64) -> bool {
+        match self {
+            Self::Zone { job, .. } if !job.locks() => return false,
+            Self::StorageBox { job, .. } if !job.locks() => return false,
+            _ => {}
+        }
         let light = matches!(
             self,
             Self::ProtectServer { .. }
@@ -224,6 +241,8 @@ impl Job {
             Self::ProtectImage { image, on } => {
                 state.images.entry(*image).and_modify(|i| i.protected = *on);
             }
+            Self::Zone { zone, job } => job.settle(state, *zone),
+            Self::StorageBox { storage_box, job } => job.settle(state, *storage_box),
             // A shut-down server is off when its machine has ended, which is watched;
             // a firewall's record changed when it was asked for.
             Self::ShutdownServer { .. }
@@ -238,6 +257,9 @@ impl Job {
     pub(crate) fn fail(&self, state: &mut State, runs: bool) {
         if let Some(server) = self.machine().filter(|server| self.holds("server", *server)) {
             set_status(state, server, if runs { "running" } else { "off" });
+        }
+        if let Self::Zone { zone, job } = self {
+            job.fail(state, *zone);
         }
     }
 }

@@ -123,7 +123,9 @@ impl Cloud {
             | Job::ProtectServer { .. }
             | Job::ProtectVolume { .. }
             | Job::ProtectIp { .. }
-            | Job::ProtectImage { .. } => Ok(()),
+            | Job::ProtectImage { .. }
+            | Job::Zone { .. }
+            | Job::StorageBox { .. } => Ok(()),
         }
     }
 
