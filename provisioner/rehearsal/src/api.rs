@@ -16,7 +16,9 @@ mod resource;
 mod servers;
 mod ssh_keys;
 mod strikes;
+mod storage_boxes;
 mod volumes;
+mod zones;
 
 use crate::cloud::Cloud;
 use axum::body::{Bytes, to_bytes};
@@ -46,6 +48,8 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .merge(primary_ips::routes())
         .merge(servers::routes())
         .merge(images::routes())
+        .merge(zones::routes())
+        .merge(storage_boxes::routes())
         .merge(catalog::routes())
         .merge(actions::routes());
     Router::new()

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod catalog;
 pub(crate) mod clock;
+pub(crate) mod dns;
 pub(crate) mod faults;
 pub(crate) mod forwards;
 pub(crate) mod images;
@@ -11,6 +12,7 @@ pub(crate) mod log;
 pub(crate) mod rate;
 pub(crate) mod rescue;
 pub(crate) mod state;
+pub(crate) mod storage;
 mod watch;
 mod work;
 

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) images: BTreeMap<u64, Image>,
     pub(crate) servers: BTreeMap<u64, Server>,
     pub(crate) actions: BTreeMap<u64, Action>,
+    pub(crate) zones: BTreeMap<u64, super::dns::Zone>,
+    pub(crate) storage_boxes: BTreeMap<u64, super::storage::StorageBox>,
     /// `type/location` pairs that are out of stock.
     pub(crate) sold_out: BTreeSet<String>,
     /// The present of a virtual clock at the last change, in Unix milliseconds; it goes on from there.

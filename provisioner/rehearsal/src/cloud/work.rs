@@ -144,7 +144,9 @@ impl Cloud {
             | Job::ProtectServer { .. }
             | Job::ProtectVolume { .. }
             | Job::ProtectIp { .. }
-            | Job::ProtectImage { .. } => Ok(()),
+            | Job::ProtectImage { .. }
+            | Job::Zone { .. }
+            | Job::StorageBox { .. } => Ok(()),
             Job::CreateImage { server, image } => self.copy_root(server, image).await,
             Job::ChangeType { server, ref server_type, upgrade_disk } => {
                 self.change_type(server, server_type, upgrade_disk).await?;

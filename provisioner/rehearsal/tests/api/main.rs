@@ -21,5 +21,7 @@ mod protocol;
 mod schema;
 mod servers;
 mod ssh_keys;
+mod storage_boxes;
 mod volumes;
 mod world;
+mod zones;

@@ -37,6 +37,17 @@ impl World {
         self.served = Some((running, runtime));
     }
 
+    /// A world whose actions do not end before [`World::hurry`].
+    pub(crate) fn slow() -> Self {
+        Self::with(|config| config.action_ms = 3_600_000)
+    }
+
+    /// Lets the actions end, those that run too.
+    pub(crate) fn hurry(&mut self) {
+        self.config.action_ms = 0;
+        self.restart();
+    }
+
     pub(crate) fn url(&self) -> String {
         self.served.as_ref().unwrap().0.url()
     }
@@ -86,8 +97,8 @@ impl World {
 
     pub(crate) fn delete(&self, path: &str) {
         let reply = self.ask("DELETE", path, None);
-        assert!(matches!(reply.status, 200 | 204), "DELETE {path}: {}", reply.body);
-        if reply.status == 200 {
+        assert!(matches!(reply.status, 200 | 201 | 204), "DELETE {path}: {}", reply.body);
+        if reply.status != 204 {
             self.settle(&reply.body);
         }
     }
