@@ -137,8 +137,7 @@ impl Applier<'_> {
         })
     }
 
-    /// Creates something. When the answer is lost or says the name is taken, it looks whether what it wanted is
-    /// there under its name and labels, and adopts it; only if it is not, the error stands.
+    /// Creates something, or takes up what a lost answer left under its name and labels.
     async fn create<T: DeserializeOwned + Resource>(
         &self,
         path: &str,
@@ -146,23 +145,12 @@ impl Applier<'_> {
         name: &str,
         body: &Value,
     ) -> Result<T, Error> {
-        let error = match self.client.create(&self.doing, path, body).await {
-            Ok(answer) => {
-                self.client.finish(&self.doing, &answer, ACTION_LIMIT).await?;
-                return self.client.field(&self.doing, answer, key);
-            }
-            Err(error) => error,
+        let look = async || {
+            let found = self.client.list::<T>(&self.doing, path, &path[1..], &[("name", name)]).await?;
+            Ok(found.into_iter().find(|resource| self.names.own(resource)))
         };
-        let doubtful = match &error {
-            Error::NoAnswer { .. } => true,
-            Error::Refused { status, code, .. } => *status >= 500 || code == "uniqueness_error",
-            Error::ActionFailed { .. } | Error::ActionTimeout { .. } => false,
-        };
-        if !doubtful {
-            return Err(error);
-        }
-        let found = self.client.list::<T>(&self.doing, path, &format!("{key}s"), &[("name", name)]).await?;
-        found.into_iter().find(|resource| self.names.own(resource)).ok_or(error)
+        let made = self.client.create_or_adopt(&self.doing, path, key, body, ACTION_LIMIT, look).await?;
+        Ok(made.object)
     }
 
     async fn act(&self, path: &str, body: Value) -> Result<(), Error> {
