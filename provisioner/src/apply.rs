@@ -145,7 +145,7 @@ impl Applier<'_> {
         name: &str,
         body: &Value,
     ) -> Result<T, Error> {
-        let look = async || {
+        let look = || async {
             let found = self.client.list::<T>(&self.doing, path, &path[1..], &[("name", name)]).await?;
             Ok(found.into_iter().find(|resource| self.names.own(resource)))
         };

@@ -36,15 +36,19 @@ impl Client {
     /// Where the answer is lost, or says that the name is taken, `look` says whether it is there and ours; then it is
     /// adopted, once it does nothing any more, and else created again, three times at the most. `limit` is for the
     /// actions. The error is the cloud's own where `look` finds nothing.
-    pub async fn create_or_adopt<T: DeserializeOwned + Subject>(
+    pub async fn create_or_adopt<T, Looked>(
         &self,
         doing: &str,
         path: &str,
         key: &str,
         body: &Value,
         limit: Duration,
-        look: impl AsyncFn() -> Result<Option<T>, Error>,
-    ) -> Result<Made<T>, Error> {
+        look: impl Fn() -> Looked,
+    ) -> Result<Made<T>, Error>
+    where
+        T: DeserializeOwned + Subject,
+        Looked: Future<Output = Result<Option<T>, Error>>,
+    {
         let mut doubt = Doubt::default();
         loop {
             let created = match self.create(doing, path, body).await {
