@@ -1,15 +1,12 @@
 use super::client::Client;
 use super::error::Error;
 use super::model::{Action, Subject};
-use super::policy::{Step, Tries, jitter};
+use super::policy::{POSTS, Step, Tries, jitter};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// How often something is created or begun at the most, with a look between.
-const POSTS: u32 = 3;
 
 /// What a creation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

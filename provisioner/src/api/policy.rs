@@ -9,6 +9,9 @@ use std::time::Duration;
 /// The code of an answer that is not in Hetzner's shape, as a gateway's.
 pub const BARE: &str = "http";
 
+/// How often something is created or begun at the most, with a look between.
+pub const POSTS: u32 = 3;
+
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -70,24 +73,29 @@ impl Step {
     }
 
     /// What Sovereign does, for people.
-    pub fn does(self) -> &'static str {
+    pub fn does(self) -> String {
+        let (times, minutes) = self.bound().map_or((0, 0), |bound| (bound.tries, bound.total.as_secs() / 60));
         match self {
-            Self::Again(Wait::Change) => "asks again, up to 6 times within a minute",
-            Self::Again(Wait::Lock) => "waits for the other action to end, 10 minutes at most",
+            Self::Again(Wait::Change) | Self::Later => {
+                format!("asks again, up to {times} times within {minutes} min, then stops")
+            }
+            Self::Again(Wait::Lock) => format!("waits for the other action to end, {minutes} min at most"),
             Self::Again(Wait::Budget) => {
-                "waits until the answer's headers allow for more, half an hour at most"
+                format!("waits as the answer's headers say, {minutes} min at most")
             }
-            Self::LookFirst => {
-                "looks whether it was done after all and takes up what is there; asks again where it was not, up to 3 times (what only reads or can be asked for twice: up to 6 times within 2 minutes)"
+            Self::LookFirst => format!(
+                "looks whether it was done, and asks again where it was not: {POSTS} times at most, or up to {times} \
+                 times within {minutes} min where asking twice is harmless"
+            ),
+            Self::Adopt => {
+                "takes up the one that is there if it carries the project's labels, else stops".into()
             }
-            Self::Later => "asks again, up to 5 times within 5 minutes, then stops",
-            Self::Adopt => "takes up the one that is there if it carries the project's labels, else stops",
             Self::OtherPlace => {
-                "tries the other types and locations that the project names, else stops with exit code 4"
+                "stops with exit code 4, unless the project names another type or location to try".into()
             }
-            Self::Gone => "is content where it was to be removed, else stops",
-            Self::Operator => "stops with exit code 4",
-            Self::Stop => "stops",
+            Self::Gone => "is content where it was to be removed, else stops".into(),
+            Self::Operator => "stops with exit code 4".into(),
+            Self::Stop => "stops".into(),
         }
     }
 
