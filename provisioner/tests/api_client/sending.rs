@@ -134,11 +134,12 @@ async fn a_client_and_its_clones_send_so_many_requests_and_no_more() {
 
 #[tokio::test]
 async fn an_answer_too_large_or_too_slow_is_none() {
-    let limits = Limits { answer: 1000, request: Duration::from_millis(300), ..Limits::default() };
-    for (reply, said) in [
-        (Reply::raw(200, vec![b'['; 1001]), "larger than 1000 bytes"),
-        (Reply::raw(422, vec![b' '; 1001]), "larger than 1000 bytes"),
-        (Reply::trickling(), "no whole answer within"),
+    let small = Limits { answer: 1000, ..Limits::default() };
+    let quick = Limits { request: Duration::from_millis(300), ..Limits::default() };
+    for (limits, reply, said) in [
+        (small, Reply::raw(200, vec![b'['; 1001]), "larger than 1000 bytes"),
+        (small, Reply::raw(422, vec![b' '; 1001]), "larger than 1000 bytes"),
+        (quick, Reply::trickling(), "no whole answer within"),
     ] {
         let scene = Scene::limited(limits, move |_| reply.clone()).await;
         let error = scene.client.create("making a thing", "/things", &json!({})).await.unwrap_err();

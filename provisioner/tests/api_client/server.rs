@@ -67,16 +67,16 @@ impl Reply {
         Self { manner: Manner::Trickle, ..Self::raw(200, "{\"a\"") }
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.push((name, value.to_string()));
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
         self
     }
 
     /// With the headers of the budget: 3600 an hour, refilled one a second.
     pub(crate) fn left(self, remaining: u64, now: Duration) -> Self {
-        self.header("RateLimit-Limit", 3600)
-            .header("RateLimit-Remaining", remaining)
-            .header("RateLimit-Reset", now.as_secs() + 3600 - remaining)
+        self.header("RateLimit-Limit", "3600")
+            .header("RateLimit-Remaining", &remaining.to_string())
+            .header("RateLimit-Reset", &(now.as_secs() + 3600 - remaining).to_string())
     }
 
     async fn write(&self, stream: &mut TcpStream) -> std::io::Result<()> {
@@ -91,11 +91,14 @@ impl Reply {
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).await?;
         stream.write_all(&self.body).await?;
-        while self.manner == Manner::Trickle {
+        if self.manner != Manner::Trickle {
+            return Ok(());
+        }
+        // Until the client goes away, which makes the next byte an error.
+        loop {
             stream.write_all(b" ").await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(())
     }
 }
 

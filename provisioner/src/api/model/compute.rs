@@ -1,6 +1,6 @@
 //! Servers and what they are made of.
 
-use super::tolerant::{or_default, whole};
+use super::tolerant::{or_default, whole, whole_or_zero};
 use super::{Deprecation, Labels, Location, LocationPrice, Protection, PublicNet};
 use serde::Deserialize;
 
@@ -52,13 +52,13 @@ pub struct ServerType {
     #[serde(default, deserialize_with = "or_default")]
     pub architecture: String,
     /// Its cores.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "whole_or_zero")]
     pub cores: u32,
     /// Its memory in GB.
     #[serde(default, deserialize_with = "or_default")]
     pub memory: f64,
     /// Its disk in GB.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "whole_or_zero")]
     pub disk: u64,
     /// When it stops being sold everywhere.
     pub deprecation: Option<Deprecation>,

@@ -19,7 +19,7 @@ pub use storage::{AccessSettings, StorageBox, StorageBoxType};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tolerant::{or_default, whole};
+use tolerant::{or_default, whole_or_zero};
 
 /// The labels of a resource.
 pub type Labels = BTreeMap<String, String>;
@@ -124,7 +124,7 @@ pub struct Action {
     #[serde(default, deserialize_with = "or_default")]
     pub status: String,
     /// Percent.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "whole_or_zero")]
     pub progress: u32,
     /// When it began.
     #[serde(default, deserialize_with = "or_default")]
@@ -162,16 +162,16 @@ pub struct ActionError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{from_value, json};
+    use serde_json::{Value, from_value, json};
 
     #[test]
     fn numbers_are_whole_however_they_are_written() {
-        let size = |size: serde_json::Value| {
+        let size = |size: Value| {
             from_value::<Volume>(json!({ "id": 1, "name": "v", "size": size })).map(|volume| volume.size)
         };
         assert_eq!(size(json!(10)).unwrap(), 10);
         assert_eq!(size(json!(10.0)).unwrap(), 10);
-        for odd in [json!(10.5), json!(-1), json!("10"), json!(1e300)] {
+        for odd in [Value::Null, json!(10.5), json!(-1), json!("10"), json!(1e300)] {
             assert!(size(odd.clone()).is_err(), "{odd}");
         }
     }

@@ -1,6 +1,6 @@
 //! Storage Boxes.
 
-use super::tolerant::{or_default, whole};
+use super::tolerant::{or_default, whole_or_zero};
 use super::{Labels, Location, Protection};
 use serde::Deserialize;
 
@@ -42,7 +42,7 @@ pub struct StorageBoxType {
     /// Its name, e.g. `bx11`.
     pub name: String,
     /// Its size in bytes.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "whole_or_zero")]
     pub size: u64,
 }
 
