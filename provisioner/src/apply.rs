@@ -5,7 +5,7 @@ mod dns;
 mod server;
 
 use crate::api::model::{Firewall, PrimaryIp, Resource, SshKey, StorageBox, Volume};
-use crate::api::{Client, Error};
+use crate::api::{Client, Error, Repeat};
 use crate::names::{FORMAT_NONCE, Names};
 use crate::observe::World;
 use crate::plan::{Change, Plan, Planned, Protected, Stage};
@@ -280,8 +280,7 @@ impl Applying<'_> {
         Ok(self.act(&format!("{path}/actions/change_protection"), body).await?)
     }
 
-    /// Creates something with the project's labels, waits for its actions, and gives it back. When the answer is lost or
-    /// says the name is taken, it looks whether what it wanted is there under its name and labels, and adopts it.
+    /// Creates something with the project's labels, or takes up what a lost answer left under its name and labels.
     async fn create<T: DeserializeOwned + Resource>(
         &self,
         path: &str,
@@ -292,42 +291,22 @@ impl Applying<'_> {
         if body.get("labels").is_none() {
             body["labels"] = json!(self.all.names.labels());
         }
-        let plural = path.trim_start_matches('/');
-        let look = async || {
-            let found = self.all.client.list::<T>(&self.doing, path, plural, &[("name", name)]).await?;
+        let client = self.all.client;
+        let look = || async {
+            let found = client.list::<T>(&self.doing, path, &path[1..], &[("name", name)]).await?;
             Ok(found.into_iter().find(|resource| self.all.names.own(resource.labels())))
         };
-        self.create_or_adopt(path, key, &body, look).await
-    }
-
-    async fn create_or_adopt<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        key: &str,
-        body: &Value,
-        look: impl AsyncFn() -> Result<Option<T>, Error>,
-    ) -> Result<T, Error> {
-        let error = match self.all.client.create(&self.doing, path, body).await {
-            Ok(answer) => {
-                self.all.client.finish(&self.doing, &answer, ACTION_LIMIT).await?;
-                return self.all.client.field(&self.doing, answer, key);
-            }
-            Err(error) => error,
-        };
-        let doubtful = match &error {
-            Error::NoAnswer { .. } => true,
-            Error::Refused { status, code, .. } => *status >= 500 || code == "uniqueness_error",
-            Error::ActionFailed { .. } | Error::ActionTimeout { .. } => false,
-        };
-        if !doubtful {
-            return Err(error);
-        }
-        look().await?.ok_or(error)
+        let made = client.create_or_adopt(&self.doing, path, key, &body, ACTION_LIMIT, look).await?;
+        Ok(made.object)
     }
 
     async fn act(&self, path: &str, body: Value) -> Result<(), Error> {
-        let answer = self.all.client.change(&self.doing, Method::POST, path, Some(&body)).await?;
-        self.all.client.finish(&self.doing, &answer, ACTION_LIMIT).await
+        self.all.client.act(&self.doing, path, &body, Repeat::Harmless, ACTION_LIMIT).await.map(drop)
+    }
+
+    /// An action that must not be done twice. `command` is what the cloud calls it in its lists.
+    async fn act_once(&self, path: &str, command: &str, body: Value) -> Result<(), Error> {
+        self.all.client.act(&self.doing, path, &body, Repeat::Never(command), ACTION_LIMIT).await.map(drop)
     }
 
     /// Something that must be there is not.

@@ -1,6 +1,6 @@
 //! Takes a project's server away. What holds data or reputation stays unless it is named.
 
-use crate::api::model::{DnsRecord, Resource};
+use crate::api::model::{Record, Resource};
 use crate::api::{Client, Error};
 use crate::dns::added;
 use crate::journal::Journal;
@@ -56,7 +56,7 @@ pub struct Fate {
     path: String,
     /// The values that go, where it is an RRSet that others keep values in.
     #[serde(skip)]
-    values: Vec<DnsRecord>,
+    values: Vec<Record>,
 }
 
 impl Fate {

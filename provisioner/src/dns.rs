@@ -3,7 +3,7 @@
 //! A record is written as in a zone file, without a TTL: `NAME TYPE DATA`, e.g. `www CNAME srv` or `@ MX 10 mail`.
 //! `{ipv4}` and `{ipv6}` stand for the server's addresses and `{host}` for its name, since a stack knows neither.
 
-use crate::api::model::{DnsRecord, RrSet};
+use crate::api::model::RRSet;
 use crate::project::{Dns, Project};
 use serde::Serialize;
 use std::fmt;
@@ -327,7 +327,7 @@ pub fn comment(project: &str) -> String {
 }
 
 /// The values that the project added to an RRSet.
-pub fn added(project: &Project, set: &RrSet) -> Vec<DnsRecord> {
+pub fn added(project: &Project, set: &RRSet) -> Vec<crate::api::model::Record> {
     let own = comment(&project.name);
     set.records.iter().filter(|record| record.comment.as_ref() == Some(&own)).cloned().collect()
 }

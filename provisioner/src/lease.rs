@@ -132,7 +132,7 @@ fn cost(world: &World, plan: &Plan, ttl: Duration) -> Money {
     let hourly = places.flatten().filter_map(|place| {
         let kind = world.server_types.iter().find(|kind| kind.name == place.server_type)?;
         let price = kind.prices.iter().find(|price| price.location == place.location)?;
-        Money::parse(&price.price_hourly.as_ref()?.net)
+        Money::parse(&price.price_hourly.net)
     });
     let server = hourly.max().unwrap_or_default().times(hours);
     // Addresses and volumes have a monthly price in the plan; a begun month is no more than that.

@@ -1,7 +1,7 @@
 //! Looks at the cloud: what carries this project's labels, what else has its names, what is on offer.
 
 use crate::api::model::{
-    Firewall, Image, Pricing, PrimaryIp, Resource, RrSet, Server, ServerType, SshKey, StorageBox, Volume,
+    Firewall, Image, Pricing, PrimaryIp, RRSet, Resource, Server, ServerType, SshKey, StorageBox, Volume,
     Zone,
 };
 use crate::api::{Client, Error};
@@ -31,7 +31,7 @@ pub struct World {
     /// The zone the project's records are in, whoever made it.
     pub zone: Option<Zone>,
     /// All RRSets of that zone.
-    pub rrsets: Vec<RrSet>,
+    pub rrsets: Vec<RRSet>,
     /// The project's storage box, or the one it shall take over.
     pub storage_box: Option<StorageBox>,
     /// The snapshots made of the project's server.
@@ -105,20 +105,27 @@ pub async fn observe_settled(client: &Client, project: &Project) -> Result<World
     if let Some(server) = &world.server
         && !matches!(server.status.as_str(), "running" | "off")
     {
-        let doing = format!("waiting for the server, which is {}", server.status);
-        waited = client.finish_running(&doing, &format!("/servers/{}", server.id), SETTLE_LIMIT).await?;
+        waited = settle(client, &format!("server, which is {}", server.status), "servers", server.id).await?;
     }
     if let Some(volume) = &world.volume
-        && volume.status.as_deref() == Some("creating")
+        && volume.status == "creating"
     {
-        let doing = format!("waiting for the volume {}, which is being made", volume.name);
-        waited |= client.finish_running(&doing, &format!("/volumes/{}", volume.id), SETTLE_LIMIT).await?;
+        waited |= settle(client, "volume, which is being made", "volumes", volume.id).await?;
     }
     if waited { observe(client, project).await } else { Ok(world) }
 }
 
+/// Waits for what a resource is doing. How that ends is looked at afterwards, not here.
+async fn settle(client: &Client, what: &str, plural: &str, id: u64) -> Result<bool, Error> {
+    let (doing, actions) = (format!("waiting for the {what}"), format!("/{plural}/{id}/actions"));
+    match client.finish_running(&doing, &actions, SETTLE_LIMIT).await {
+        Err(Error::ActionFailed { .. }) => Ok(true),
+        waited => waited,
+    }
+}
+
 /// The project's zone and its RRSets, where it has one at Hetzner.
-async fn observe_dns(client: &Client, project: &Project) -> Result<(Option<Zone>, Vec<RrSet>), Error> {
+async fn observe_dns(client: &Client, project: &Project) -> Result<(Option<Zone>, Vec<RRSet>), Error> {
     let Some(dns) = project.dns.as_ref().filter(|dns| dns.at_hetzner) else {
         return Ok((None, Vec::new()));
     };
@@ -126,7 +133,7 @@ async fn observe_dns(client: &Client, project: &Project) -> Result<(Option<Zone>
     let rrsets = format!("{path}/rrsets");
     let (zone, rrsets) = tokio::join!(
         client.get::<Zone>("looking for the zone", &path, "zone"),
-        client.list::<RrSet>("listing the zone's records", &rrsets, "rrsets", &[]),
+        client.list::<RRSet>("listing the zone's records", &rrsets, "rrsets", &[]),
     );
     match zone {
         Err(error) if error.code() == Some("not_found") => Ok((None, Vec::new())),

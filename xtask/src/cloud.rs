@@ -13,6 +13,9 @@ use provisioner::report::Stage;
 use rehearsal::{Architecture, Config, ImageSource, Machines};
 use std::path::{Path, PathBuf};
 
+/// Where a rehearsal's token comes from, for messages.
+const REHEARSAL: &str = "the rehearsal cloud";
+
 /// What to do with the cloud.
 #[derive(clap::Subcommand)]
 pub(crate) enum Cloud {
@@ -102,7 +105,7 @@ pub(crate) async fn start(images: &[(Arch, ServerImage)], screen: &Screen) -> Re
     }
     let endpoint = tokio::task::spawn_blocking(move || ensure_running(&config)).await??;
     stage.done(if endpoint.started { "started" } else { "is running" });
-    Ok(Endpoint { url: endpoint.url, token: endpoint.token })
+    Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
 }
 
 /// The cloud that an earlier run started; brought up again from its state where this machine was restarted since.
@@ -112,7 +115,7 @@ pub(crate) fn running() -> Result<Endpoint> {
         NeedsOperator("looking for the rehearsal cloud: it was never started; `cargo xtask provision --project demo` does".into())
     })?;
     let endpoint = ensure_running(&config)?;
-    Ok(Endpoint { url: endpoint.url, token: endpoint.token })
+    Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
 }
 
 /// A served copy of the cloud's state; it goes away when this is dropped.
@@ -125,7 +128,7 @@ pub(crate) struct PlanningCopy {
 pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<PlanningCopy>)> {
     let state = state_dir()?;
     if let Some(endpoint) = rehearsal::find(&state)? {
-        return Ok((Endpoint { url: endpoint.url, token: endpoint.token }, None));
+        return Ok((Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL), None));
     }
     let dir = tempfile::tempdir().context("making a directory for the copy")?;
     if let Some(bytes) = host::files::read(&state.join("state.json"))? {
@@ -138,7 +141,7 @@ pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<
         config.images.push(ImageSource { name, architecture, ..offered() });
     }
     let running = rehearsal::start(config).await?;
-    let endpoint = Endpoint { url: running.url(), token: running.token().to_owned() };
+    let endpoint = Endpoint::new(&running.url(), running.token(), REHEARSAL);
     Ok((endpoint, Some(PlanningCopy { _running: running, _dir: dir })))
 }
 

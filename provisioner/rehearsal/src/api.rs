@@ -15,8 +15,8 @@ mod primary_ips;
 mod resource;
 mod servers;
 mod ssh_keys;
-mod strikes;
 mod storage_boxes;
+mod strikes;
 mod volumes;
 mod zones;
 

@@ -1,7 +1,7 @@
 //! Changes of the zone, its RRSets, and the reverse names.
 
 use super::Applying;
-use crate::api::model::{DnsRecord, RrSet, Zone};
+use crate::api::model::{RRSet, Record, Zone};
 use crate::dns::{RrSetWish, comment};
 use crate::plan::Change;
 use anyhow::Result;
@@ -54,12 +54,15 @@ impl Applying<'_> {
             "records": self.values(records)?, "labels": self.all.names.labels(),
         });
         let (path, own) = (format!("{}/rrsets", self.zone()?), self.rrset(records)?);
-        let look = async || match self.all.client.get::<RrSet>(&self.doing, &own, "rrset").await {
+        let look = async || match self.all.client.get::<RRSet>(&self.doing, &own, "rrset").await {
             Ok(found) => Ok(self.all.names.own(&found.labels).then_some(found)),
             Err(error) if error.code() == Some("not_found") => Ok(None),
             Err(error) => Err(error),
         };
-        self.create_or_adopt(&path, "rrset", &body, look).await?;
+        self.all
+            .client
+            .create_or_adopt(&self.doing, &path, "rrset", &body, super::ACTION_LIMIT, look)
+            .await?;
         Ok(())
     }
 
@@ -81,7 +84,7 @@ impl Applying<'_> {
 
     fn values(&self, records: &RrSetWish) -> Result<Vec<Value>> {
         let comment = comment(&self.all.inputs.project.name);
-        let record = |value| json!(DnsRecord { value, comment: Some(comment.clone()) });
+        let record = |value| json!(Record { value, comment: Some(comment.clone()) });
         let values = records.values(self.all.world().addresses());
         let values = values.ok_or_else(|| self.missing("the server's addresses are not known"))?;
         Ok(values.into_iter().map(record).collect())

@@ -1,8 +1,8 @@
 //! Changes of the server itself.
 
-use super::{ACTION_LIMIT, Applying};
-use crate::api::Error;
+use super::Applying;
 use crate::api::model::{PrimaryIp, Server};
+use crate::api::{Error, Step};
 use crate::errors::NeedsOperator;
 use crate::plan::Place;
 use anyhow::Result;
@@ -25,7 +25,7 @@ impl Applying<'_> {
                     let bytes = self.all.inputs.user_data.of(place.stock_image).len();
                     return Ok(format!("{place}, with {bytes} bytes of user-data"));
                 }
-                Err(error) if error.is_out_of_stock() => {
+                Err(error) if error.next_step() == Step::OtherPlace => {
                     self.all.report.note(&format!("{place}: {error}"));
                     tried.push(place.to_string());
                 }
@@ -64,7 +64,7 @@ impl Applying<'_> {
     pub(super) async fn snapshot(&self, server: u64, description: &str) -> Result<(), Error> {
         let labels = self.all.names.labels();
         let body = json!({ "type": "snapshot", "description": description, "labels": labels });
-        self.act_once(server, "create_image", body).await
+        self.act_once(&format!("/servers/{server}/actions/create_image"), "create_image", body).await
     }
 
     /// Overwrites the root disk. Protection that was lifted for it is put back by a change of its own.
@@ -80,7 +80,8 @@ impl Applying<'_> {
             self.act(&format!("/servers/{server}/actions/change_protection"), lifted).await?;
         }
         let user_data = self.all.inputs.user_data.of(stock_image);
-        self.act_once(server, "rebuild", json!({ "image": image, "user_data": user_data })).await?;
+        let body = json!({ "image": image, "user_data": user_data });
+        self.act_once(&format!("/servers/{server}/actions/rebuild"), "rebuild_server", body).await?;
         self.reread_server(server).await.map(drop)
     }
 
@@ -92,7 +93,7 @@ impl Applying<'_> {
         // Whatever came of it, the server goes on.
         self.power_on(server).await?;
         if let Err(error) = &changed
-            && error.is_out_of_stock()
+            && error.next_step() == Step::OtherPlace
         {
             self.all.report.note(&format!("the server goes on as a {from}: {to} is out of stock"));
         }
@@ -123,11 +124,5 @@ impl Applying<'_> {
         let server: Server = self.all.client.get(&self.doing, &format!("/servers/{id}"), "server").await?;
         self.all.world().server = Some(server.clone());
         Ok(server)
-    }
-
-    /// An action of the server that must not be done twice.
-    async fn act_once(&self, server: u64, action: &str, body: Value) -> Result<(), Error> {
-        let path = format!("/servers/{server}");
-        self.all.client.act_once(&self.doing, &path, action, &body, ACTION_LIMIT).await
     }
 }

@@ -1,6 +1,6 @@
 //! What can be done to a cloud, one change at a time.
 
-use crate::api::model::{DnsRecord, Rule};
+use crate::api::model::{Record, Rule};
 use crate::dns::{Kind, RrSetWish};
 use crate::money::Money;
 use serde::Serialize;
@@ -133,7 +133,7 @@ pub enum Change {
         /// Its type, as the cloud has it.
         kind: String,
         /// The values.
-        values: Vec<DnsRecord>,
+        values: Vec<Record>,
     },
     /// The TTL of an RRSet of ours.
     SetTtl {

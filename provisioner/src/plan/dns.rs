@@ -1,7 +1,7 @@
 //! The zone's RRSets and the reverse names. What others keep in the zone is left as it is.
 
 use super::{Change, Planner};
-use crate::api::model::RrSet;
+use crate::api::model::RRSet;
 use crate::dns::{Datum, RrSetWish, added, comparable, full_name};
 use crate::project::Dns;
 
@@ -62,7 +62,7 @@ impl Planner<'_> {
     }
 
     /// Values that were added to others' RRSet, and that nothing asks for any more.
-    fn no_longer_added(&mut self, dns: &Dns, wanted: &[RrSetWish], found: &RrSet) {
+    fn no_longer_added(&mut self, dns: &Dns, wanted: &[RrSetWish], found: &RRSet) {
         let wish = wanted.iter().find(|wish| wish.name == found.name && wish.kind.to_string() == found.kind);
         let asked: Vec<String> = wish.map_or_else(Vec::new, |wish| {
             let values = wish.values(self.world.addresses()).unwrap_or_default();
@@ -78,7 +78,7 @@ impl Planner<'_> {
         }
     }
 
-    fn own_records(&mut self, dns: &Dns, wish: &RrSetWish, found: &RrSet) {
+    fn own_records(&mut self, dns: &Dns, wish: &RrSetWish, found: &RRSet) {
         let wanted = wish.values(self.world.addresses());
         let same = wanted.is_some_and(|values| {
             let mut values: Vec<_> = values.iter().map(|v| comparable(wish.kind, v, &dns.zone)).collect();
@@ -89,14 +89,14 @@ impl Planner<'_> {
             let change = Change::SetRecords { records: wish.clone() };
             self.add(change, format!("it is {}", shown(found)));
         }
-        if found.ttl.is_some_and(|ttl| ttl != wish.ttl) {
+        if found.ttl.is_some_and(|ttl| ttl != u64::from(wish.ttl)) {
             let change = Change::SetTtl { name: wish.name.clone(), kind: wish.kind, ttl: wish.ttl };
             self.add(change, "its TTL is not the project's");
         }
     }
 
     /// An RRSet that somebody else keeps: values may be added where several parties can, never taken away.
-    fn others_records(&mut self, dns: &Dns, wish: &RrSetWish, found: &RrSet) {
+    fn others_records(&mut self, dns: &Dns, wish: &RrSetWish, found: &RRSet) {
         let present = present(dns, wish, found);
         let addresses = self.world.addresses();
         let is_missing = |datum: &&Datum| {
@@ -119,13 +119,13 @@ impl Planner<'_> {
     }
 }
 
-fn present(dns: &Dns, wish: &RrSetWish, found: &RrSet) -> Vec<String> {
+fn present(dns: &Dns, wish: &RrSetWish, found: &RRSet) -> Vec<String> {
     let mut values: Vec<_> =
         found.records.iter().map(|record| comparable(wish.kind, &record.value, &dns.zone)).collect();
     values.sort();
     values
 }
 
-fn shown(found: &RrSet) -> String {
+fn shown(found: &RRSet) -> String {
     found.records.iter().map(|record| record.value.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -232,7 +232,7 @@ impl Planner<'_> {
         if !self.names.own(&found.labels) {
             self.add(Change::AdoptStorageBox { id: found.id }, "project.toml adopts it");
         }
-        if found.storage_box_type.as_ref().is_some_and(|kind| kind.name != wish.kind) {
+        if !found.storage_box_type.name.is_empty() && found.storage_box_type.name != wish.kind {
             let change = Change::ChangeStorageBoxType { id: found.id, to: wish.kind.clone() };
             self.add(change, "the project says another type");
         }

@@ -159,8 +159,7 @@ pub(crate) fn refusals_stop() -> Result<()> {
             scene.admin("POST", "faults", Some(fault)).await?;
             let error = scene.run().await.err().with_context(|| format!("{code} was passed over"))?;
             ensure!(format!("{error:#}").contains(sentence), "{code}: {error:#}");
-            let expected =
-                if matches!(code, "resource_limit_exceeded" | "resource_unavailable") { 4 } else { 1 };
+            let expected = if code == "invalid_input" { 1 } else { 4 };
             ensure!(
                 provisioner::exit_code(&error) == expected,
                 "{code} ends with {}",
