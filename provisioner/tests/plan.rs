@@ -307,7 +307,7 @@ fn zone() -> World {
     let labels = json!({ "managed-by": "sovereign", "sovereign-project": "demo" });
     let set = |name: &str, kind: &str, value: &str| {
         read(
-            json!({ "name": name, "type": kind, "ttl": 3600, "labels": labels, "records": [{ "value": value }] }),
+            json!({ "id": format!("{name}/{kind}"), "name": name, "type": kind, "ttl": 3600, "labels": labels, "records": [{ "value": value }] }),
         )
     };
     let mut world = complete();
@@ -320,8 +320,8 @@ fn zone() -> World {
         set("www", "CNAME", "srv"),
         set("@", "MX", "10 srv.example.org."),
         set("@", "TXT", "\"v=spf1 \" \"mx -all\""),
-        read(json!({ "name": "@", "type": "NS", "records": [{ "value": "hydrogen.ns.hetzner.com." }] })),
-        read(json!({ "name": "shop", "type": "A", "records": [{ "value": "192.0.2.9" }] })),
+        read(json!({ "id": "@/NS", "name": "@", "type": "NS", "records": [{ "value": "hydrogen.ns.hetzner.com." }] })),
+        read(json!({ "id": "shop/A", "name": "shop", "type": "A", "records": [{ "value": "192.0.2.9" }] })),
     ];
     for ip in [&mut world.ipv4, &mut world.ipv6].into_iter().flatten() {
         let address = ip.ip.replace("::/64", "::1");

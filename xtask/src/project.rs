@@ -4,7 +4,7 @@ use crate::cloud;
 use crate::screen::Screen;
 use anyhow::Result;
 use provisioner::api::Client;
-use provisioner::cloud::Endpoint;
+use provisioner::cloud::{Endpoint, Sources};
 use provisioner::observe::{World, observe};
 use provisioner::project::{Folder, Project};
 use provisioner::provision::{Context, Prepared};
@@ -60,5 +60,9 @@ impl Opened {
 
 /// The cloud of a project: Hetzner's, or the rehearsal that an earlier run started.
 pub(crate) fn endpoint(project: &Project) -> Result<Endpoint> {
-    if project.rehearsal { cloud::running() } else { Endpoint::from_environment() }
+    if project.rehearsal {
+        return cloud::running();
+    }
+    let command = (!project.token_command.is_empty()).then_some(project.token_command.as_slice());
+    Endpoint::find(&Sources { token_command: command, context: project.context.as_deref() })
 }
