@@ -24,6 +24,8 @@
 //! * Machines get no more cores than this machine has, and memory and disk as [`Config`] bounds them.
 //! * A reboot's action ends when the machine starts anew; Hetzner's when the signal is sent.
 //! * A volume's `format` is recorded and not done; `out` rules of firewalls stop nothing.
+//! * Zones are records that no name server answers with, and taken to be delegated. Any domain with a dot in it
+//!   can be one. Storage boxes are records without a host behind them; their prices and limits are estimates.
 //! * The root disk is `/dev/vda`; volumes are SCSI disks with Hetzner's vendor, product and serial.
 //!
 //! Under `/_rehearsal/` are `health`, `faults` (GET, POST, DELETE), `stock` (GET, PUT) and `requests` (GET, DELETE),
