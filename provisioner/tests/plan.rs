@@ -320,7 +320,9 @@ fn zone() -> World {
         set("www", "CNAME", "srv"),
         set("@", "MX", "10 srv.example.org."),
         set("@", "TXT", "\"v=spf1 \" \"mx -all\""),
-        read(json!({ "id": "@/NS", "name": "@", "type": "NS", "records": [{ "value": "hydrogen.ns.hetzner.com." }] })),
+        read(
+            json!({ "id": "@/NS", "name": "@", "type": "NS", "records": [{ "value": "hydrogen.ns.hetzner.com." }] }),
+        ),
         read(json!({ "id": "shop/A", "name": "shop", "type": "A", "records": [{ "value": "192.0.2.9" }] })),
     ];
     for ip in [&mut world.ipv4, &mut world.ipv6].into_iter().flatten() {

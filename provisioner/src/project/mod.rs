@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Hetzner sells volumes of this many GB (OpenAPI document, `POST /volumes`).
 const VOLUME_GB: std::ops::RangeInclusive<i64> = 10..=10_240;
+/// Where Hetzner has storage boxes.
+const BOX_LOCATIONS: [&str; 2] = ["fsn1", "hel1"];
 /// Hetzner's locations as of November 2026; the cloud's own list is looked at before anything is made.
 const LOCATIONS: [&str; 6] = ["fsn1", "nbg1", "hel1", "ash", "hil", "sin"];
 
@@ -186,7 +188,7 @@ fn read_storage_box(document: &mut Document<'_>) -> Option<StorageBoxWish> {
     let mut section = document.section("storage_box");
     let wish = StorageBoxWish {
         kind: section.word("type", "bx11"),
-        location: section.one_of("location", "fsn1", &LOCATIONS),
+        location: section.one_of("location", "fsn1", &BOX_LOCATIONS),
         adopt: match section.number("adopt", 0, 0..=i64::MAX) {
             0 => None,
             id => Some(id.unsigned_abs()),

@@ -37,10 +37,11 @@ impl Job {
     /// The project as it is when the run begins.
     fn toml(self) -> String {
         match self {
-            Self::Repair => WHOLE.replace("size_gb = 10", "size_gb = 20").replace(
-                r#"["cax11", "cax21"]"#,
-                r#""cax21""#,
-            ).replace("443/tcp", "8443/tcp").replace("@ MX 10 srv", "@ MX 20 srv"),
+            Self::Repair => WHOLE
+                .replace("size_gb = 10", "size_gb = 20")
+                .replace(r#"["cax11", "cax21"]"#, r#""cax21""#)
+                .replace("443/tcp", "8443/tcp")
+                .replace("@ MX 10 srv", "@ MX 20 srv"),
             _ => WHOLE.to_owned(),
         }
     }
@@ -81,7 +82,8 @@ async fn drift(scene: &Scene) -> Result<()> {
     let (world, _) = scene.operator.plan(Wish::default()).await?;
     let server = world.server.as_ref().context("no server")?.id;
     let firewall = world.firewall.as_ref().context("no firewall")?.id;
-    let (ipv4, volume) = (world.ipv4.as_ref().context("no IPv4")?, world.volume.as_ref().context("no volume")?.id);
+    let (ipv4, volume) =
+        (world.ipv4.as_ref().context("no IPv4")?, world.volume.as_ref().context("no volume")?.id);
     let doing = "drifting";
     let act = async |path: String, body| {
         let answer = client.change(doing, "POST".parse().context("a method")?, &path, Some(&body)).await?;
@@ -89,10 +91,15 @@ async fn drift(scene: &Scene) -> Result<()> {
     };
     let target = json!([{ "type": "server", "server": { "id": server } }]);
     act(format!("/servers/{server}/actions/poweroff"), json!({})).await?;
-    act(format!("/firewalls/{firewall}/actions/remove_from_resources"), json!({ "remove_from": target })).await?;
+    act(format!("/firewalls/{firewall}/actions/remove_from_resources"), json!({ "remove_from": target }))
+        .await?;
     act(format!("/volumes/{volume}/actions/change_protection"), json!({ "delete": false })).await?;
     act(format!("/volumes/{volume}/actions/detach"), json!({})).await?;
-    act(format!("/primary_ips/{}/actions/change_dns_ptr", ipv4.id), json!({ "ip": ipv4.ip, "dns_ptr": null })).await?;
+    act(
+        format!("/primary_ips/{}/actions/change_dns_ptr", ipv4.id),
+        json!({ "ip": ipv4.ip, "dns_ptr": null }),
+    )
+    .await?;
     act("/zones/example.org/rrsets/www/CNAME/actions/change_ttl".into(), json!({ "ttl": 60 })).await?;
     client.delete(doing, "/zones/example.org/rrsets/_sip._tcp/SRV").await?;
     Ok(())

@@ -37,14 +37,23 @@ pub(crate) fn matrix() -> Result<()> {
             .filter(|row| row.code != BARE)
             .map(|row| {
                 let status = row.status.unwrap_or(422);
-                (row.code.to_owned(), json!({ "kind": "refuse", "status": status, "code": row.code }), Some(row))
+                (
+                    row.code.to_owned(),
+                    json!({ "kind": "refuse", "status": status, "code": row.code }),
+                    Some(row),
+                )
             })
             .collect();
         faults.push(("lost after it was done".into(), json!({ "kind": "lose" }), None));
         for status in [500, 502, 503, 504] {
-            faults.push((format!("{status} after it was done"), json!({ "kind": "answer", "status": status }), None));
+            faults.push((
+                format!("{status} after it was done"),
+                json!({ "kind": "answer", "status": status }),
+                None,
+            ));
         }
-        let cases: Vec<_> = faults.iter().flat_map(|fault| calls.iter().map(move |call| (fault, call))).collect();
+        let cases: Vec<_> =
+            faults.iter().flat_map(|fault| calls.iter().map(move |call| (fault, call))).collect();
         let (count, wanted) = (cases.len(), &wanted);
         let outcomes = side_by_side(cases, async |((name, fault, row), call)| {
             let case = format!("{name} at {} {} ({})", call.method, call.path, call.nth);
@@ -130,8 +139,12 @@ fn judge(error: &anyhow::Error, row: Option<&Row>) -> Result<()> {
     let said = format!("{error:#}");
     let places = said.contains("out of stock everywhere");
     ensure!(said.contains(row.code) || places, "the sentence does not name {}: {said}", row.code);
-    ensure!(row.remedy.is_empty() || said.contains(row.remedy) || places, "it does not say what to do: {said}");
-    let needs = error.chain().find_map(|cause| cause.downcast_ref::<Error>()).is_some_and(Error::needs_operator);
+    ensure!(
+        row.remedy.is_empty() || said.contains(row.remedy) || places,
+        "it does not say what to do: {said}"
+    );
+    let needs =
+        error.chain().find_map(|cause| cause.downcast_ref::<Error>()).is_some_and(Error::needs_operator);
     let expected = if needs || places { 4 } else { 1 };
     let found = provisioner::exit_code(error);
     ensure!(found == expected, "exit code {found} instead of {expected}: {said}");

@@ -19,7 +19,10 @@ fn main() {
     let trials = vec![
         trial("fast_user_data_passes_cloud_inits_own_schema", documents::user_data_passes_the_schema),
         trial("fast_documents_of_every_version_are_still_read", documents::old_documents_are_read),
-        trial("fast_a_run_killed_at_every_call_is_followed_by_one_that_converges", crash::killed_at_every_call),
+        trial(
+            "fast_a_run_killed_at_every_call_is_followed_by_one_that_converges",
+            crash::killed_at_every_call,
+        ),
         trial("fast_a_project_is_locked_and_a_stale_lock_recognised", crash::lock),
         trial("fast_every_fault_at_every_call_converges_or_stops_rightly", faults::matrix),
         trial("fast_a_fault_that_never_ends_is_given_up", faults::endless),

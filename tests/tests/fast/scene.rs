@@ -10,7 +10,7 @@ use provisioner::plan::{Plan, Wish, plan};
 use provisioner::project::{Folder, Project};
 use provisioner::report::Silent;
 use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,7 +74,8 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn new(url: &str, token: &str, dir: &Path, project: Project) -> Result<Self> {
-        let client = Client::new(url, token, Arc::new(|_: &str| {}))?.with_clock(Arc::new(Hurried::default()));
+        let client =
+            Client::new(url, token, Arc::new(|_: &str| {}))?.with_clock(Arc::new(Hurried::default()));
         let folder = Folder::new(dir, &project.name);
         Ok(Self { client, project, folder })
     }
@@ -116,6 +117,7 @@ impl Operator {
 /// A cloud that is served in this process, and an operator at it.
 pub(crate) struct Scene {
     dir: TempDir,
+    toml: String,
     pub(crate) running: Running,
     pub(crate) operator: Operator,
     admin: Client,
@@ -123,22 +125,31 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(toml: &str) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        Self::serve(dir, toml).await
+        Self::serve(tempfile::tempdir()?, toml, |_| {}).await
     }
 
     /// A scene that begins where another has come to.
     pub(crate) async fn like(&self, toml: &str) -> Result<Self> {
+        Self::serve(self.copy()?, toml, |_| {}).await
+    }
+
+    /// The same, with an answer that takes its time.
+    pub(crate) async fn with_latency(&self, milliseconds: u64) -> Result<Self> {
+        let dir = self.copy()?;
+        Self::serve(dir, &self.toml, |config| config.latency_ms = milliseconds).await
+    }
+
+    fn copy(&self) -> Result<TempDir> {
         let dir = tempfile::tempdir()?;
         for name in ["cloud/state.json", "cloud/token", "demo/journal.json"] {
             if let Some(bytes) = host::files::read(&self.dir.path().join(name))? {
                 host::files::write(&dir.path().join(name), &bytes, 0o600)?;
             }
         }
-        Self::serve(dir, toml).await
+        Ok(dir)
     }
 
-    async fn serve(dir: TempDir, toml: &str) -> Result<Self> {
+    async fn serve(dir: TempDir, toml: &str, set_up: impl FnOnce(&mut Config)) -> Result<Self> {
         let mut config = Config::new(dir.path().join("cloud"));
         config.machines = Machines::None;
         config.rate_limit = 1_000_000;
@@ -156,13 +167,14 @@ impl Scene {
                 labels: std::collections::BTreeMap::new(),
             });
         }
+        set_up(&mut config);
         let running = rehearsal::start(config).await?;
         let project = Project::parse("demo", toml)?;
         let operator = Operator::new(&running.url(), running.token(), dir.path(), project)?;
         let base = running.url();
         let base = format!("{}/_rehearsal", base.trim_end_matches("/v1"));
         let admin = Client::new(&base, running.token(), Arc::new(|_: &str| {}))?;
-        Ok(Self { dir, running, operator, admin })
+        Ok(Self { dir, toml: toml.into(), running, operator, admin })
     }
 
     /// Where the project folders are.
@@ -185,7 +197,7 @@ impl Scene {
         self.admin("DELETE", "faults", None).await.map(drop)
     }
 
-    /// How often the API was asked since the last [`forget`](Self::forget), by method and shape of path.
+    /// How often the API was asked since it was started, by method and shape of path.
     pub(crate) async fn requests(&self) -> Result<Vec<(String, u64)>> {
         let counted = self.admin("GET", "requests", None).await?;
         let requests = counted["requests"].as_object().context("no count")?;
@@ -197,10 +209,6 @@ impl Scene {
         Ok(self.requests().await?.iter().map(|(_, n)| n).sum())
     }
 
-    pub(crate) async fn forget(&self) -> Result<()> {
-        self.admin("DELETE", "requests", None).await.map(drop)
-    }
-
     /// What there is, by kind and name, without what differs between two runs (ids, addresses, times): what must be
     /// the same however a run was disturbed.
     pub(crate) async fn inventory(&self) -> Result<Vec<String>> {
@@ -208,8 +216,7 @@ impl Scene {
         let kinds = ["servers", "volumes", "firewalls", "ssh_keys", "primary_ips", "storage_boxes", "zones"];
         let listing = "taking stock";
         for kind in kinds {
-            let all: Vec<Value> =
-                self.operator.client.list(listing, &format!("/{kind}"), kind, &[]).await?;
+            let all: Vec<Value> = self.operator.client.list(listing, &format!("/{kind}"), kind, &[]).await?;
             for one in all {
                 let said = [
                     ("status", &one["status"]),
