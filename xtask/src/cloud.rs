@@ -58,7 +58,7 @@ pub(crate) struct Serve {
     /// The loopback port of the API; any free one where none is given.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Servers are records without machines: for tests of the API.
+    /// Servers are records without machines: for tests of the API. There is a debian-13 for each architecture.
     #[arg(long)]
     without_machines: bool,
     /// The form of the API: 2026-11, or legacy-2026-06 with data centers and no unassigned addresses.
@@ -124,9 +124,18 @@ impl Serve {
     fn configure(&self, was: Config) -> Config {
         let all = self.action_duration.iter().rfind(|duration| duration.command.is_none());
         let some = self.action_duration.iter().filter_map(|d| Some((d.command.clone()?, d.millis)));
+        let machines = if self.without_machines { Machines::None } else { was.machines };
+        let mut images = was.images;
+        if machines == Machines::None && images.is_empty() {
+            // Without machines an image is no more than its name, so there can always be some.
+            images = [Architecture::Arm, Architecture::X86]
+                .map(|architecture| ImageSource { architecture, ..offered() })
+                .into();
+        }
         Config {
             port: self.port,
-            machines: if self.without_machines { Machines::None } else { was.machines },
+            machines,
+            images,
             profile: self.profile,
             clock: self
                 .virtual_clock
@@ -310,7 +319,14 @@ mod tests {
     #[test]
     fn what_is_not_named_is_as_by_default() {
         let config = configured("").unwrap();
-        let wanted = Config { machines: Machines::None, token: Some("t".into()), ..Config::new("/nowhere") };
+        let names: Vec<_> = config.images.iter().map(|image| (&*image.name, image.architecture)).collect();
+        assert_eq!(names, [("debian-13", Architecture::Arm), ("debian-13", Architecture::X86)]);
+        let wanted = Config {
+            machines: Machines::None,
+            token: Some("t".into()),
+            images: config.images.clone(),
+            ..Config::new("/nowhere")
+        };
         assert_eq!(config, wanted);
     }
 
