@@ -24,11 +24,10 @@ pub(crate) enum Cloud {
     /// What is not named is as by default, but for machines, images and the token, which stay as they were.
     /// docs/rehearsal-cloud.md says more.
     ///
-    /// Examples:
-    ///   cargo xtask cloud serve --port 8080
-    ///   eval "$(cargo xtask cloud serve --without-machines --any-token)"
-    ///   cargo xtask cloud serve --profile legacy-2026-06 --json
-    ///   cargo xtask cloud serve --virtual-clock=auto --action-duration create_server=60000
+    /// Example: cargo xtask cloud serve --port 8080
+    /// Example: eval "$(cargo xtask cloud serve --without-machines --any-token)"
+    /// Example: cargo xtask cloud serve --profile legacy-2026-06 --json
+    /// Example: cargo xtask cloud serve --virtual-clock=auto --action-duration create_server=60000
     #[command(verbatim_doc_comment)]
     Serve(Serve),
     /// Stop it, its machines' power and the registry they pull from. Its state stays.
