@@ -6,6 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod forwards;
 pub(crate) mod images;
 pub(crate) mod job;
+pub(crate) mod limits;
 pub(crate) mod rate;
 pub(crate) mod rescue;
 pub(crate) mod state;

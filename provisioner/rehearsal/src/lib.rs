@@ -34,7 +34,7 @@
 //! * Backups are made only when asked for. Nothing listens at a console's URL, no root password is taken, there are no
 //!   ISOs, and metrics are zero.
 //!
-//! Under `/_rehearsal/` are `health`, `faults` (GET, POST, DELETE), `stock` (GET, PUT) and `requests` (GET, DELETE),
+//! Under `/_rehearsal/` are `health`, `faults` (GET, POST, DELETE), `stock` and `limits` (GET, PUT) and `requests` (GET, DELETE),
 //! with the same token: bad days on order (see `cloud::faults`; forgotten when the daemon ends) and what was asked.
 
 mod api;

@@ -17,6 +17,7 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/health", get(health))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/stock", get(stock).put(set_stock))
+        .route("/limits", get(limits).put(set_limits))
         .route("/requests", get(requests).delete(forget_requests))
 }
 
@@ -61,6 +62,17 @@ async fn set_stock(Extract(cloud): Shared, body: Bytes) -> Reply {
         };
         Ok(())
     })?;
+    no_content()
+}
+
+async fn limits(Extract(cloud): Shared) -> Reply {
+    ok(cloud.read(|state| json!({"limits": state.limits.render()})))
+}
+
+/// `{"servers": 5, "volumes": 0}`; what is not named stays.
+async fn set_limits(Extract(cloud): Shared, body: Bytes) -> Reply {
+    let changes = serde_json::from_slice(&body).map_err(|e| ApiError::field("limits", e.to_string()))?;
+    cloud.change(|state| state.limits.set(changes))?;
     no_content()
 }
 

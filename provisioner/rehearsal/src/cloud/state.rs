@@ -28,6 +28,7 @@ pub(crate) struct State {
     pub(crate) actions: BTreeMap<u64, Action>,
     /// `type/location` pairs that are out of stock.
     pub(crate) sold_out: BTreeSet<String>,
+    pub(crate) limits: super::limits::Limits,
     /// The chains of actions begun in this change; they run once it is on disk.
     #[serde(skip)]
     pub(crate) begun: Vec<Vec<u64>>,

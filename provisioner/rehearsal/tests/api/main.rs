@@ -9,6 +9,7 @@ mod crash;
 mod faults;
 mod firewalls;
 mod images;
+mod limits;
 mod lists;
 mod maintenance;
 mod metadata;
