@@ -39,7 +39,7 @@
 //!   ISOs, and metrics are zero.
 //!
 //! Under `/_rehearsal/` is the operator's side, with the same token: bad days on order (see `cloud::faults`; forgotten
-//! when the daemon ends), stock, the clock, and what was asked. `docs/rehearsal-cloud.md` shows how to use it.
+//! when the daemon ends), stock, limits, the clock, and what was asked. `docs/rehearsal-cloud.md` shows how to use it.
 
 mod api;
 mod cloud;
