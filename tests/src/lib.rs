@@ -1,5 +1,6 @@
 //! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud.
 
+pub mod live;
 mod rig;
 
 pub use rig::{Ended, Rig, sha256_file};

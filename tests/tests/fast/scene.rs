@@ -270,10 +270,10 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
 }
 
 /// Runs `case` for every item, some at a time, since most of each case is waiting.
-pub(crate) async fn side_by_side<I, T, F>(items: Vec<I>, case: impl Fn(I) -> F) -> Result<Vec<T>>
+pub(crate) async fn side_by_side<I, T, F>(items: Vec<I>, case: impl Fn(I) -> F) -> Vec<T>
 where
-    F: Future<Output = Result<T>>,
+    F: Future<Output = T>,
 {
-    use futures_util::stream::{StreamExt as _, TryStreamExt as _};
-    futures_util::stream::iter(items.into_iter().map(case)).buffered(4).try_collect().await
+    use futures_util::stream::StreamExt as _;
+    futures_util::stream::iter(items.into_iter().map(case)).buffered(4).collect().await
 }
