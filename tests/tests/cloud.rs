@@ -46,7 +46,8 @@ fn todays_answers() -> Result<()> {
         ensure!(world.images.len() >= 2, "debian-13 is not there for both architectures");
         let plan = plan(&project, "ssh-ed25519 AAAA canary", &world, Wish::default());
         eprintln!("{plan}");
-        let stated = world.server_types.iter().flat_map(|kind| &kind.locations).any(|place| place.available.is_some());
+        let stated =
+            world.server_types.iter().flat_map(|kind| &kind.locations).any(|place| place.available.is_some());
         ensure!(stated, "no server type says any more where it is in stock");
         Ok(())
     })
