@@ -125,7 +125,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(toml: &str) -> Result<Self> {
-        Self::serve(tempfile::tempdir()?, toml, |_| {}).await
+        Self::serve(scratch()?, toml, |_| {}).await
     }
 
     /// A scene that begins where another has come to.
@@ -140,7 +140,7 @@ impl Scene {
     }
 
     fn copy(&self) -> Result<TempDir> {
-        let dir = tempfile::tempdir()?;
+        let dir = scratch()?;
         for name in ["cloud/state.json", "cloud/token", "demo/journal.json"] {
             if let Some(bytes) = host::files::read(&self.dir.path().join(name))? {
                 host::files::write(&dir.path().join(name), &bytes, 0o600)?;
@@ -262,6 +262,12 @@ impl Scene {
         };
         Ok(sets.iter().map(|set| format!("record {} ttl {} {}", set["id"], set["ttl"], shown(set))).collect())
     }
+}
+
+/// A directory in memory where there is one: a cloud syncs every change, and here nothing has to outlive a power cut.
+fn scratch() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
 }
 
 /// Runs a trial's future to its end.
