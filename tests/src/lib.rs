@@ -8,6 +8,10 @@ use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Local};
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long installing PyPI packages may take.
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
 /// A trial that fails with the whole chain of its error.
 pub fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
@@ -29,24 +33,36 @@ pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
-/// Runs a Python script with these PyPI packages, from an environment kept in the cache, with `input` on stdin.
-pub fn python(packages: &[&str], script: &Path, args: &[&str], input: &str) -> Result<String> {
-    let cache = std::env::var_os("SOVEREIGN_CACHE").map(PathBuf::from);
+/// Where what can be made again is kept between runs.
+pub fn cache() -> Result<PathBuf> {
+    let own = std::env::var_os("SOVEREIGN_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/sovereign"));
-    let cache = cache.or_else(home).context("finding the cache: set HOME")?;
-    let venv = cache.join(format!("python-{}", packages.join("-")));
-    let python = venv.join("bin/python");
+    own.or_else(home).context("finding the cache: set HOME")
+}
+
+/// The `bin` directory of a Python environment with these PyPI packages, from the cache or made.
+pub fn python_environment(packages: &[&str]) -> Result<PathBuf> {
+    let venv = cache()?.join(format!("python-{}", packages.join("-")));
+    let bin = venv.join("bin");
     if !venv.join("complete").exists() {
-        Local.run(&Cmd::new("python3").args(["-m", "venv", "--clear"]).path(&venv))?;
-        let mut install = Cmd::new(python.to_string_lossy())
+        let make = Cmd::new("python3").args(["-m", "venv", "--clear"]).path(&venv);
+        Local.run(&make.timeout(INSTALL_LIMIT))?;
+        let mut install = Cmd::new(bin.join("python").to_string_lossy())
             .args(["-m", "pip", "install", "-q"])
-            .args(packages.iter().copied());
+            .args(packages.iter().copied())
+            .timeout(INSTALL_LIMIT);
         for (name, value) in std::env::vars() {
             install = install.env(name, value);
         }
         Local.run(&install)?;
         host::files::write(&venv.join("complete"), b"", 0o644)?;
     }
+    Ok(bin)
+}
+
+/// Runs a Python script with these PyPI packages, from an environment kept in the cache, with `input` on stdin.
+pub fn python(packages: &[&str], script: &Path, args: &[&str], input: &str) -> Result<String> {
+    let python = python_environment(packages)?.join("python");
     let run = Cmd::new(python.to_string_lossy()).path(script).args(args.iter().copied()).stdin(input);
     Ok(Local.run(&run)?.text())
 }

@@ -1,0 +1,2 @@
+use anyhow::Result;
+pub(crate) fn run_all() -> Result<()> { Ok(()) }
