@@ -11,6 +11,7 @@ pub(crate) mod labels;
 mod listing;
 mod middleware;
 mod primary_ips;
+mod resource;
 mod servers;
 mod ssh_keys;
 mod volumes;

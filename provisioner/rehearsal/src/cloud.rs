@@ -7,6 +7,7 @@ pub(crate) mod forwards;
 pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod rate;
+pub(crate) mod rescue;
 pub(crate) mod state;
 mod watch;
 mod work;

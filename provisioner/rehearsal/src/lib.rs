@@ -25,6 +25,14 @@
 //! * A reboot's action ends when the machine starts anew; Hetzner's when the signal is sent.
 //! * A volume's `format` is recorded and not done; `out` rules of firewalls stop nothing.
 //! * The root disk is `/dev/vda`; volumes are SCSI disks with Hetzner's vendor, product and serial.
+//! * The rescue system is the first system image on offer, on a throw-away disk `/dev/vdb` beside the server's own, with
+//!   the name `rescue` and the keys that were asked for. Its root is that disk, or the partition that the image's
+//!   `root=/dev/vda…` says: an image with partitions whose root is named otherwise, or that brings its own boot loader
+//!   and finds its root by a label, may come up with the server's own disk. A reboot from inside starts it again;
+//!   the API's reset, reboot and power actions start the server's own system.
+//! * A server made from a snapshot boots the kernel of the image that the first server was made from.
+//! * Backups are made only when asked for. Nothing listens at a console's URL, no root password is taken, there are no
+//!   ISOs, and metrics are zero.
 //!
 //! Under `/_rehearsal/` are `health`, `faults` (GET, POST, DELETE), `stock` (GET, PUT) and `requests` (GET, DELETE),
 //! with the same token: bad days on order (see `cloud::faults`; forgotten when the daemon ends) and what was asked.

@@ -3,13 +3,14 @@
 //! [`Qemu`](qemu::Qemu) starts QEMU, [`Paper`](paper::Paper) keeps records only. All calls block; the cloud makes
 //! them on threads of their own.
 
+mod backup;
 pub(crate) mod command;
 pub(crate) mod paper;
 pub(crate) mod ports;
 pub(crate) mod qemu;
 mod qmp;
 
-use crate::cloud::state::{Boot, Failure};
+use crate::cloud::state::{Boot, Failure, Image};
 use crate::config::Architecture;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -46,6 +47,13 @@ pub(crate) struct Disk {
     pub(crate) path: PathBuf,
 }
 
+/// What a disk is made from: it begins as the image's and is this large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    pub(crate) image: PathBuf,
+    pub(crate) bytes: u64,
+}
+
 /// Everything a machine is started from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Machine {
@@ -53,7 +61,10 @@ pub(crate) struct Machine {
     pub(crate) architecture: Architecture,
     pub(crate) cores: u32,
     pub(crate) memory_mb: u32,
+    /// The kernel of the system that is started.
     pub(crate) boot: Option<Boot>,
+    /// The rescue system's disk, where that is started; it is made anew for every start.
+    pub(crate) rescue: Option<Template>,
     pub(crate) volumes: Vec<Disk>,
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) forwards: Vec<Forward>,
@@ -76,6 +87,10 @@ impl Files {
 
     pub(crate) fn root(&self, id: u64) -> PathBuf {
         self.server(id).join("root.qcow2")
+    }
+
+    pub(crate) fn rescue(&self, id: u64) -> PathBuf {
+        self.server(id).join("rescue.qcow2")
     }
 
     pub(crate) fn console(&self, id: u64) -> PathBuf {
@@ -113,7 +128,11 @@ pub(crate) fn mac_address(server: u64) -> String {
 /// What runs machines. Every call may be repeated; a failure's message says what to do.
 pub(crate) trait Hypervisor: Send + Sync {
     /// Makes a server's root disk from an image, in place of the one it may have.
-    fn make_root(&self, server: u64, image: &Path, bytes: u64) -> Result<(), Failure>;
+    fn make_root(&self, server: u64, template: &Template) -> Result<(), Failure>;
+    /// Makes a root disk larger, of a machine that is off.
+    fn grow_root(&self, server: u64, bytes: u64) -> Result<(), Failure>;
+    /// Copies the root disk as it is at one moment, and the kernel it is booted with, into the image's files.
+    fn copy_root(&self, server: u64, boot: Option<&Boot>, image: &Image) -> Result<(), Failure>;
     /// Whether the server has a root disk.
     fn has_root(&self, server: u64) -> bool;
     /// Starts a machine; the ports it is reached at must be free.

@@ -62,15 +62,15 @@ async fn document(Extract(service): Extract<Service>) -> Response {
 
 async fn user_data(Extract(service): Extract<Service>) -> Response {
     service.read(|_, server| match &server.user_data {
-        Some(text) => text.clone().into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
+        Some(text) if server.rescued.is_none() => text.clone().into_response(),
+        _ => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
 async fn leaf(Extract(service): Extract<Service>, Path(leaf): Path<String>) -> Response {
     service.read(|state, server| {
         let text = match leaf.as_str() {
-            "hostname" => server.name.clone(),
+            "hostname" => host_name(server).into(),
             "instance-id" => service.server.to_string(),
             "public-ipv4" => ipv4(state, service.server),
             "private-networks" => "[]".into(),
@@ -80,6 +80,11 @@ async fn leaf(Extract(service): Extract<Service>, Path(leaf): Path<String>) -> R
         };
         text.into_response()
     })
+}
+
+/// A rescue system is not taken for the server it repairs.
+fn host_name(server: &Server) -> &str {
+    if server.rescued.is_some() { "rescue" } else { &server.name }
 }
 
 fn ipv4(state: &State, server: u64) -> String {
@@ -97,7 +102,8 @@ fn availability_zone(server: &Server) -> String {
 /// The document in YAML. Strings are quoted as in JSON, which YAML reads.
 fn render(state: &State, id: u64, server: &Server) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let keys: String = server.public_keys.iter().map(|key| format!("- {}\n", quoted(key))).collect();
+    let keys = server.rescued.as_ref().unwrap_or(&server.public_keys);
+    let keys: String = keys.iter().map(|key| format!("- {}\n", quoted(key))).collect();
     let keys = if keys.is_empty() { "public-keys: []\n".to_owned() } else { format!("public-keys:\n{keys}") };
     format!(
         "availability-zone: {zone}\n\
@@ -118,7 +124,7 @@ fn render(state: &State, id: u64, server: &Server) -> String {
          region: {region}\n\
          vendor_data: {vendor}\n",
         zone = availability_zone(server),
-        name = quoted(&server.name),
+        name = quoted(host_name(server)),
         mac = mac_address(id),
         ipv4 = quoted(&ipv4(state, id)),
         region = zone(server),

@@ -1,7 +1,7 @@
 //! What is on sale, and what this cloud never has.
 
 use super::error::ApiError;
-use super::input::Query;
+use super::input::{Query, Reference};
 use super::listing::Listing;
 use super::{Reply, Shared, ok, parse_id};
 use crate::cloud::Cloud;
@@ -40,6 +40,13 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
             router.route(&format!("/{plural}"), get(empty)).route(&format!("/{plural}/{{id}}"), get(missing));
     }
     router
+}
+
+/// The location that is meant.
+pub(super) fn locate(place: Option<&Reference>) -> Result<&'static Location, ApiError> {
+    let text = place.map(Reference::text).unwrap_or_default();
+    let known = LOCATIONS.iter().find(|l| place.is_some_and(|place| place.means(l.id, l.name)));
+    known.ok_or_else(|| ApiError::field("location", format!("there is no location '{text}'")))
 }
 
 async fn list_locations(uri: Uri) -> Reply {

@@ -1,19 +1,19 @@
 use super::error::ApiError;
-use super::input::{Id, Input, Query};
+use super::input::{Id, Input};
 use super::labels::Selector;
-use super::listing::Listing;
-use super::{Reply, Shared, actions, created, no_content, ok, parse_id};
+use super::resource::{self, Resource};
+use super::{Reply, Shared, created, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Firewall, Rule, State, Target, now};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
-use axum::routing::get;
+use axum::routing::{delete, post};
 use rules::parse_rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod rules;
@@ -21,18 +21,47 @@ mod rules;
 const MOST_PER_SERVER: usize = 5;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .merge(actions::routes_of("firewalls", "firewall"))
-        .route("/firewalls", get(list).post(create))
-        .route("/firewalls/{id}", get(show).put(update).delete(delete))
-        .route("/firewalls/{id}/actions", actions::list_route("firewall"))
-        .route("/firewalls/{id}/actions/{action}", actions::one_route("firewall").post(act))
+    resource::routes::<Firewall>()
+        .merge(resource::action_routes::<Firewall>())
+        .route("/firewalls", post(create))
+        .route("/firewalls/{id}", delete(resource::delete::<Firewall>))
+        .route("/firewalls/{id}/actions/{action}", post(act))
 }
 
-fn render(state: &State, id: u64, firewall: &Firewall) -> Value {
-    let applied: Vec<_> = firewall.applied_to.iter().map(|target| render_target(state, target)).collect();
-    json!({"id": id, "name": firewall.name, "labels": firewall.labels, "created": firewall.created,
-        "rules": firewall.rules, "applied_to": applied})
+impl Resource for Firewall {
+    const KIND: &'static str = "firewall";
+    const PLURAL: &'static str = "firewalls";
+    const FILTERS: &'static [&'static str] = &["name"];
+
+    fn all(state: &State) -> &BTreeMap<u64, Self> {
+        &state.firewalls
+    }
+
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+        &mut state.firewalls
+    }
+
+    fn unique_name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn render(&self, state: &State, id: u64) -> Value {
+        let applied: Vec<_> = self.applied_to.iter().map(|target| render_target(state, target)).collect();
+        json!({"id": id, "name": self.name, "labels": self.labels, "created": self.created,
+            "rules": self.rules, "applied_to": applied})
+    }
+
+    fn update(&mut self, input: &mut Input) {
+        resource::rename(&mut self.name, &mut self.labels, input);
+    }
+
+    fn check_unused(&self, id: u64) -> Result<(), ApiError> {
+        if self.applied_to.is_empty() {
+            return Ok(());
+        }
+        let message = format!("firewall with ID '{id}' is still in use; remove it from its resources first");
+        Err(ApiError::unprocessable("resource_in_use", message))
+    }
 }
 
 fn render_target(state: &State, target: &Target) -> Value {
@@ -49,29 +78,6 @@ fn render_target(state: &State, target: &Target) -> Value {
     }
 }
 
-fn find(state: &mut State, id: u64) -> Result<&mut Firewall, ApiError> {
-    state.firewalls.get_mut(&id).ok_or_else(|| ApiError::not_found("firewall", id))
-}
-
-async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let firewalls: Vec<_> =
-        cloud.read(|state| state.firewalls.iter().map(|(id, f)| render(state, *id, f)).collect());
-    Listing::new(&query, firewalls)
-        .by("name")
-        .by_labels()?
-        .sorted(&["id", "name", "created"])?
-        .page("firewalls")
-}
-
-async fn show(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("firewall", &id)?;
-    cloud.read(|state| match state.firewalls.get(&id) {
-        Some(firewall) => ok(json!({"firewall": render(state, id, firewall)})),
-        None => Err(ApiError::not_found("firewall", id)),
-    })
-}
-
 async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let mut input = Input::parse(&body)?;
     let name = input.name();
@@ -80,55 +86,23 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let targets = parse_targets(&mut input, "apply_to").unwrap_or_default();
     input.done()?;
     let body = cloud.change(|state| {
-        check_unique_name(state, &name, None)?;
-        let id = state.new_id();
-        state.firewalls.insert(id, Firewall { name, labels, created: now(), rules, applied_to: Vec::new() });
+        let firewall = Firewall { name, labels, created: now(), rules, applied_to: Vec::new() };
+        let id = resource::add(state, firewall)?;
         let mut jobs = vec![Job::SetRules { firewall: id }];
         jobs.extend(apply(state, id, targets)?);
         let chain = state.begin(jobs);
-        let firewall = state.firewalls.get(&id).map(|firewall| render(state, id, firewall));
-        Ok(json!({"firewall": firewall, "actions": state.render_actions(&chain)}))
+        let mut body = resource::one::<Firewall>(state, id)?;
+        body["actions"] = state.render_actions(&chain).into();
+        Ok(body)
     })?;
     created(body)
-}
-
-async fn update(Extract(cloud): Shared, Path(id): Path<String>, body: Bytes) -> Reply {
-    let id = parse_id("firewall", &id)?;
-    let mut input = Input::parse(&body)?;
-    let (name, labels) = (input.new_name(), input.labels());
-    input.done()?;
-    let body = cloud.change(|state| {
-        if let Some(name) = &name {
-            check_unique_name(state, name, Some(id))?;
-        }
-        let firewall = find(state, id)?;
-        firewall.name = name.unwrap_or(std::mem::take(&mut firewall.name));
-        firewall.labels = labels.unwrap_or(std::mem::take(&mut firewall.labels));
-        let firewall = firewall.clone();
-        Ok(json!({"firewall": render(state, id, &firewall)}))
-    })?;
-    ok(body)
-}
-
-async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("firewall", &id)?;
-    cloud.change(|state| {
-        if !find(state, id)?.applied_to.is_empty() {
-            let message =
-                format!("firewall with ID '{id}' is still in use; remove it from its resources first");
-            return Err(ApiError::unprocessable("resource_in_use", message));
-        }
-        state.firewalls.remove(&id);
-        Ok(())
-    })?;
-    no_content()
 }
 
 async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>, body: Bytes) -> Reply {
     let id = parse_id("firewall", &id)?;
     let mut input = Input::parse(&body)?;
     let body = cloud.change(|state| {
-        find(state, id)?;
+        resource::find::<Firewall>(state, id)?;
         let jobs = match action.as_str() {
             "set_rules" => {
                 let rules = parse_rules(&mut input);
@@ -154,17 +128,8 @@ async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>,
     created(body)
 }
 
-fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
-    let taken = state.firewalls.iter().any(|(id, f)| f.name == name && Some(*id) != but);
-    if taken {
-        Err(ApiError::uniqueness("name", format!("firewall name '{name}' is already used")))
-    } else {
-        Ok(())
-    }
-}
-
 fn set_rules(state: &mut State, id: u64, rules: Vec<Rule>) -> Result<Vec<Job>, ApiError> {
-    let firewall = find(state, id)?;
+    let firewall = resource::find_mut::<Firewall>(state, id)?;
     firewall.rules = rules;
     let targets = firewall.applied_to.clone();
     let mut servers: Vec<_> = targets.iter().flat_map(|target| state.servers_of(target)).collect();
@@ -190,7 +155,7 @@ pub(super) fn apply(state: &mut State, id: u64, targets: Vec<Target>) -> Result<
                 return Err(ApiError::unprocessable("resource_limit_exceeded", message));
             }
         }
-        let firewall = find(state, id)?;
+        let firewall = resource::find_mut::<Firewall>(state, id)?;
         if firewall.applied_to.contains(&target) {
             let message = format!("firewall {id} is already applied to this resource");
             return Err(ApiError::unprocessable("firewall_already_applied", message));
@@ -206,7 +171,7 @@ pub(super) fn apply(state: &mut State, id: u64, targets: Vec<Target>) -> Result<
 /// Removing what is not applied is fine, as it is at Hetzner.
 fn remove(state: &mut State, id: u64, targets: &[Target]) -> Result<Vec<Job>, ApiError> {
     let servers: Vec<_> = targets.iter().flat_map(|target| state.servers_of(target)).collect();
-    find(state, id)?.applied_to.retain(|target| !targets.contains(target));
+    resource::find_mut::<Firewall>(state, id)?.applied_to.retain(|target| !targets.contains(target));
     Ok(servers.into_iter().map(|server| Job::RemoveFirewall { firewall: id, server }).collect())
 }
 

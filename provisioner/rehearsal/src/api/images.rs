@@ -1,76 +1,117 @@
 use super::error::ApiError;
-use super::input::{Input, Query};
-use super::listing::Listing;
-use super::{Reply, Shared, actions, created, ok, parse_id};
+use super::input::Input;
+use super::resource::{self, Resource};
+use super::{Reply, Shared, no_content, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
-use crate::cloud::state::Image;
+use crate::cloud::state::{Image, State};
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
-use axum::routing::{get, post};
+use axum::routing::post;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const GIGABYTE: f64 = (1_u64 << 30) as f64;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .merge(actions::routes_of("images", "image"))
-        .route("/images", get(list))
-        .route("/images/{id}", get(show))
-        .route("/images/{id}/actions", actions::list_route("image"))
-        .route("/images/{id}/actions/{action}", actions::one_route("image"))
-        .route("/images/{id}/actions/change_protection", post(change_protection))
+    resource::routes::<Image>()
+        .merge(resource::action_routes::<Image>())
+        .route("/images/{id}", axum::routing::delete(delete))
+        .route("/images/{id}/actions/{action}", post(resource::act::<Image>))
 }
 
-pub(super) fn render(id: u64, image: &Image) -> Value {
-    let size = (image.disk_bytes as f64 / GIGABYTE).ceil();
-    json!({
-        "id": id, "type": image.kind, "status": image.status, "name": image.name,
-        "description": image.description, "image_size": null, "disk_size": size, "created": image.created,
-        "created_from": null, "bound_to": null, "os_flavor": image.os_flavor, "os_version": image.os_version,
-        "rapid_deploy": true, "protection": {"delete": image.protected}, "deprecated": null, "deprecation": null,
-        "labels": image.labels, "deleted": null, "architecture": image.architecture.name(),
-    })
-}
+impl Resource for Image {
+    const KIND: &'static str = "image";
+    const PLURAL: &'static str = "images";
+    const FILTERS: &'static [&'static str] = &["name", "type", "status", "architecture", "bound_to"];
 
-async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let images: Vec<_> = cloud.read(|state| {
-        let offered = state.images.iter().filter(|(_, image)| !image.replaced);
-        offered.map(|(id, image)| render(*id, image)).collect()
-    });
-    let listing =
-        Listing::new(&query, images).by("name").by("type").by("status").by("architecture").by("bound_to");
-    listing.by_labels()?.sorted(&["id", "name", "created"])?.page("images")
-}
+    fn all(state: &State) -> &BTreeMap<u64, Self> {
+        &state.images
+    }
 
-async fn show(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("image", &id)?;
-    cloud.read(|state| match state.images.get(&id) {
-        Some(image) => ok(json!({"image": render(id, image)})),
-        None => Err(ApiError::not_found("image", id)),
-    })
-}
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+        &mut state.images
+    }
 
-async fn change_protection(Extract(cloud): Shared, Path(id): Path<String>, body: Bytes) -> Reply {
-    let id = parse_id("image", &id)?;
-    let mut input = Input::parse(&body)?;
-    let on: Option<bool> = input.optional("delete");
-    input.done()?;
-    let body = cloud.change(|state| {
-        let image = state.images.get(&id).ok_or_else(|| ApiError::not_found("image", id))?;
-        if image.kind == "system" {
-            return Err(ApiError::unprocessable(
-                "unsupported_error",
-                "a system image's protection cannot be changed",
-            ));
+    /// Images of different architectures may share a name, and snapshots have none.
+    fn unique_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn render(&self, _: &State, id: u64) -> Value {
+        let created_from = self.created_from.as_ref().map(|(id, name)| json!({"id": id, "name": name}));
+        // The size on disk, which is what a copy is billed by, in hundredths of a GB.
+        let image_size = self.stored_bytes.map(|bytes| (bytes as f64 / GIGABYTE * 100.0).ceil() / 100.0);
+        json!({
+            "id": id, "type": self.kind, "status": self.status, "name": self.name,
+            "description": self.description, "image_size": image_size, "disk_size": self.disk_size(), "created": self.created,
+            "created_from": created_from, "bound_to": self.bound_to, "os_flavor": self.os_flavor, "os_version": self.os_version,
+            "rapid_deploy": self.kind == "system", "protection": {"delete": self.protected}, "deprecated": null,
+            "deprecation": null, "labels": self.labels, "deleted": null, "architecture": self.architecture.name(),
+        })
+    }
+
+    fn update(&mut self, input: &mut Input) {
+        resource::relabel(&mut self.labels, input);
+        if let Some(description) = input.optional::<String>("description") {
+            self.description = description;
         }
-        let on = on.unwrap_or(image.protected);
-        let chain = state.begin([Job::ProtectImage { image: id, on }]);
-        Ok(actions::one(state, chain[0]))
+        match input.optional::<String>("type").as_deref() {
+            None => {}
+            Some("snapshot") if self.kind == "backup" => {
+                self.kind = "snapshot".into();
+                self.bound_to = None;
+            }
+            Some("snapshot") if self.kind == "snapshot" => {}
+            Some(_) => input.complain("type", "only a backup can be changed, to snapshot"),
+        }
+        if self.kind == "system" {
+            input.complain("image", "a system image cannot be changed");
+        }
+    }
+
+    fn is_listed(&self) -> bool {
+        !self.replaced
+    }
+
+    fn is_gone(&self) -> bool {
+        self.deleted
+    }
+
+    fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    fn check_unused(&self, id: u64) -> Result<(), ApiError> {
+        if self.kind == "system" {
+            let message = format!("image {id} is a system image; only snapshots and backups can be deleted");
+            return Err(ApiError::unprocessable("unsupported_error", message));
+        }
+        Ok(())
+    }
+
+    fn plan(&self, _: &State, id: u64, action: &str, input: &mut Input) -> Result<Job, ApiError> {
+        if action != "change_protection" {
+            return Err(ApiError::not_found("action", action));
+        }
+        let on = resource::read_protection(input, self.protected)?;
+        if self.kind == "system" {
+            let message = "a system image's protection cannot be changed";
+            return Err(ApiError::unprocessable("unsupported_error", message));
+        }
+        Ok(Job::ProtectImage { image: id, on })
+    }
+}
+
+/// Servers that were made from it keep its files, until the last of them is gone.
+async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
+    let id = parse_id("image", &id)?;
+    cloud.change(|state| {
+        resource::check_removable::<Image>(state, id)?;
+        state.images.entry(id).and_modify(|image| image.deleted = true);
+        Ok(())
     })?;
-    created(body)
+    cloud.forget_images().await;
+    no_content()
 }

@@ -1,37 +1,89 @@
+use super::catalog::locate;
 use super::error::ApiError;
-use super::input::{Id, Input, Query, Reference};
-use super::listing::Listing;
-use super::{Reply, Shared, actions, created, no_content, ok, parse_id};
-use crate::cloud::catalog::{LOCATIONS, render_location};
+use super::input::{Id, Input, Reference};
+use super::resource::{self, Resource};
+use super::{Reply, Shared, actions, created};
+use crate::cloud::catalog::render_location;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Address, PrimaryIp, State, now};
+use crate::cloud::state::{Address, PrimaryIp, Server, State, now};
 use crate::cloud::{Cloud, addresses};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
-use axum::routing::get;
+use axum::extract::State as Extract;
+use axum::routing::{delete, post};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .merge(actions::routes_of("primary_ips", "primary_ip"))
-        .route("/primary_ips", get(list).post(create))
-        .route("/primary_ips/{id}", get(show).put(update).delete(delete))
-        .route("/primary_ips/{id}/actions", actions::list_route("primary_ip"))
-        .route("/primary_ips/{id}/actions/{action}", actions::one_route("primary_ip").post(act))
+    resource::routes::<PrimaryIp>()
+        .merge(resource::action_routes::<PrimaryIp>())
+        .route("/primary_ips", post(create))
+        .route("/primary_ips/{id}", delete(resource::delete::<PrimaryIp>))
+        .route("/primary_ips/{id}/actions/{action}", post(resource::act::<PrimaryIp>))
 }
 
-fn render(id: u64, ip: &PrimaryIp) -> Value {
-    json!({
-        "id": id, "name": ip.name, "labels": ip.labels, "created": ip.created, "blocked": false,
-        "ip": ip.address.text(), "type": ip.address.kind(), "location": render_location(&ip.location),
-        "dns_ptr": render_dns_ptr(ip), "auto_delete": ip.auto_delete, "protection": {"delete": ip.protected},
-        "assignee_id": ip.assignee, "assignee_type": if ip.assignee.is_some() { "server" } else { "unassigned" },
-    })
+impl Resource for PrimaryIp {
+    const KIND: &'static str = "primary_ip";
+    const PLURAL: &'static str = "primary_ips";
+    const FILTERS: &'static [&'static str] = &["name", "ip", "type"];
+
+    fn all(state: &State) -> &BTreeMap<u64, Self> {
+        &state.primary_ips
+    }
+
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+        &mut state.primary_ips
+    }
+
+    fn unique_name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn render(&self, _: &State, id: u64) -> Value {
+        json!({
+            "id": id, "name": self.name, "labels": self.labels, "created": self.created, "blocked": false,
+            "ip": self.address.text(), "type": self.address.kind(), "location": render_location(&self.location),
+            "dns_ptr": render_dns_ptr(self), "auto_delete": self.auto_delete,
+            "protection": {"delete": self.protected}, "assignee_id": self.assignee,
+            "assignee_type": if self.assignee.is_some() { "server" } else { "unassigned" },
+        })
+    }
+
+    fn update(&mut self, input: &mut Input) {
+        resource::rename(&mut self.name, &mut self.labels, input);
+        self.auto_delete = input.optional("auto_delete").unwrap_or(self.auto_delete);
+    }
+
+    fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    fn check_unused(&self, id: u64) -> Result<(), ApiError> {
+        let Some(server) = self.assignee else { return Ok(()) };
+        let message = format!("primary IP {id} is assigned to server {server}; unassign it first");
+        Err(ApiError::unprocessable("must_be_unassigned", message))
+    }
+
+    fn plan(&self, state: &State, id: u64, action: &str, input: &mut Input) -> Result<Job, ApiError> {
+        Ok(match action {
+            "assign" => assign(state, id, self, input)?,
+            "unassign" => {
+                let Some(server) = self.assignee else {
+                    let message = format!("primary IP {id} is not assigned");
+                    return Err(ApiError::unprocessable("primary_ip_not_assigned", message));
+                };
+                check_off(state, server)?;
+                Job::UnassignIp { ip: id, server }
+            }
+            "change_dns_ptr" => change_dns_ptr(input, id, self, None)?,
+            "change_protection" => {
+                Job::ProtectIp { ip: id, on: resource::read_protection(input, self.protected)? }
+            }
+            _ => return Err(ApiError::not_found("action", action)),
+        })
+    }
 }
 
 /// The reverse names of an address, as lists have them.
@@ -73,22 +125,6 @@ fn default_name(address: std::net::Ipv4Addr) -> String {
     format!("static.{d}.{c}.{b}.{a}.clients.your-server.de")
 }
 
-fn find(state: &State, id: u64) -> Result<&PrimaryIp, ApiError> {
-    state.primary_ips.get(&id).ok_or_else(|| ApiError::not_found("primary_ip", id))
-}
-
-async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let ips: Vec<_> = cloud.read(|state| state.primary_ips.iter().map(|(id, ip)| render(*id, ip)).collect());
-    let listing = Listing::new(&query, ips).by("name").by("ip").by("type").by_labels()?;
-    listing.sorted(&["id", "name", "created"])?.page("primary_ips")
-}
-
-async fn show(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("primary_ip", &id)?;
-    cloud.read(|state| ok(json!({"primary_ip": render(id, find(state, id)?)})))
-}
-
 async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let mut input = Input::parse(&body)?;
     let name = input.name();
@@ -114,19 +150,14 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     }
     input.done()?;
     let body = cloud.change(|state| {
-        check_unique_name(state, &name, None)?;
-        let location = match (assignee, &place) {
-            (Some(Id(server)), _) => check_assignable(state, server, &kind)?,
-            (None, place) => {
-                let known = LOCATIONS.iter().find(|l| place.as_ref().is_some_and(|p| p.means(l.id, l.name)));
-                known.ok_or_else(|| ApiError::field("location", "there is no such location"))?.name.to_owned()
-            }
+        let location = match assignee {
+            Some(Id(server)) => check_assignable(state, server, &kind)?,
+            None => locate(place.as_ref())?.name.to_owned(),
         };
-        let id = state.new_id();
         let ip = new_ip(state, &cloud, &kind, name, &location);
-        state.primary_ips.insert(id, PrimaryIp { labels, auto_delete, ..ip });
+        let id = resource::add(state, PrimaryIp { labels, auto_delete, ..ip })?;
         let chain = state.begin(assignee.map(|Id(server)| Job::AssignIp { ip: id, server }));
-        let mut body = json!({"primary_ip": render(id, find(state, id)?)});
+        let mut body = resource::one::<PrimaryIp>(state, id)?;
         if let Some(action) = chain.first() {
             body["action"] = actions::render(state, *action);
         }
@@ -135,89 +166,17 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     created(body)
 }
 
-async fn update(Extract(cloud): Shared, Path(id): Path<String>, body: Bytes) -> Reply {
-    let id = parse_id("primary_ip", &id)?;
-    let mut input = Input::parse(&body)?;
-    let (name, labels) = (input.new_name(), input.labels());
-    let auto_delete: Option<bool> = input.optional("auto_delete");
+fn assign(state: &State, id: u64, ip: &PrimaryIp, input: &mut Input) -> Result<Job, ApiError> {
+    let Id(server) = input.required("assignee_id");
     input.done()?;
-    let body = cloud.change(|state| {
-        if let Some(name) = &name {
-            check_unique_name(state, name, Some(id))?;
-        }
-        let ip = state.primary_ips.get_mut(&id).ok_or_else(|| ApiError::not_found("primary_ip", id))?;
-        ip.name = name.unwrap_or(std::mem::take(&mut ip.name));
-        ip.labels = labels.unwrap_or(std::mem::take(&mut ip.labels));
-        ip.auto_delete = auto_delete.unwrap_or(ip.auto_delete);
-        Ok(json!({"primary_ip": render(id, ip)}))
-    })?;
-    ok(body)
-}
-
-async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("primary_ip", &id)?;
-    cloud.change(|state| {
-        let ip = find(state, id)?;
-        if ip.protected {
-            return Err(ApiError::protected("primary_ip", id));
-        }
-        if let Some(server) = ip.assignee {
-            let message = format!("primary IP {id} is assigned to server {server}; unassign it first");
-            return Err(ApiError::unprocessable("must_be_unassigned", message));
-        }
-        state.check_unlocked("primary_ip", id)?;
-        state.primary_ips.remove(&id);
-        Ok(())
-    })?;
-    no_content()
-}
-
-async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>, body: Bytes) -> Reply {
-    let id = parse_id("primary_ip", &id)?;
-    let mut input = Input::parse(&body)?;
-    let body = cloud.change(|state| {
-        let ip = find(state, id)?.clone();
-        let job = match action.as_str() {
-            "assign" => {
-                let Id(server) = input.required("assignee_id");
-                input.done()?;
-                if ip.assignee.is_some() {
-                    let message = format!("primary IP {id} is assigned already; unassign it first");
-                    return Err(ApiError::unprocessable("primary_ip_already_assigned", message));
-                }
-                if check_assignable(state, server, ip.address.kind())? != ip.location {
-                    return Err(ApiError::field(
-                        "assignee_id",
-                        "the server and the address are in different locations",
-                    ));
-                }
-                Job::AssignIp { ip: id, server }
-            }
-            "unassign" => {
-                let Some(server) = ip.assignee else {
-                    let message = format!("primary IP {id} is not assigned");
-                    return Err(ApiError::unprocessable("primary_ip_not_assigned", message));
-                };
-                check_off(state, server)?;
-                Job::UnassignIp { ip: id, server }
-            }
-            "change_dns_ptr" => change_dns_ptr(&mut input, id, &ip, None)?,
-            "change_protection" => {
-                let on: Option<bool> = input.optional("delete");
-                input.done()?;
-                Job::ProtectIp { ip: id, on: on.unwrap_or(ip.protected) }
-            }
-            _ => return Err(ApiError::not_found("action", &action)),
-        };
-        for (kind, resource) in job.resources() {
-            if job.holds(kind, resource) {
-                state.check_unlocked(kind, resource)?;
-            }
-        }
-        let chain = state.begin([job]);
-        Ok(actions::one(state, chain[0]))
-    })?;
-    created(body)
+    if ip.assignee.is_some() {
+        let message = format!("primary IP {id} is assigned already; unassign it first");
+        return Err(ApiError::unprocessable("primary_ip_already_assigned", message));
+    }
+    if check_assignable(state, server, ip.address.kind())? != ip.location {
+        return Err(ApiError::field("assignee_id", "the server and the address are in different locations"));
+    }
+    Ok(Job::AssignIp { ip: id, server })
 }
 
 /// The job that sets or resets the reverse name of one of the address's IPs.
@@ -254,7 +213,7 @@ pub(super) fn owns(ip: &PrimaryIp, address: &str) -> bool {
 
 /// The location of a server that can be given an address of this kind.
 fn check_assignable(state: &State, server: u64, kind: &str) -> Result<String, ApiError> {
-    let found = state.servers.get(&server).ok_or_else(|| ApiError::not_found("server", server))?;
+    let found = resource::find::<Server>(state, server)?;
     check_off(state, server)?;
     state.check_unlocked("server", server)?;
     if state.ips_of(server).any(|(_, ip)| ip.address.kind() == kind) {
@@ -270,13 +229,4 @@ fn check_off(state: &State, server: u64) -> Result<(), ApiError> {
         return Err(ApiError::unprocessable("server_not_stopped", message));
     }
     Ok(())
-}
-
-fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
-    let taken = state.primary_ips.iter().any(|(id, ip)| ip.name == name && Some(*id) != but);
-    if taken {
-        Err(ApiError::uniqueness("name", format!("primary IP name '{name}' is already used")))
-    } else {
-        Ok(())
-    }
 }

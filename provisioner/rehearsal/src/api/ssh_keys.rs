@@ -1,36 +1,51 @@
 use super::error::ApiError;
-use super::input::{Input, Query};
-use super::listing::Listing;
-use super::{Reply, Shared, created, no_content, ok, parse_id};
+use super::input::Input;
+use super::resource::{self, Resource};
+use super::{Reply, Shared, created};
 use crate::cloud::Cloud;
 use crate::cloud::state::{SshKey, State, now};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
-use axum::routing::get;
+use axum::extract::State as Extract;
+use axum::routing::{delete, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .route("/ssh_keys", get(list).post(create))
-        .route("/ssh_keys/{id}", get(show).put(update).delete(delete))
+    resource::routes::<SshKey>()
+        .route("/ssh_keys", post(create))
+        .route("/ssh_keys/{id}", delete(resource::delete::<SshKey>))
 }
 
-fn render(id: u64, key: &SshKey) -> Value {
-    json!({"id": id, "name": key.name, "fingerprint": key.fingerprint, "public_key": key.public_key,
-        "labels": key.labels, "created": key.created})
-}
+impl Resource for SshKey {
+    const KIND: &'static str = "ssh_key";
+    const PLURAL: &'static str = "ssh_keys";
+    const FILTERS: &'static [&'static str] = &["name", "fingerprint"];
 
-async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let keys: Vec<_> = cloud.read(|state| state.ssh_keys.iter().map(|(id, key)| render(*id, key)).collect());
-    let listing = Listing::new(&query, keys).by("name").by("fingerprint").by_labels()?;
-    listing.sorted(&["id", "name", "created"])?.page("ssh_keys")
+    fn all(state: &State) -> &BTreeMap<u64, Self> {
+        &state.ssh_keys
+    }
+
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+        &mut state.ssh_keys
+    }
+
+    fn unique_name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn render(&self, _: &State, id: u64) -> Value {
+        json!({"id": id, "name": self.name, "fingerprint": self.fingerprint, "public_key": self.public_key,
+            "labels": self.labels, "created": self.created})
+    }
+
+    fn update(&mut self, input: &mut Input) {
+        resource::rename(&mut self.name, &mut self.labels, input);
+    }
 }
 
 async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
@@ -47,59 +62,16 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let key =
         SshKey { name, fingerprint: fingerprint.unwrap_or_default(), public_key, labels, created: now() };
     let body = cloud.change(|state| {
-        check_unique_name(state, &key.name, None)?;
         if state.ssh_keys.values().any(|other| other.fingerprint == key.fingerprint) {
             return Err(ApiError::uniqueness(
                 "public_key",
                 "SSH key not unique: another one has this fingerprint",
             ));
         }
-        let id = state.new_id();
-        let body = json!({"ssh_key": render(id, &key)});
-        state.ssh_keys.insert(id, key);
-        Ok(body)
+        let id = resource::add(state, key)?;
+        resource::one::<SshKey>(state, id)
     })?;
     created(body)
-}
-
-async fn show(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("ssh_key", &id)?;
-    cloud.read(|state| match state.ssh_keys.get(&id) {
-        Some(key) => ok(json!({"ssh_key": render(id, key)})),
-        None => Err(ApiError::not_found("ssh_key", id)),
-    })
-}
-
-async fn update(Extract(cloud): Shared, Path(id): Path<String>, body: Bytes) -> Reply {
-    let id = parse_id("ssh_key", &id)?;
-    let mut input = Input::parse(&body)?;
-    let (name, labels) = (input.new_name(), input.labels());
-    input.done()?;
-    let body = cloud.change(|state| {
-        if let Some(name) = &name {
-            check_unique_name(state, name, Some(id))?;
-        }
-        let key = state.ssh_keys.get_mut(&id).ok_or_else(|| ApiError::not_found("ssh_key", id))?;
-        key.name = name.unwrap_or(std::mem::take(&mut key.name));
-        key.labels = labels.unwrap_or(std::mem::take(&mut key.labels));
-        Ok(json!({"ssh_key": render(id, key)}))
-    })?;
-    ok(body)
-}
-
-async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("ssh_key", &id)?;
-    cloud.change(|state| state.ssh_keys.remove(&id).ok_or_else(|| ApiError::not_found("ssh_key", id)))?;
-    no_content()
-}
-
-fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
-    let taken = state.ssh_keys.iter().any(|(id, key)| key.name == name && Some(*id) != but);
-    if taken {
-        Err(ApiError::uniqueness("name", format!("SSH key name '{name}' is already used")))
-    } else {
-        Ok(())
-    }
 }
 
 /// The MD5 fingerprint of a public key, or `None` where it is none.

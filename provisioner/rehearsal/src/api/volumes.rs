@@ -1,53 +1,96 @@
+use super::catalog::locate;
 use super::error::ApiError;
-use super::input::{Id, Input, Query, Reference};
-use super::listing::Listing;
-use super::{Reply, Shared, actions, created, no_content, ok, parse_id};
+use super::input::{Id, Input, Reference};
+use super::resource::{self, Resource};
+use super::{Reply, Shared, actions, created, no_content, parse_id};
 use crate::cloud::Cloud;
-use crate::cloud::catalog::{LOCATIONS, render_location};
+use crate::cloud::catalog::render_location;
 use crate::cloud::job::Job;
-use crate::cloud::state::{State, Volume, now};
+use crate::cloud::state::{Server, State, Volume, now};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
-use axum::routing::get;
+use axum::routing::post;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SIZES: std::ops::RangeInclusive<u64> = 10..=10_240;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .merge(actions::routes_of("volumes", "volume"))
-        .route("/volumes", get(list).post(create))
-        .route("/volumes/{id}", get(show).put(update).delete(delete))
-        .route("/volumes/{id}/actions", actions::list_route("volume"))
-        .route("/volumes/{id}/actions/{action}", actions::one_route("volume").post(act))
+    resource::routes::<Volume>()
+        .merge(resource::action_routes::<Volume>())
+        .route("/volumes", post(create))
+        .route("/volumes/{id}", axum::routing::delete(delete))
+        .route("/volumes/{id}/actions/{action}", post(resource::act::<Volume>))
 }
 
-fn render(id: u64, volume: &Volume) -> Value {
-    json!({
-        "id": id, "name": volume.name, "labels": volume.labels, "created": volume.created, "size": volume.size,
-        "location": render_location(&volume.location), "format": volume.format, "server": volume.server,
-        "linux_device": format!("/dev/disk/by-id/scsi-0HC_Volume_{id}"),
-        "protection": {"delete": volume.protected}, "status": volume.status,
-    })
-}
+impl Resource for Volume {
+    const KIND: &'static str = "volume";
+    const PLURAL: &'static str = "volumes";
+    const FILTERS: &'static [&'static str] = &["name", "status"];
 
-fn find(state: &State, id: u64) -> Result<&Volume, ApiError> {
-    state.volumes.get(&id).ok_or_else(|| ApiError::not_found("volume", id))
-}
+    fn all(state: &State) -> &BTreeMap<u64, Self> {
+        &state.volumes
+    }
 
-async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let volumes: Vec<_> = cloud.read(|state| state.volumes.iter().map(|(id, v)| render(*id, v)).collect());
-    let listing = Listing::new(&query, volumes).by("name").by("status").by_labels()?;
-    listing.sorted(&["id", "name", "created"])?.page("volumes")
-}
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+        &mut state.volumes
+    }
 
-async fn show(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("volume", &id)?;
-    cloud.read(|state| ok(json!({"volume": render(id, find(state, id)?)})))
+    fn unique_name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn render(&self, _: &State, id: u64) -> Value {
+        json!({
+            "id": id, "name": self.name, "labels": self.labels, "created": self.created, "size": self.size,
+            "location": render_location(&self.location), "format": self.format, "server": self.server,
+            "linux_device": format!("/dev/disk/by-id/scsi-0HC_Volume_{id}"),
+            "protection": {"delete": self.protected}, "status": self.status,
+        })
+    }
+
+    fn update(&mut self, input: &mut Input) {
+        resource::rename(&mut self.name, &mut self.labels, input);
+    }
+
+    fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    fn check_unused(&self, id: u64) -> Result<(), ApiError> {
+        let Some(server) = self.server else { return Ok(()) };
+        let message = format!("volume {id} is attached to server {server}; detach it first");
+        Err(ApiError::unprocessable("service_error", message))
+    }
+
+    fn plan(&self, state: &State, id: u64, action: &str, input: &mut Input) -> Result<Job, ApiError> {
+        Ok(match action {
+            "attach" => attach(state, id, self, input)?,
+            "detach" => {
+                let Some(server) = self.server else {
+                    let message = format!("volume {id} is not attached");
+                    return Err(ApiError::unprocessable("service_error", message));
+                };
+                Job::DetachVolume { volume: id, server }
+            }
+            "resize" => {
+                let size: u64 = input.required("size");
+                check_size(input, size);
+                if size < self.size {
+                    let message = format!("a volume can only grow; this one has {} GB", self.size);
+                    input.complain("size", message);
+                }
+                input.done()?;
+                Job::ResizeVolume { volume: id, size }
+            }
+            "change_protection" => {
+                Job::ProtectVolume { volume: id, on: resource::read_protection(input, self.protected)? }
+            }
+            _ => return Err(ApiError::not_found("action", action)),
+        })
+    }
 }
 
 async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
@@ -67,19 +110,13 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     }
     input.done()?;
     let body = cloud.change(|state| {
-        check_unique_name(state, &name, None)?;
-        let location = match (server, &place) {
-            (Some(Id(server)), _) => {
+        let location = match server {
+            Some(Id(server)) => {
                 state.check_unlocked("server", server)?;
-                let found = state.servers.get(&server);
-                found.ok_or_else(|| ApiError::not_found("server", server))?.location.clone()
+                resource::find::<Server>(state, server)?.location.clone()
             }
-            (None, place) => {
-                let known = LOCATIONS.iter().find(|l| place.as_ref().is_some_and(|p| p.means(l.id, l.name)));
-                known.ok_or_else(|| ApiError::field("location", "there is no such location"))?.name.to_owned()
-            }
+            None => locate(place.as_ref())?.name.to_owned(),
         };
-        let id = state.new_id();
         let volume = Volume {
             name,
             labels,
@@ -91,101 +128,29 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
             protected: false,
             status: "creating".into(),
         };
-        state.volumes.insert(id, volume);
+        let id = resource::add(state, volume)?;
         let mut jobs = vec![Job::CreateVolume { volume: id }];
         jobs.extend(server.map(|Id(server)| Job::AttachVolume { volume: id, server }));
         let chain = state.begin(jobs);
-        Ok(json!({"volume": render(id, find(state, id)?), "action": actions::render(state, chain[0]),
-            "next_actions": state.render_actions(&chain[1..])}))
+        let mut body = resource::one::<Volume>(state, id)?;
+        body["action"] = actions::render(state, chain[0]);
+        body["next_actions"] = state.render_actions(&chain[1..]).into();
+        Ok(body)
     })?;
     created(body)
-}
-
-async fn update(Extract(cloud): Shared, Path(id): Path<String>, body: Bytes) -> Reply {
-    let id = parse_id("volume", &id)?;
-    let mut input = Input::parse(&body)?;
-    let (name, labels) = (input.new_name(), input.labels());
-    input.done()?;
-    let body = cloud.change(|state| {
-        if let Some(name) = &name {
-            check_unique_name(state, name, Some(id))?;
-        }
-        let volume = state.volumes.get_mut(&id).ok_or_else(|| ApiError::not_found("volume", id))?;
-        volume.name = name.unwrap_or(std::mem::take(&mut volume.name));
-        volume.labels = labels.unwrap_or(std::mem::take(&mut volume.labels));
-        Ok(json!({"volume": render(id, volume)}))
-    })?;
-    ok(body)
 }
 
 async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
     let id = parse_id("volume", &id)?;
-    cloud.change(|state| {
-        let volume = find(state, id)?;
-        if volume.protected {
-            return Err(ApiError::protected("volume", id));
-        }
-        if let Some(server) = volume.server {
-            let message = format!("volume {id} is attached to server {server}; detach it first");
-            return Err(ApiError::unprocessable("service_error", message));
-        }
-        state.check_unlocked("volume", id)?;
-        state.volumes.remove(&id);
-        Ok(())
-    })?;
+    cloud.change(|state| resource::remove::<Volume>(state, id))?;
     cloud.remove_volume_file(id).await;
     no_content()
-}
-
-async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>, body: Bytes) -> Reply {
-    let id = parse_id("volume", &id)?;
-    let mut input = Input::parse(&body)?;
-    let body = cloud.change(|state| {
-        let volume = find(state, id)?.clone();
-        let job = match action.as_str() {
-            "attach" => attach(state, id, &volume, &mut input)?,
-            "detach" => {
-                let Some(server) = volume.server else {
-                    return Err(ApiError::unprocessable(
-                        "service_error",
-                        format!("volume {id} is not attached"),
-                    ));
-                };
-                Job::DetachVolume { volume: id, server }
-            }
-            "resize" => {
-                let size: u64 = input.required("size");
-                check_size(&mut input, size);
-                if size < volume.size {
-                    input
-                        .complain("size", format!("a volume can only grow; this one has {} GB", volume.size));
-                }
-                input.done()?;
-                Job::ResizeVolume { volume: id, size }
-            }
-            "change_protection" => {
-                let on: Option<bool> = input.optional("delete");
-                input.done()?;
-                Job::ProtectVolume { volume: id, on: on.unwrap_or(volume.protected) }
-            }
-            _ => return Err(ApiError::not_found("action", &action)),
-        };
-        for (kind, resource) in job.resources() {
-            if job.holds(kind, resource) {
-                state.check_unlocked(kind, resource)?;
-            }
-        }
-        let chain = state.begin([job]);
-        Ok(actions::one(state, chain[0]))
-    })?;
-    created(body)
 }
 
 fn attach(state: &State, id: u64, volume: &Volume, input: &mut Input) -> Result<Job, ApiError> {
     let Id(server) = input.required("server");
     input.done()?;
-    let found = state.servers.get(&server).ok_or_else(|| ApiError::not_found("server", server))?;
-    check_attachable(id, volume, &found.location)?;
+    check_attachable(id, volume, &resource::find::<Server>(state, server)?.location)?;
     Ok(Job::AttachVolume { volume: id, server })
 }
 
@@ -208,14 +173,5 @@ pub(super) fn check_attachable(id: u64, volume: &Volume, location: &str) -> Resu
 fn check_size(input: &mut Input, size: u64) {
     if !SIZES.contains(&size) && !input.is_wrong("size") {
         input.complain("size", format!("must be {} to {} GB", SIZES.start(), SIZES.end()));
-    }
-}
-
-fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {
-    let taken = state.volumes.iter().any(|(id, v)| v.name == name && Some(*id) != but);
-    if taken {
-        Err(ApiError::uniqueness("name", format!("volume name '{name}' is already used")))
-    } else {
-        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What is on sale: locations, server types, prices. Taken from the price list of September 2026 where it is
 //! known; it gives plans and sums their form, the real API has the last word on money.
 
-use super::state::State;
+use super::state::{Server, State};
 use crate::config::Architecture;
 use serde_json::{Value, json};
 
@@ -135,6 +135,11 @@ pub(crate) fn location(name: &str) -> Option<&'static Location> {
 
 pub(crate) fn server_type(name: &str) -> Option<&'static ServerType> {
     SERVER_TYPES.iter().find(|kind| kind.name == name)
+}
+
+/// The size of a server's disk, in GB.
+pub(crate) fn disk_of(server: &Server) -> Option<u64> {
+    server.kept_disk.or(server_type(&server.server_type).map(|kind| kind.disk))
 }
 
 impl Location {

@@ -1,11 +1,14 @@
 //! Images: taken into the state directory, so that a rebuilt one never changes under a server's disk.
 
 use super::state::{Boot, Image, State, now};
+use super::{Cloud, catalog};
 use crate::Error;
+use crate::api::labels::Labels;
 use crate::config::{Config, ImageSource, Machines};
 use host::{Cmd, Host as _, Local};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Puts the configured images on offer. A newer build of an image takes its place; the old one stays as long as
 /// a server was made from it. One whose files are gone stays on offer: the cloud has its own.
@@ -34,7 +37,9 @@ pub(crate) fn offer(state: &mut State, config: &Config) -> Result<(), Error> {
         let image = take(source, id, stamp, config)?;
         state.images.insert(id, image);
     }
-    forget_unused(state, config);
+    for id in forget_unused(state) {
+        remove_files(config, id);
+    }
     Ok(())
 }
 
@@ -42,14 +47,71 @@ fn same(image: &Image, source: &ImageSource) -> bool {
     image.name.as_deref() == Some(&source.name) && image.architecture == source.architecture
 }
 
-fn forget_unused(state: &mut State, config: &Config) {
+/// The images that were replaced or deleted and that no server is made from any more.
+fn unused(state: &State) -> Vec<u64> {
     let used: Vec<_> = state.servers.values().map(|server| server.image).collect();
-    let unused: Vec<_> =
-        state.images.iter().filter(|(id, i)| i.replaced && !used.contains(id)).map(|(id, _)| *id).collect();
-    for id in unused {
-        state.images.remove(&id);
-        let _ = std::fs::remove_dir_all(config.path(format!("images/{id}")));
+    let unused = state.images.iter().filter(|(id, i)| (i.replaced || i.deleted) && !used.contains(id));
+    unused.map(|(id, _)| *id).collect()
+}
+
+fn forget_unused(state: &mut State) -> Vec<u64> {
+    let unused = unused(state);
+    state.images.retain(|id, _| !unused.contains(id));
+    unused
+}
+
+fn remove_files(config: &Config, id: u64) {
+    let _ = std::fs::remove_dir_all(config.path(format!("images/{id}")));
+}
+
+impl Cloud {
+    /// Forgets images that nobody can choose and no server is made from any more, with their files.
+    pub(crate) async fn forget_images(self: &Arc<Self>) {
+        let gone = self.read(unused);
+        if !gone.is_empty() {
+            self.change_surely(|state| drop(forget_unused(state))).await;
+            gone.into_iter().for_each(|id| remove_files(&self.config, id));
+        }
     }
+}
+
+/// The image that a copy of a server's disk becomes. It has a kernel of its own where the server's image has one.
+pub(crate) fn copy_of(state: &State, id: u64, server: u64, config: &Config) -> Option<Image> {
+    let record = state.servers.get(&server)?;
+    let origin = state.images.get(&record.image)?;
+    let dir = config.path(format!("images/{id}"));
+    Some(Image {
+        name: None,
+        status: "creating".into(),
+        labels: Labels::new(),
+        created: now(),
+        protected: false,
+        disk: dir.join("disk.raw"),
+        boot: origin.boot.as_ref().map(|boot| Boot {
+            kernel: dir.join("kernel"),
+            initrd: boot.initrd.as_ref().map(|_| dir.join("initrd")),
+            cmdline: boot.cmdline.clone(),
+        }),
+        source: String::new(),
+        replaced: false,
+        created_from: Some((server, record.name.clone())),
+        disk_gb: catalog::disk_of(record),
+        stored_bytes: None,
+        deleted: false,
+        ..origin.clone()
+    })
+}
+
+impl Image {
+    /// The smallest disk that it fits on, in GB.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.disk_gb.unwrap_or(self.disk_bytes.div_ceil(1 << 30))
+    }
+}
+
+/// How large a disk is and how much of it takes up room, in bytes. Without machines there is no file, and it has none.
+pub(crate) fn sizes(disk: &Path) -> (u64, u64) {
+    std::fs::metadata(disk).map_or((0, 0), |meta| (meta.len(), meta.blocks() * 512))
 }
 
 /// What the files of the configured images are known by: sizes, times of change, command line. `None` where one is not there.
@@ -104,18 +166,22 @@ fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result
         boot,
         source: stamp,
         replaced: false,
+        created_from: None,
+        bound_to: None,
+        disk_gb: None,
+        stored_bytes: None,
+        deleted: false,
     })
 }
 
 /// A second name for the file where that can be, else a copy that keeps its holes.
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), host::Error> {
     let _ = std::fs::remove_file(to);
     if std::fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
     let cmd = Cmd::new("cp").args(["--reflink=auto", "--sparse=always", "--"]).path(from).path(to);
-    Local.run(&cmd)?;
-    Ok(())
+    Local.run(&cmd).map(drop)
 }
 
 #[cfg(test)]

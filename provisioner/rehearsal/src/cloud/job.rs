@@ -1,7 +1,13 @@
 //! What actions do: named as the API names them, with all they need to be done again after a crash.
 
-use super::state::State;
+use super::rescue::Rescue;
+use super::state::{State, Target};
 use serde::{Deserialize, Serialize};
+
+/// How many backups of a server are kept.
+const BACKUPS_KEPT: usize = 7;
+/// The hours in which backups would be made.
+const BACKUP_WINDOW: &str = "22-02";
 
 /// The work of one action. It is on disk before it begins, and every kind may be repeated from its start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +97,35 @@ pub(crate) enum Job {
         image: u64,
         on: bool,
     },
+    EnableRescue {
+        server: u64,
+        rescue: Rescue,
+    },
+    DisableRescue {
+        server: u64,
+    },
+    CreateImage {
+        server: u64,
+        image: u64,
+    },
+    ChangeType {
+        server: u64,
+        server_type: String,
+        upgrade_disk: bool,
+    },
+    SwitchBackup {
+        server: u64,
+        on: bool,
+    },
+    ResetPassword {
+        server: u64,
+    },
+    RequestConsole {
+        server: u64,
+    },
+    DetachIso {
+        server: u64,
+    },
 }
 
 impl Job {
@@ -115,6 +150,15 @@ impl Job {
             Self::AssignIp { .. } => "assign_primary_ip",
             Self::UnassignIp { .. } => "unassign_primary_ip",
             Self::ChangeDnsPtr { .. } => "change_dns_ptr",
+            Self::EnableRescue { .. } => "enable_rescue",
+            Self::DisableRescue { .. } => "disable_rescue",
+            Self::CreateImage { .. } => "create_image",
+            Self::ChangeType { .. } => "change_server_type",
+            Self::SwitchBackup { on: true, .. } => "enable_backup",
+            Self::SwitchBackup { on: false, .. } => "disable_backup",
+            Self::ResetPassword { .. } => "reset_password",
+            Self::RequestConsole { .. } => "request_console",
+            Self::DetachIso { .. } => "detach_iso",
             Self::ProtectServer { .. }
             | Self::ProtectVolume { .. }
             | Self::ProtectIp { .. }
@@ -154,6 +198,14 @@ impl Job {
                 None => vec![("primary_ip", ip)],
             },
             Self::ProtectImage { image, .. } => vec![("image", image)],
+            Self::CreateImage { server, image } => vec![("server", server), ("image", image)],
+            Self::EnableRescue { server, .. }
+            | Self::DisableRescue { server }
+            | Self::ChangeType { server, .. }
+            | Self::SwitchBackup { server, .. }
+            | Self::ResetPassword { server }
+            | Self::RequestConsole { server }
+            | Self::DetachIso { server } => vec![("server", server)],
         }
     }
 
@@ -170,6 +222,7 @@ impl Job {
                 | Self::SetRules { .. }
                 | Self::ApplyFirewall { .. }
                 | Self::RemoveFirewall { .. }
+                | Self::RequestConsole { .. }
         );
         !light && self.resources().contains(&(kind, id))
     }
@@ -186,7 +239,11 @@ impl Job {
             Self::StartServer { server }
             | Self::ResetServer { server }
             | Self::RebootServer { server }
-            | Self::RebuildServer { server } => set_status(state, *server, "running"),
+            | Self::RebuildServer { server }
+            | Self::ChangeType { server, .. } => {
+                set_status(state, *server, "running");
+                state.servers.entry(*server).and_modify(|s| s.rescue = None);
+            }
             Self::DeleteServer { server } => delete_server(state, *server),
             Self::ProtectServer { server, on } => {
                 state.servers.entry(*server).and_modify(|s| s.protected = *on);
@@ -224,13 +281,33 @@ impl Job {
             Self::ProtectImage { image, on } => {
                 state.images.entry(*image).and_modify(|i| i.protected = *on);
             }
+            Self::EnableRescue { server, rescue } => {
+                state.servers.entry(*server).and_modify(|s| s.rescue = Some(rescue.clone()));
+            }
+            Self::DisableRescue { server } => {
+                state.servers.entry(*server).and_modify(|s| s.rescue = None);
+            }
+            Self::CreateImage { server, image } => {
+                state.images.entry(*image).and_modify(|i| i.status = "available".into());
+                delete_backups(state, *server, BACKUPS_KEPT);
+            }
+            Self::SwitchBackup { server, on } => {
+                let window = on.then(|| BACKUP_WINDOW.to_owned());
+                state.servers.entry(*server).and_modify(|s| s.backup_window = window);
+                if !on {
+                    delete_backups(state, *server, 0);
+                }
+            }
             // A shut-down server is off when its machine has ended, which is watched;
             // a firewall's record changed when it was asked for.
             Self::ShutdownServer { .. }
             | Self::AlreadyOn { .. }
             | Self::SetRules { .. }
             | Self::ApplyFirewall { .. }
-            | Self::RemoveFirewall { .. } => {}
+            | Self::RemoveFirewall { .. }
+            | Self::ResetPassword { .. }
+            | Self::RequestConsole { .. }
+            | Self::DetachIso { .. } => {}
         }
     }
 
@@ -238,6 +315,9 @@ impl Job {
     pub(crate) fn fail(&self, state: &mut State, runs: bool) {
         if let Some(server) = self.machine().filter(|server| self.holds("server", *server)) {
             set_status(state, server, if runs { "running" } else { "off" });
+        }
+        if let Self::CreateImage { image, .. } = self {
+            state.images.entry(*image).and_modify(|i| i.status = "unavailable".into());
         }
     }
 }
@@ -251,8 +331,17 @@ fn set_status(state: &mut State, server: u64, status: &str) {
     });
 }
 
+/// Deletes the oldest backups of a server until no more than these are left.
+fn delete_backups(state: &mut State, server: u64, kept: usize) {
+    let backups = state.images.values_mut().filter(|i| i.bound_to == Some(server) && !i.deleted);
+    for image in backups.rev().skip(kept) {
+        image.deleted = true;
+    }
+}
+
 fn delete_server(state: &mut State, server: u64) {
     state.servers.remove(&server);
+    delete_backups(state, server, 0);
     for volume in state.volumes.values_mut().filter(|v| v.server == Some(server)) {
         volume.server = None;
     }
@@ -261,6 +350,6 @@ fn delete_server(state: &mut State, server: u64) {
         ip.assignee = None;
     }
     for firewall in state.firewalls.values_mut() {
-        firewall.applied_to.retain(|target| *target != super::state::Target::Server(server));
+        firewall.applied_to.retain(|target| *target != Target::Server(server));
     }
 }

@@ -151,6 +151,21 @@ pub(crate) struct Image {
     pub(crate) source: String,
     /// A newer build of the same name has taken its place.
     pub(crate) replaced: bool,
+    /// The server it is a copy of, by id and by the name it had.
+    #[serde(default)]
+    pub(crate) created_from: Option<(u64, String)>,
+    /// The server it is a backup of.
+    #[serde(default)]
+    pub(crate) bound_to: Option<u64>,
+    /// How large a disk it asks for, in GB, where that is not the size of its file.
+    #[serde(default)]
+    pub(crate) disk_gb: Option<u64>,
+    /// What the copy of a disk takes up, in bytes.
+    #[serde(default)]
+    pub(crate) stored_bytes: Option<u64>,
+    /// It is kept only for the servers that were made from it.
+    #[serde(default)]
+    pub(crate) deleted: bool,
 }
 
 /// A kernel that is booted directly.
@@ -178,6 +193,18 @@ pub(crate) struct Server {
     /// What QEMU forwards to the running machine.
     #[serde(default)]
     pub(crate) forwards: Vec<crate::machine::Forward>,
+    /// The size of its disk, in GB, where it kept that of an earlier type.
+    #[serde(default)]
+    pub(crate) kept_disk: Option<u64>,
+    /// When backups would be made, in hours; `None` where they are not enabled.
+    #[serde(default)]
+    pub(crate) backup_window: Option<String>,
+    /// What the next boot starts in place of its own system.
+    #[serde(default)]
+    pub(crate) rescue: Option<super::rescue::Rescue>,
+    /// The public keys of the rescue system, where the last boot started that.
+    #[serde(default)]
+    pub(crate) rescued: Option<Vec<String>>,
 }
 
 /// An action: what was asked, how far it is.

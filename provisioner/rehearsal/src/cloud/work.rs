@@ -1,11 +1,10 @@
 //! The work of actions: what a [`Job`] does to machines, and the record of how it went.
 
 use super::faults::Kind;
-use super::forwards;
 use super::job::Job;
-use super::state::{Failure, State};
-use super::{Cloud, catalog};
-use crate::machine::{Disk, Machine};
+use super::state::{Failure, Image, Server, State};
+use super::{Cloud, catalog, forwards, images, rescue};
+use crate::machine::{Disk, Machine, Template};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +48,7 @@ impl Cloud {
             if let (Ok(()), Job::DeleteServer { server }) = (&outcome, &job) {
                 self.stop_metadata(*server);
             }
+            self.forget_images().await;
             broken = outcome.err();
         }
     }
@@ -79,7 +79,7 @@ impl Cloud {
             Job::StartServer { server } => self.start(id, server).await,
             Job::StopServer { server } => self.machine(move |h| h.cut_power(server)).await?,
             Job::ResetServer { server } => {
-                if self.machine(move |h| h.runs(server)).await? {
+                if !self.changes_system(server) && self.machine(move |h| h.runs(server)).await? {
                     self.machine(move |h| h.reset(server)).await?
                 } else {
                     self.start(id, server).await
@@ -124,24 +124,102 @@ impl Cloud {
             | Job::ProtectVolume { .. }
             | Job::ProtectIp { .. }
             | Job::ProtectImage { .. } => Ok(()),
+            Job::CreateImage { server, image } => self.copy_root(server, image).await,
+            Job::ChangeType { server, ref server_type, upgrade_disk } => {
+                self.change_type(server, server_type, upgrade_disk).await?;
+                self.progress(id, 50);
+                self.start(id, server).await
+            }
+            Job::EnableRescue { .. }
+            | Job::DisableRescue { .. }
+            | Job::SwitchBackup { .. }
+            | Job::ResetPassword { .. }
+            | Job::RequestConsole { .. }
+            | Job::DetachIso { .. } => Ok(()),
         }
     }
 
     async fn make_root(&self, server: u64) -> Result<(), Failure> {
         let plan = self.read(|state| {
             let record = state.servers.get(&server)?;
-            let image = state.images.get(&record.image)?;
-            let disk_gb =
-                catalog::server_type(&record.server_type)?.disk.min(u64::from(self.config.max_disk_gb));
-            Some((image.disk.clone(), image.disk_bytes.max(disk_gb * GIGABYTE)))
+            self.plan_disk(record, state.images.get(&record.image)?)
         });
-        let Some((disk, bytes)) = plan else {
+        let Some(disk) = plan else {
             return Err(Failure::new(
                 "action_failed",
                 format!("making the disk of server {server}: its image is gone"),
             ));
         };
-        self.machine(move |h| h.make_root(server, &disk, bytes)).await?
+        self.machine(move |h| h.make_root(server, &disk)).await?
+    }
+
+    /// The disk of a server's machine, when it is made from this image.
+    fn plan_disk(&self, server: &Server, image: &Image) -> Option<Template> {
+        let disk_gb = catalog::disk_of(server)?.min(u64::from(self.config.max_disk_gb));
+        Some(Template { image: image.disk.clone(), bytes: image.disk_bytes.max(disk_gb * GIGABYTE) })
+    }
+
+    /// Writes a server's disk as it is now, and the kernel it is booted with, into the files of an image.
+    async fn copy_root(self: &Arc<Self>, server: u64, image: u64) -> Result<(), Failure> {
+        let plan = self.read(|state| {
+            let origin = state.images.get(&state.servers.get(&server)?.image)?;
+            Some((origin.boot.clone(), state.images.get(&image)?.clone()))
+        });
+        let Some((boot, copy)) = plan else {
+            return Err(Failure::new(
+                "action_failed",
+                format!("copying the disk of server {server}: it is gone"),
+            ));
+        };
+        let disk = copy.disk.clone();
+        self.machine(move |h| h.copy_root(server, boot.as_ref(), &copy)).await??;
+        let (bytes, stored) = images::sizes(&disk);
+        self.change_surely(|state| {
+            state.images.entry(image).and_modify(|i| (i.disk_bytes, i.stored_bytes) = (bytes, Some(stored)));
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Records another type and grows the disk with it where that is asked for.
+    async fn change_type(self: &Arc<Self>, server: u64, kind: &str, grow: bool) -> Result<(), Failure> {
+        self.change_surely(|state| {
+            state.servers.entry(server).and_modify(|s| {
+                s.kept_disk = if grow { None } else { catalog::disk_of(s) };
+                s.server_type = kind.into();
+            });
+        })
+        .await;
+        let disk = self.read(|state| {
+            let record = state.servers.get(&server)?;
+            self.plan_disk(record, state.images.get(&record.image)?)
+        });
+        match disk.filter(|_| grow) {
+            Some(disk) => self.machine(move |h| h.grow_root(server, disk.bytes)).await?,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the server's next boot starts another system than the one that runs: its own, or the rescue system.
+    fn changes_system(&self, server: u64) -> bool {
+        self.read(|state| {
+            state.servers.get(&server).is_some_and(|s| s.rescued.is_some() || s.due_rescue().is_some())
+        })
+    }
+
+    /// Records which system the machine is about to boot, before it asks for its metadata.
+    async fn choose_system(self: &Arc<Self>, server: u64) {
+        let (present, next) = self.read(|state| {
+            let record = state.servers.get(&server);
+            let due = record.and_then(|s| s.due_rescue()).map(|rescue| rescue.public_keys.clone());
+            (record.and_then(|s| s.rescued.clone()), due)
+        });
+        if present != next {
+            self.change_surely(|state| {
+                state.servers.entry(server).and_modify(|s| s.rescued.clone_from(&next));
+            })
+            .await;
+        }
     }
 
     async fn start(self: &Arc<Self>, id: u64, server: u64) -> Result<(), Failure> {
@@ -150,6 +228,7 @@ impl Cloud {
         if !self.machine(move |h| h.has_root(server)).await? {
             self.make_root(server).await?;
         }
+        self.choose_system(server).await;
         self.progress(id, 60);
         let Some(machine) = self.read(|state| self.plan_machine(state, server)) else {
             return Err(Failure::new("action_failed", format!("starting server {server}: it is gone")));
@@ -167,12 +246,18 @@ impl Cloud {
         let record = state.servers.get(&server)?;
         let kind = catalog::server_type(&record.server_type)?;
         let volumes = state.volumes_of(server).into_iter();
+        let own = state.images.get(&record.image)?;
+        let rescue = match &record.rescued {
+            Some(_) => Some(rescue::image(state, kind.architecture)?),
+            None => None,
+        };
         Some(Machine {
             server,
             architecture: kind.architecture,
             cores: kind.cores,
             memory_mb: (kind.memory * 1024).min(self.config.max_memory_mb),
-            boot: state.images.get(&record.image)?.boot.clone(),
+            boot: rescue.unwrap_or(own).boot.clone(),
+            rescue: rescue.and_then(|image| self.plan_disk(record, image)),
             volumes: volumes.map(|volume| Disk { volume, path: self.files.volume(volume) }).collect(),
             address: state.ipv4_of(server),
             forwards: forwards::wanted(state, server, &self.config.open_ports),

@@ -52,13 +52,24 @@ pub(crate) fn command(machine: &Machine, files: &Files, host: Host) -> Cmd {
             cmd = cmd.arg("-initrd").path(initrd);
         }
         let emulated = if kvm { String::new() } else { format!(" {EMULATED_CMDLINE}") };
-        cmd = cmd.arg("-append").arg(format!("{}{emulated}", boot.cmdline));
+        let cmdline =
+            if machine.rescue.is_some() { rescue_cmdline(&boot.cmdline) } else { boot.cmdline.clone() };
+        cmd = cmd.arg("-append").arg(format!("{cmdline}{emulated}"));
     }
     cmd = cmd.arg("-blockdev").arg(format!(
         "driver=qcow2,node-name=root,discard=unmap,file.driver=file,file.filename={}",
         quote(&files.root(id))
     ));
     cmd = cmd.args(["-device", "virtio-blk-pci,drive=root"]);
+    if machine.rescue.is_some() {
+        cmd = cmd.arg("-blockdev").arg(format!(
+            "driver=qcow2,node-name=rescue,discard=unmap,file.driver=file,file.filename={}",
+            quote(&files.rescue(id))
+        ));
+        // Where no kernel is given, the firmware tries this disk first.
+        let order = if machine.boot.is_some() { "" } else { ",bootindex=0" };
+        cmd = cmd.arg("-device").arg(format!("virtio-blk-pci,drive=rescue{order}"));
+    }
     cmd = cmd.args(["-device", "virtio-scsi-pci,id=scsi"]);
     for disk in &machine.volumes {
         let node = volume_node(disk.volume);
@@ -95,6 +106,20 @@ fn cpu(architecture: Architecture, kvm: bool) -> &'static str {
         (false, Architecture::Arm) => "cortex-a72",
         (false, Architecture::X86) => "max",
     }
+}
+
+/// The kernel's command line with the rescue disk for its root. Labels and UUIDs name nothing here: the server's own disk
+/// may be made from the same image.
+fn rescue_cmdline(cmdline: &str) -> String {
+    let mut partition = "";
+    let mut words = Vec::new();
+    for word in cmdline.split_whitespace() {
+        match word.strip_prefix("root=") {
+            Some(root) => partition = root.strip_prefix("/dev/vda").unwrap_or_default(),
+            None => words.push(word),
+        }
+    }
+    format!("root=/dev/vdb{partition} {}", words.join(" ")).trim_end().to_owned()
 }
 
 /// The node and device name of a volume, on the command line and when it is plugged in later.
@@ -158,7 +183,7 @@ pub(crate) fn plug(disk: &Disk) -> (serde_json::Value, serde_json::Value) {
 mod tests {
     use super::*;
     use crate::cloud::state::Boot;
-    use crate::machine::Protocol;
+    use crate::machine::{Protocol, Template};
 
     fn lines(machine: &Machine, host: Host) -> String {
         let cmd = command(machine, &Files::new(Path::new("/state")), host);
@@ -181,6 +206,7 @@ mod tests {
                 initrd: Some("/state/images/1/initrd".into()),
                 cmdline: "root=LABEL=root console=ttyAMA0".into(),
             }),
+            rescue: None,
             volumes: vec![Disk { volume: 100_123, path: "/state/volumes/100123.raw".into() }],
             address: Some(Ipv4Addr::new(127, 77, 3, 1)),
             forwards: vec![
@@ -212,6 +238,28 @@ mod tests {
             assert_eq!(text, golden);
         } else {
             assert!(text.contains("-accel tcg"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rescue_system_boots_from_a_second_disk() {
+        let rescue = Some(Template { image: "/state/images/1/disk.raw".into(), bytes: 1 << 30 });
+        let text = lines(&Machine { rescue: rescue.clone(), ..machine() }, Host { cores: 2, kvm: false });
+        assert_eq!(text, include_str!("../../tests/golden/arm-rescue.txt"));
+        let text = lines(&Machine { rescue, boot: None, ..machine() }, Host { cores: 2, kvm: false });
+        assert!(text.contains("-device virtio-blk-pci,drive=rescue,bootindex=0\n"), "{text}");
+    }
+
+    #[test]
+    fn the_rescue_disk_is_the_root_whatever_the_image_says() {
+        let table = [
+            ("root=UUID=1-2 console=ttyS0 quiet", "root=/dev/vdb console=ttyS0 quiet"),
+            ("quiet root=/dev/vda1", "root=/dev/vdb1 quiet"),
+            ("quiet", "root=/dev/vdb quiet"),
+            ("", "root=/dev/vdb"),
+        ];
+        for (cmdline, expected) in table {
+            assert_eq!(rescue_cmdline(cmdline), expected);
         }
     }
 

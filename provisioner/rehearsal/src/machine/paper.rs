@@ -1,8 +1,7 @@
-use super::{Disk, Forward, Hypervisor, Machine};
-use crate::cloud::state::Failure;
+use super::{Disk, Forward, Hypervisor, Machine, Template};
+use crate::cloud::state::{Boot, Failure, Image};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Machines that exist on paper: they do at once what they are told.
@@ -27,7 +26,15 @@ impl Paper {
 }
 
 impl Hypervisor for Paper {
-    fn make_root(&self, _: u64, _: &Path, _: u64) -> Result<(), Failure> {
+    fn make_root(&self, _: u64, _: &Template) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn grow_root(&self, _: u64, _: u64) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn copy_root(&self, _: u64, _: Option<&Boot>, _: &Image) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 use super::command::{self, Host};
 use super::qmp::Qmp;
-use super::{Disk, Files, Forward, Hypervisor, Machine, ports};
-use crate::cloud::state::Failure;
+use super::{Disk, Files, Forward, Hypervisor, Machine, Template, backup, ports};
+use crate::cloud::images;
+use crate::cloud::state::{Boot, Failure, Image};
 use crate::config::Architecture;
 use crate::host_packages;
 use host::{Cmd, Host as _, Local, files};
@@ -93,21 +94,53 @@ fn check_host(architecture: Architecture) -> Result<(), Failure> {
     ))
 }
 
+/// Makes a disk that begins as an image, in place of the one that may be there.
+fn make_disk(template: &Template, path: &Path) -> Result<(), Failure> {
+    make_dir_of(path)?;
+    let part = path.with_extension("part");
+    let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
+    let cmd = cmd.path(&template.image).path(&part).arg(template.bytes.to_string());
+    Local.run(&cmd).map_err(|e| failed(&e))?;
+    std::fs::rename(&part, path).map_err(|e| failed(&host::Error::io("making", path, e)))
+}
+
+fn make_dir_of(path: &Path) -> Result<(), Failure> {
+    let Some(dir) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(dir).map_err(|e| failed(&host::Error::io("making", dir, e)))
+}
+
 /// A host error as an action's error.
 fn failed(error: &host::Error) -> Failure {
     Failure::new("action_failed", error.to_string())
 }
 
 impl Hypervisor for Qemu {
-    fn make_root(&self, server: u64, image: &Path, bytes: u64) -> Result<(), Failure> {
-        let root = self.files.root(server);
-        let dir = self.files.server(server);
-        std::fs::create_dir_all(&dir).map_err(|e| failed(&host::Error::io("making", &dir, e)))?;
-        let part = root.with_extension("part");
-        let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-        let cmd = cmd.path(image).path(&part).arg(bytes.to_string());
-        Local.run(&cmd).map_err(|e| failed(&e))?;
-        std::fs::rename(&part, &root).map_err(|e| failed(&host::Error::io("making", &root, e)))
+    fn make_root(&self, server: u64, template: &Template) -> Result<(), Failure> {
+        make_disk(template, &self.files.root(server))
+    }
+
+    fn grow_root(&self, server: u64, bytes: u64) -> Result<(), Failure> {
+        let cmd = Cmd::new("qemu-img").args(["resize", "-q", "-f", "qcow2"]);
+        let cmd = cmd.path(self.files.root(server)).arg(bytes.to_string());
+        Local.run(&cmd).map(drop).map_err(|e| failed(&e))
+    }
+
+    fn copy_root(&self, server: u64, boot: Option<&Boot>, image: &Image) -> Result<(), Failure> {
+        make_dir_of(&image.disk)?;
+        if let (Some(from), Some(to)) = (boot, &image.boot) {
+            images::copy(&from.kernel, &to.kernel).map_err(|e| failed(&e))?;
+            if let (Some(from), Some(to)) = (&from.initrd, &to.initrd) {
+                images::copy(from, to).map_err(|e| failed(&e))?;
+            }
+        }
+        let part = image.disk.with_extension("part");
+        if self.runs(server) {
+            backup::copy_running(&mut self.monitor(server)?, &part)?;
+        } else {
+            let cmd = Cmd::new("qemu-img").args(["convert", "-q", "-f", "qcow2", "-O", "raw"]);
+            Local.run(&cmd.path(self.files.root(server)).path(&part)).map_err(|e| failed(&e))?;
+        }
+        std::fs::rename(&part, &image.disk).map_err(|e| failed(&host::Error::io("making", &image.disk, e)))
     }
 
     fn has_root(&self, server: u64) -> bool {
@@ -116,6 +149,11 @@ impl Hypervisor for Qemu {
 
     fn start(&self, machine: &Machine) -> Result<(), Failure> {
         check_host(machine.architecture)?;
+        let rescue = self.files.rescue(machine.server);
+        match &machine.rescue {
+            Some(template) => make_disk(template, &rescue)?,
+            None => files::remove(&rescue).map_err(|e| failed(&e))?,
+        }
         let first = self.launch(machine);
         // A QEMU that a killed daemon had begun to start shows up only now, and has the disks and ports.
         if first.is_err() && self.shows_up(machine.server) {
@@ -221,9 +259,7 @@ impl Hypervisor for Qemu {
                 .map(drop);
         }
         let io = |e| failed(&host::Error::io("making", &path, e));
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).map_err(io)?;
-        }
+        make_dir_of(&path)?;
         let file =
             std::fs::File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
         // The file has holes: it takes up what is written to it, not what was ordered.

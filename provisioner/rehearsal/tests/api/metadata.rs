@@ -4,7 +4,8 @@ use serde_json::json;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
-fn ask(world: &World, server: u64, path: &str) -> Reply {
+/// Asks as the server's machine does.
+pub(crate) fn ask(world: &World, server: u64, path: &str) -> Reply {
     let mut stream = UnixStream::connect(world.config.state_dir.join(format!("run/{server}.md"))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: 169.254.169.254\r\nConnection: close\r\n\r\n").unwrap();
     parse(stream).unwrap()

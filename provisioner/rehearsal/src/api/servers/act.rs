@@ -1,14 +1,40 @@
 use super::create::{check_user_data, find_image};
-use super::find;
+use super::maintenance;
 use crate::api::error::ApiError;
 use crate::api::input::{Input, Reference};
-use crate::api::{Reply, Shared, actions, created, parse_id, primary_ips};
-use crate::cloud::catalog::server_type;
+use crate::api::resource::LIGHT;
+use crate::api::{Reply, Shared, created, parse_id, primary_ips, resource};
+use crate::cloud::Cloud;
+use crate::cloud::catalog::{disk_of, server_type};
 use crate::cloud::job::Job;
 use crate::cloud::state::{Server, State};
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use serde_json::Value;
+
+/// What an action comes to.
+pub(super) struct Plan {
+    job: Job,
+    /// The server's status while the job runs, where that changes.
+    status: Option<&'static str>,
+    /// What the reply has besides the action.
+    reply: Vec<(&'static str, Value)>,
+}
+
+impl Plan {
+    pub(super) fn new(job: Job) -> Self {
+        Self { job, status: None, reply: Vec::new() }
+    }
+
+    pub(super) fn status(self, status: &'static str) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    pub(super) fn reply(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        self.reply.push((field, value.into()));
+        self
+    }
+}
 
 pub(super) async fn act(
     Extract(cloud): Shared,
@@ -18,59 +44,54 @@ pub(super) async fn act(
     let id = parse_id("server", &id)?;
     let mut input = Input::parse(&body)?;
     let body = cloud.change(|state| {
-        let server = find(state, id)?.clone();
-        let (job, status) = plan(state, id, &server, &action, &mut input)?;
-        if job.holds("server", id) {
+        resource::find::<Server>(state, id)?;
+        if !LIGHT.contains(&action.as_str()) {
             state.check_unlocked("server", id)?;
         }
-        if let Some(status) = status {
+        let plan = plan(&cloud, state, id, &action, &mut input)?;
+        if let Some(status) = plan.status {
             state.servers.entry(id).and_modify(|server| server.status = status.into());
         }
-        let rebuild = matches!(job, Job::RebuildServer { .. });
-        if rebuild {
-            order_rebuild(state, id, &mut input)?;
-        }
-        let chain = state.begin([job]);
-        let mut body = actions::one(state, chain[0]);
-        if rebuild {
-            body["root_password"] = Value::Null;
+        let mut body = resource::begin(state, plan.job)?;
+        for (field, value) in plan.reply {
+            body[field] = value;
         }
         Ok(body)
     })?;
     created(body)
 }
 
-/// The job of an action, and the server's status while it runs where that changes.
 fn plan(
-    state: &State,
+    cloud: &Cloud,
+    state: &mut State,
     id: u64,
-    server: &Server,
     action: &str,
     input: &mut Input,
-) -> Result<(Job, Option<&'static str>), ApiError> {
+) -> Result<Plan, ApiError> {
+    let server = resource::find::<Server>(state, id)?;
     let off = server.status == "off";
     Ok(match action {
         // What is on already stays as it is, as at Hetzner.
-        "poweron" if off => (Job::StartServer { server: id }, Some("starting")),
-        "poweron" => (Job::AlreadyOn { server: id }, None),
-        "poweroff" => (Job::StopServer { server: id }, Some("stopping")),
-        "reset" => (Job::ResetServer { server: id }, None),
+        "poweron" if off => Plan::new(Job::StartServer { server: id }).status("starting"),
+        "poweron" => Plan::new(Job::AlreadyOn { server: id }),
+        "poweroff" => Plan::new(Job::StopServer { server: id }).status("stopping"),
+        "reset" => Plan::new(Job::ResetServer { server: id }),
         "reboot" => {
             check_on(id, server)?;
-            (Job::RebootServer { server: id }, None)
+            Plan::new(Job::RebootServer { server: id })
         }
         "shutdown" => {
             check_on(id, server)?;
-            (Job::ShutdownServer { server: id }, None)
+            Plan::new(Job::ShutdownServer { server: id })
         }
-        "rebuild" => (Job::RebuildServer { server: id }, Some("rebuilding")),
-        "change_protection" => (change_protection(id, server, input)?, None),
-        "change_dns_ptr" => (change_dns_ptr(state, id, input)?, None),
-        _ => return Err(ApiError::not_found("action", action)),
+        "rebuild" => rebuild(state, id, input)?,
+        "change_protection" => Plan::new(change_protection(id, server, input)?),
+        "change_dns_ptr" => Plan::new(change_dns_ptr(state, id, input)?),
+        _ => return maintenance::plan(cloud, state, id, action, input),
     })
 }
 
-fn check_on(id: u64, server: &Server) -> Result<(), ApiError> {
+pub(super) fn check_on(id: u64, server: &Server) -> Result<(), ApiError> {
     if server.status == "off" {
         let message = format!("server {id} is off; power it on first");
         return Err(ApiError::unprocessable("server_not_running", message));
@@ -80,23 +101,23 @@ fn check_on(id: u64, server: &Server) -> Result<(), ApiError> {
 
 /// Writes the new image and user data into the record, before the machine starts and asks for them.
 /// Without new user data the old is used again.
-fn order_rebuild(state: &mut State, id: u64, input: &mut Input) -> Result<(), ApiError> {
+fn rebuild(state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
     let image: Reference = input.required("image");
     let user_data: Option<String> = input.optional("user_data");
     check_user_data(input, user_data.as_deref());
     input.done()?;
-    let server = find(state, id)?;
+    let server = resource::find::<Server>(state, id)?;
     if server.protected {
         return Err(ApiError::protected("server", id));
     }
     let kind = server_type(&server.server_type)
         .ok_or_else(|| ApiError::server(format!("server type {} is gone", server.server_type)))?;
-    let image = find_image(state, &image, kind)?;
+    let image = find_image(state, &image, kind, disk_of(server).unwrap_or(kind.disk))?;
     state.servers.entry(id).and_modify(|server| {
         server.image = image;
         server.user_data = user_data.or(server.user_data.take());
     });
-    Ok(())
+    Ok(Plan::new(Job::RebuildServer { server: id }).status("rebuilding").reply("root_password", Value::Null))
 }
 
 fn change_protection(id: u64, server: &Server, input: &mut Input) -> Result<Job, ApiError> {

@@ -1,16 +1,19 @@
-use super::{check_host_name, check_unique_name, find, render};
+use super::{check_host_name, password};
 use crate::api::error::ApiError;
 use crate::api::input::{Id, Input, Reference};
 use crate::api::labels::Labels;
-use crate::api::{Reply, Shared, actions, created, firewalls, primary_ips, volumes};
+use crate::api::resource::Resource as _;
+use crate::api::{
+    Reply, Shared, actions, catalog::locate, created, firewalls, primary_ips, resource, volumes,
+};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
 use crate::cloud::job::Job;
-use crate::cloud::state::{PrimaryIp, Server, State, Target, now};
+use crate::cloud::state::{Image, PrimaryIp, Server, State, Target, now};
 use axum::body::Bytes;
 use axum::extract::State as Extract;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The most user data a server can be given, in bytes.
@@ -58,7 +61,7 @@ pub(super) async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
 
 fn read(mut input: Input) -> Result<Order, ApiError> {
     let name = input.name();
-    check_host_name(&mut input, Some(&name));
+    check_host_name(&mut input, &name);
     if input.has("datacenter") {
         input.complain("datacenter", "was removed; give a location");
     }
@@ -96,22 +99,19 @@ pub(super) fn check_user_data(input: &mut Input, user_data: Option<&str>) {
 }
 
 /// Compares the order with what there is and takes it in, or refuses it whole.
-fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_json::Value, ApiError> {
-    check_unique_name(state, &order.name, None)?;
+fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, ApiError> {
     let kind = SERVER_TYPES.iter().find(|kind| order.server_type.means(kind.id, kind.name));
     let kind = kind.ok_or_else(|| {
         ApiError::field("server_type", format!("there is no server type '{}'", order.server_type.text()))
     })?;
-    let image = find_image(state, &order.image, kind)?;
+    let image = find_image(state, &order.image, kind, kind.disk)?;
     let location = choose_location(state, &order, kind)?;
     let public_keys = find_keys(state, &order.ssh_keys)?;
     for Id(volume) in &order.volumes {
-        let found = state.volumes.get(volume).ok_or_else(|| ApiError::not_found("volume", volume))?;
-        volumes::check_attachable(*volume, found, location.name)?;
+        volumes::check_attachable(*volume, resource::find(state, *volume)?, location.name)?;
         state.check_unlocked("volume", *volume)?;
     }
     check_stock(state, kind, location)?;
-    let id = state.new_id();
     let no_keys = public_keys.is_empty();
     let server = Server {
         name: order.name,
@@ -125,8 +125,12 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_js
         public_keys,
         protected: false,
         forwards: Vec::new(),
+        kept_disk: None,
+        backup_window: None,
+        rescue: None,
+        rescued: None,
     };
-    state.servers.insert(id, server);
+    let id = resource::add(state, server)?;
     take_ip(cloud, state, id, "ipv4", order.net.enable_ipv4, order.net.ipv4, location)?;
     take_ip(cloud, state, id, "ipv6", order.net.enable_ipv6, order.net.ipv6, location)?;
     for FirewallInput { firewall: Id(firewall) } in &order.firewalls {
@@ -139,19 +143,22 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<serde_js
         jobs.push(Job::StartServer { server: id });
     }
     let chain = state.begin(jobs);
-    Ok(json!({
-        "server": render(state, id, find(state, id)?),
-        "action": actions::render(state, chain[0]),
-        "next_actions": state.render_actions(&chain[1..]),
-        // Nothing takes this password: it only has the form that clients expect of a server without keys.
-        "root_password": no_keys.then(|| format!("rehearsal{id}")),
-    }))
+    let mut body = resource::one::<Server>(state, id)?;
+    body["action"] = actions::render(state, chain[0]);
+    body["next_actions"] = state.render_actions(&chain[1..]).into();
+    body["root_password"] = no_keys.then(|| password(id)).into();
+    Ok(body)
 }
 
-/// The image that is meant, which must be for the server type's architecture.
-pub(super) fn find_image(state: &State, image: &Reference, kind: &ServerType) -> Result<u64, ApiError> {
-    let by_id = image.id().filter(|id| state.images.contains_key(id));
-    let named = |i: &crate::cloud::state::Image| i.name.as_deref() == Some(image.text()) && !i.replaced;
+/// The image that is meant. It must be for the server type's architecture and fit on the disk.
+pub(super) fn find_image(
+    state: &State,
+    image: &Reference,
+    kind: &ServerType,
+    disk_gb: u64,
+) -> Result<u64, ApiError> {
+    let by_id = image.id().filter(|id| resource::find::<Image>(state, *id).is_ok());
+    let named = |i: &Image| i.name.as_deref() == Some(image.text()) && i.is_listed();
     let found: Vec<u64> = match by_id {
         Some(id) => vec![id],
         None => state.images.iter().filter(|(_, i)| named(i)).map(|(id, _)| *id).collect(),
@@ -160,21 +167,30 @@ pub(super) fn find_image(state: &State, image: &Reference, kind: &ServerType) ->
         return Err(ApiError::field("image", format!("there is no image '{}'", image.text())));
     }
     let fits = |id: &&u64| state.images.get(id).is_some_and(|i| i.architecture == kind.architecture);
-    found.iter().find(fits).copied().ok_or_else(|| {
+    let id = found.iter().find(fits).copied().ok_or_else(|| {
         let (text, name, architecture) = (image.text(), kind.name, kind.architecture.name());
         ApiError::field(
             "image",
             format!("image '{text}' is not for {architecture}, which server type {name} needs"),
         )
-    })
+    })?;
+    state.check_unlocked("image", id)?;
+    let found = resource::find::<Image>(state, id)?;
+    if found.status != "available" {
+        return Err(ApiError::field("image", format!("image {id} is {}", found.status)));
+    }
+    if found.disk_size() > disk_gb {
+        let message =
+            format!("image {id} needs a disk of {} GB; the server's has {disk_gb} GB", found.disk_size());
+        return Err(ApiError::field("image", message));
+    }
+    Ok(id)
 }
 
 /// The location that is asked for; where none is, that of the volumes and addresses, else the first with stock.
 fn choose_location(state: &State, order: &Order, kind: &ServerType) -> Result<&'static Location, ApiError> {
     if let Some(wanted) = &order.location {
-        let known = LOCATIONS.iter().find(|location| wanted.means(location.id, location.name));
-        return known
-            .ok_or_else(|| ApiError::field("location", format!("there is no location '{}'", wanted.text())));
+        return locate(Some(wanted));
     }
     let volume = order.volumes.iter().find_map(|Id(id)| state.volumes.get(id)).map(|v| v.location.as_str());
     let ip =
@@ -189,7 +205,7 @@ fn choose_location(state: &State, order: &Order, kind: &ServerType) -> Result<&'
     })
 }
 
-fn check_stock(state: &State, kind: &ServerType, location: &Location) -> Result<(), ApiError> {
+pub(super) fn check_stock(state: &State, kind: &ServerType, location: &Location) -> Result<(), ApiError> {
     if !kind.is_sold_in(location.name) {
         let message =
             format!("unsupported location for server type: {} is not sold in {}", kind.name, location.name);
@@ -202,7 +218,7 @@ fn check_stock(state: &State, kind: &ServerType, location: &Location) -> Result<
     Ok(())
 }
 
-fn find_keys(state: &State, wanted: &[Reference]) -> Result<Vec<String>, ApiError> {
+pub(super) fn find_keys(state: &State, wanted: &[Reference]) -> Result<Vec<String>, ApiError> {
     wanted
         .iter()
         .map(|reference| {
@@ -235,7 +251,7 @@ fn take_ip(
         return Ok(());
     };
     let locked = state.check_unlocked("primary_ip", id);
-    let ip = state.primary_ips.get_mut(&id).ok_or_else(|| ApiError::not_found("primary_ip", id))?;
+    let ip = resource::find_mut::<PrimaryIp>(state, id)?;
     if ip.address.kind() != kind {
         let message = format!("primary IP {id} is not an {kind} address");
         let status = axum::http::StatusCode::PRECONDITION_FAILED;

@@ -1,0 +1,116 @@
+//! What is done to a server besides switching it: the rescue system, copies of its disk, another type, passwords.
+
+use super::act::{Plan, check_on};
+use super::create::{check_stock, find_keys};
+use super::password;
+use crate::api::error::ApiError;
+use crate::api::input::{Input, Reference};
+use crate::api::resource::{self, Resource as _};
+use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
+use crate::cloud::job::Job;
+use crate::cloud::rescue::{self, Rescue};
+use crate::cloud::state::{Image, Server, State};
+use crate::cloud::{Cloud, images};
+
+pub(super) fn plan(
+    cloud: &Cloud,
+    state: &mut State,
+    id: u64,
+    action: &str,
+    input: &mut Input,
+) -> Result<Plan, ApiError> {
+    let server = resource::find::<Server>(state, id)?;
+    Ok(match action {
+        "enable_rescue" => enable_rescue(state, id, server, input)?,
+        "disable_rescue" => Plan::new(Job::DisableRescue { server: id }),
+        "create_image" => create_image(cloud, state, id, input)?,
+        "change_type" => change_type(state, id, server, input)?,
+        "enable_backup" => Plan::new(Job::SwitchBackup { server: id, on: true }),
+        "disable_backup" => Plan::new(Job::SwitchBackup { server: id, on: false }),
+        "reset_password" => {
+            check_on(id, server)?;
+            Plan::new(Job::ResetPassword { server: id }).reply("root_password", password(state.new_id()))
+        }
+        // Nothing listens there: `.invalid` is the name of no host.
+        "request_console" => Plan::new(Job::RequestConsole { server: id })
+            .reply("wss_url", format!("wss://console.invalid/?server_id={id}&token={}", state.new_id()))
+            .reply("password", password(state.new_id())),
+        "attach_iso" => {
+            let iso: Reference = input.required("iso");
+            input.done()?;
+            return Err(ApiError::not_found("iso", iso.text()));
+        }
+        "detach_iso" => Plan::new(Job::DetachIso { server: id }),
+        _ => return Err(ApiError::not_found("action", action)),
+    })
+}
+
+fn enable_rescue(state: &State, id: u64, server: &Server, input: &mut Input) -> Result<Plan, ApiError> {
+    let kind = input.optional("type").unwrap_or_else(|| "linux64".to_owned());
+    if kind != "linux64" {
+        input.complain("type", "must be linux64");
+    }
+    let keys: Vec<Reference> = input.optional("ssh_keys").unwrap_or_default();
+    input.done()?;
+    let rescue = Rescue::order(find_keys(state, &keys)?);
+    let architecture = server_type(&server.server_type).map(|kind| kind.architecture);
+    if architecture.is_none_or(|architecture| rescue::image(state, architecture).is_none()) {
+        let message =
+            format!("the rescue system of server {id} would be a system image, of which none is offered");
+        return Err(ApiError::unprocessable("unsupported_error", message));
+    }
+    Ok(Plan::new(Job::EnableRescue { server: id, rescue }).reply("root_password", password(id)))
+}
+
+fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
+    let kind = input.optional("type").unwrap_or_else(|| "snapshot".to_owned());
+    if !["snapshot", "backup"].contains(&kind.as_str()) {
+        input.complain("type", "must be snapshot or backup");
+    }
+    let description: Option<String> = input.optional("description");
+    let labels = input.labels().unwrap_or_default();
+    if kind == "backup" && resource::find::<Server>(state, id)?.backup_window.is_none() {
+        input.complain("type", "backups are not enabled for the server; enable_backup does that");
+    }
+    input.done()?;
+    let image = state.new_id();
+    let copy = images::copy_of(state, image, id, &cloud.config)
+        .ok_or_else(|| ApiError::server(format!("the image of server {id} is gone")))?;
+    let copy = Image {
+        description: description.unwrap_or_else(|| format!("{kind} {}", copy.created)),
+        labels,
+        bound_to: (kind == "backup").then_some(id),
+        kind,
+        ..copy
+    };
+    let rendered = copy.render(state, image);
+    state.images.insert(image, copy);
+    Ok(Plan::new(Job::CreateImage { server: id, image }).reply("image", rendered))
+}
+
+fn change_type(state: &State, id: u64, server: &Server, input: &mut Input) -> Result<Plan, ApiError> {
+    let wanted: Reference = input.required("server_type");
+    let upgrade_disk: bool = input.required("upgrade_disk");
+    input.done()?;
+    let kind = SERVER_TYPES.iter().find(|kind| wanted.means(kind.id, kind.name));
+    let kind = kind.ok_or_else(|| {
+        ApiError::field("server_type", format!("there is no server type '{}'", wanted.text()))
+    })?;
+    if server.status != "off" {
+        let message = format!("server {id} must be off to change its type; power it off first");
+        return Err(ApiError::unprocessable("server_not_stopped", message));
+    }
+    let unfit = |why: String| Err(ApiError::unprocessable("invalid_server_type", why));
+    let (present, disk) = (server_type(&server.server_type), disk_of(server).unwrap_or_default());
+    if present.is_none_or(|present| present.name == kind.name || present.architecture != kind.architecture) {
+        let name = &server.server_type;
+        return unfit(format!("server {id} is a {name}; {} is the same or another architecture", kind.name));
+    }
+    if kind.disk < disk {
+        return unfit(format!("server {id} has a disk of {disk} GB, {} one of {} GB", kind.name, kind.disk));
+    }
+    let place = location(&server.location);
+    check_stock(state, kind, place.ok_or_else(|| ApiError::server("the server's location is gone"))?)?;
+    let job = Job::ChangeType { server: id, server_type: kind.name.into(), upgrade_disk };
+    Ok(Plan::new(job).status("migrating"))
+}

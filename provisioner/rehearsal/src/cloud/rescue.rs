@@ -1,0 +1,52 @@
+//! The rescue system: what a server boots once in place of its own, to be repaired or to have its disk written.
+
+use super::state::{Image, Server, State};
+use crate::config::Architecture;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// How long it waits for the server's next boot, in seconds.
+const PATIENCE: i64 = 60 * 60;
+
+/// A rescue system that waits for the next boot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rescue {
+    /// When it was ordered, in seconds since 1970.
+    ordered: i64,
+    /// Who is let in.
+    pub(crate) public_keys: Vec<String>,
+}
+
+impl Rescue {
+    pub(crate) fn order(public_keys: Vec<String>) -> Self {
+        Self { ordered: OffsetDateTime::now_utc().unix_timestamp(), public_keys }
+    }
+
+    fn is_due(&self, now: i64) -> bool {
+        now - self.ordered < PATIENCE
+    }
+}
+
+impl Server {
+    /// The rescue system that the next boot starts, unless it has waited too long.
+    pub(crate) fn due_rescue(&self) -> Option<&Rescue> {
+        self.rescue.as_ref().filter(|rescue| rescue.is_due(OffsetDateTime::now_utc().unix_timestamp()))
+    }
+}
+
+/// The image that the rescue system of this architecture is: the first system image on offer.
+pub(crate) fn image(state: &State, architecture: Architecture) -> Option<&Image> {
+    let offered = |i: &&Image| i.kind == "system" && !i.replaced && i.architecture == architecture;
+    state.images.values().find(offered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_waits_for_an_hour() {
+        let rescue = Rescue { ordered: 1000, public_keys: Vec::new() };
+        assert!(rescue.is_due(1000) && rescue.is_due(4599) && !rescue.is_due(4600));
+    }
+}
