@@ -27,7 +27,7 @@ pub(crate) fn session(suite: &str, version: &str) -> Result<()> {
     let package = images::unpacked_package(&tests::cache()?, suite, PACKAGE, &images::Silent)?;
     ensure!(package.version.starts_with(version), "{suite} has {PACKAGE} {}", package.version);
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let steps = parse(&std::fs::read_to_string(here.join("clients/hcloud.session"))?)?;
+    let steps = parse(&std::fs::read_to_string(here.join("clients/hcloud.session"))?, version)?;
     ensure!(steps.len() >= FEWEST, "only {} commands", steps.len());
 
     let stage = Stage::set(package.root.join("usr/bin/hcloud"))?;
@@ -76,6 +76,7 @@ impl Stage {
 
     fn command(&self, arguments: &[String]) -> Cmd {
         Cmd::new(self.program.to_string_lossy())
+            .args(["--poll-interval", "50ms"])
             .args(arguments.iter().map(String::as_str))
             .env("HCLOUD_ENDPOINT", self.cloud.url())
             .env("HCLOUD_TOKEN", self.cloud.token())

@@ -76,11 +76,6 @@ impl Cloud {
         anyhow::ensure!(!error.is_empty(), "PATCH {path} was done");
         Ok(!error.contains("no such path"))
     }
-
-    /// A snapshot of the server, where the cloud makes them.
-    pub(crate) fn snapshot(&self, server: &Value) -> Result<Value> {
-        self.make(&format!("/servers/{server}/actions/create_image"), &json!({"description": "snapshot"}))
-    }
 }
 
 fn image(flavor: &str, version: &str, architecture: Architecture) -> ImageSource {

@@ -99,7 +99,9 @@ fn furnish(cloud: &Cloud) -> Result<()> {
         let server = json!({"name": name("server"), "server_type": kind, "image": "debian-13",
             "location": "fsn1", "labels": {"n": "1"}, "start_after_create": !bare,
             "public_net": {"enable_ipv4": !bare, "enable_ipv6": !bare}});
-        cloud.make("/servers", &server)?;
+        let made = cloud.make("/servers", &server)?;
+        let snapshot = format!("/servers/{}/actions/create_image", made["server"]["id"]);
+        cloud.make(&snapshot, &json!({"type": "snapshot", "description": name("snapshot")}))?;
     }
     Ok(())
 }

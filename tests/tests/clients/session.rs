@@ -2,8 +2,8 @@
 //! transcript without what differs from run to run.
 //!
 //! A line is an exit code, the command's arguments, and after ` ~ ` a regular expression that stdout and stderr together
-//! must match. What a named group of it matches is from then on what `{name}` in a command stands for. Lines that
-//! begin with `#` are comments.
+//! must match. What a named group of it matches is from then on what `{name}` in a command stands for. A line that begins
+//! with a version and a colon is of that version alone. Lines that begin with `#` are comments.
 
 use anyhow::{Context as _, Result, ensure};
 use regex::Regex;
@@ -20,10 +20,19 @@ pub(crate) struct Step {
     says: Regex,
 }
 
-/// Reads the file.
-pub(crate) fn parse(text: &str) -> Result<Vec<Step>> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|(at, line)| step(at + 1, line).with_context(|| format!("reading line {}", at + 1))).collect()
+/// Reads the steps that a version of the client takes.
+pub(crate) fn parse(text: &str, version: &str) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let (only, line) = match line.split_once(": ") {
+            Some((only, line)) if !only.contains(' ') => (only, line),
+            _ => (version, line),
+        };
+        if only == version {
+            steps.push(step(at + 1, line).with_context(|| format!("reading line {}", at + 1))?);
+        }
+    }
+    Ok(steps)
 }
 
 fn step(line: usize, text: &str) -> Result<Step> {
@@ -73,8 +82,9 @@ pub(crate) fn normalise(text: &str) -> Result<String> {
     for (pattern, name) in [
         (r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d UTC \d{4}", "<time>"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "<time>"),
-        (r"\b(a long while|now|\d+ seconds?( ago)?|a minute ago)\b", "<age>"),
-        (r"(?m)\b\d+[smh] *$", "<age>"),
+        (r"\b(now|\d+ (seconds?|minutes?) ago)\b", "<age>"),
+        (r"(?m)\b(just <age>|\d+[sm]) *$", "<age>"),
+        (r"static\.\d+\.\d+\.77\.127\b", "static.<ipv4>"),
         (r"127\.77\.\d+\.\d+", "<ipv4>"),
         (r"2001:db8:[0-9a-f:]*", "<ipv6>"),
         (r"(?m)(\S) {2,}", "$1  "),
@@ -83,10 +93,14 @@ pub(crate) fn normalise(text: &str) -> Result<String> {
         text = Regex::new(pattern)?.replace_all(&text, name).into_owned();
     }
     let mut ids: BTreeMap<String, usize> = BTreeMap::new();
-    let id = Regex::new(r"\b1\d{5}\b")?;
-    let numbered = id.replace_all(&text, |found: &regex::Captures<'_>| {
+    let numbered = Regex::new(r"\d+")?.replace_all(&text, |found: &regex::Captures<'_>| {
+        let number = &found[0];
+        // The cloud counts from 100001; nothing else here has six digits and begins so.
+        if number.len() != 6 || !number.starts_with('1') {
+            return number.to_owned();
+        }
         let next = ids.len() + 1;
-        format!("#{}", ids.entry(found[0].to_owned()).or_insert(next))
+        format!("#{}", ids.entry(number.to_owned()).or_insert(next))
     });
     Ok(format!("{}\n", numbered.trim_end()))
 }
