@@ -2,6 +2,7 @@
 
 use super::qmp::Qmp;
 use crate::cloud::state::Failure;
+use host::{Cmd, Host as _, Local};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 const NAME: &str = "copy";
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Copies the disk into a raw file with holes where the disk has only zeros.
+/// Copies the disk into a new QCOW2 file. A raw one would be filled with the zeros that the disk has none of.
 pub(super) fn copy_running(qmp: &mut Qmp, to: &Path) -> Result<(), Failure> {
     clean_up(qmp)?;
     let nodes = qmp.run("query-named-block-nodes", &json!({"flat": true}))?;
@@ -18,10 +19,9 @@ pub(super) fn copy_running(qmp: &mut Qmp, to: &Path) -> Result<(), Failure> {
     let Some(bytes) = root.and_then(|node| node["image"]["virtual-size"].as_u64()) else {
         return Err(Failure::new("action_failed", "copying the disk: QEMU does not tell its size"));
     };
-    let io = |e| Failure::new("action_failed", host::Error::io("making", to, e).to_string());
-    std::fs::File::create(to).and_then(|file| file.set_len(bytes)).map_err(io)?;
-    let target = json!({"driver": "raw", "node-name": NAME, "discard": "unmap", "detect-zeroes": "unmap",
-        "file": {"driver": "file", "filename": to}});
+    let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).path(to).arg(bytes.to_string());
+    Local.run(&cmd).map_err(|e| Failure::new("action_failed", e.to_string()))?;
+    let target = json!({"driver": "qcow2", "node-name": NAME, "file": {"driver": "file", "filename": to}});
     qmp.run("blockdev-add", &target)?;
     let order =
         json!({"job-id": NAME, "device": "root", "target": NAME, "sync": "full", "auto-dismiss": false});

@@ -38,7 +38,12 @@ impl Qemu {
         let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
         let socket = self.files.qmp(server);
         let socket = socket.to_string_lossy();
-        String::from_utf8_lossy(&line).contains(&*socket).then_some(pid)
+        let ours = if line.is_empty() {
+            is_ending(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+        } else {
+            String::from_utf8_lossy(&line).contains(&*socket)
+        };
+        ours.then_some(pid)
     }
 
     fn launch(&self, machine: &Machine) -> Result<(), Failure> {
@@ -70,6 +75,13 @@ impl Qemu {
     fn monitor(&self, server: u64) -> Result<Qmp, Failure> {
         Qmp::connect(&self.files.qmp(server))
     }
+}
+
+/// Whether this is the state of a QEMU that is ending: its memory and command line are gone, its ports and disks are
+/// not yet. They are once it is a zombie.
+fn is_ending(stat: &str) -> bool {
+    let Some((name, rest)) = stat.rsplit_once(')') else { return false };
+    name.contains("(qemu-system") && !rest.trim_start().starts_with(['Z', 'X'])
 }
 
 /// Fails with the packages to install when a machine of this architecture lacks something on this machine.
@@ -126,6 +138,7 @@ impl Hypervisor for Qemu {
     }
 
     fn copy_root(&self, server: u64, boot: Option<&Boot>, image: &Image) -> Result<(), Failure> {
+        let root = self.files.root(server);
         make_dir_of(&image.disk)?;
         if let (Some(from), Some(to)) = (boot, &image.boot) {
             images::copy(&from.kernel, &to.kernel).map_err(|e| failed(&e))?;
@@ -133,13 +146,16 @@ impl Hypervisor for Qemu {
                 images::copy(from, to).map_err(|e| failed(&e))?;
             }
         }
-        let part = image.disk.with_extension("part");
-        if self.runs(server) {
-            backup::copy_running(&mut self.monitor(server)?, &part)?;
-        } else {
-            let cmd = Cmd::new("qemu-img").args(["convert", "-q", "-f", "qcow2", "-O", "raw"]);
-            Local.run(&cmd.path(self.files.root(server)).path(&part)).map_err(|e| failed(&e))?;
+        let (moment, part) = (image.disk.with_extension("qcow2"), image.disk.with_extension("part"));
+        let runs = self.runs(server);
+        if runs {
+            backup::copy_running(&mut self.monitor(server)?, &moment)?;
         }
+        // The raw file has holes where the disk has only zeros.
+        let cmd = Cmd::new("qemu-img").args(["convert", "-q", "-f", "qcow2", "-O", "raw"]);
+        let cmd = cmd.path(if runs { &moment } else { &root }).path(&part);
+        Local.run(&cmd).map_err(|e| failed(&e))?;
+        files::remove(&moment).map_err(|e| failed(&e))?;
         std::fs::rename(&part, &image.disk).map_err(|e| failed(&host::Error::io("making", &image.disk, e)))
     }
 
@@ -271,5 +287,18 @@ impl Hypervisor for Qemu {
 
     fn remove_volume(&self, volume: u64) -> Result<(), Failure> {
         files::remove(&self.files.volume(volume)).map_err(|e| failed(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_machine_is_told_from_an_ended_one_and_from_others() {
+        assert!(is_ending("42 (qemu-system-aar) R 1 42"));
+        assert!(!is_ending("42 (qemu-system-aar) Z 1 42"));
+        assert!(!is_ending("42 (kworker/0:1) I 2 0"));
+        assert!(!is_ending(""));
     }
 }
