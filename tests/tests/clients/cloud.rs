@@ -3,7 +3,7 @@
 use anyhow::Result;
 use provisioner::api::Client;
 use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
