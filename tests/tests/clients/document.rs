@@ -24,13 +24,33 @@ pub(crate) fn fit(document: &mut Value, cloud: &Cloud) -> Result<()> {
             fitted.insert(path, operations);
         }
     }
-    *paths = fitted;
     let bodies = bodies(cloud)?;
-    let schemas = document["components"]["schemas"].as_object_mut().context("the document has no schemas")?;
-    for (_, schema) in schemas.iter_mut().filter(|(name, _)| name.ends_with("_request")) {
-        lead_properties(schema, &bodies);
+    let schemas = &document["components"]["schemas"];
+    for (path, operations) in &mut fitted {
+        for (_, operation) in operations.as_object_mut().into_iter().flatten() {
+            let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema") else {
+                continue;
+            };
+            // A schema that answers refer to as well must stay as it is.
+            *schema = inline(schema, schemas);
+            lead_properties(schema, path.split('/').nth(1).unwrap_or_default(), &bodies);
+        }
     }
+    document["paths"] = Value::Object(fitted);
     Ok(())
+}
+
+/// A copy without references to other schemas; none of a request's refers to itself.
+fn inline(schema: &Value, schemas: &Value) -> Value {
+    let named = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/components/schemas/"));
+    match (named, schema) {
+        (Some(name), _) => inline(&schemas[name], schemas),
+        (None, Value::Object(fields)) => {
+            Value::Object(fields.iter().map(|(name, field)| (name.clone(), inline(field, schemas))).collect())
+        }
+        (None, Value::Array(items)) => items.iter().map(|item| inline(item, schemas)).collect(),
+        (None, other) => other.clone(),
+    }
 }
 
 /// A path with its parameters replaced; one without a value stays.
@@ -102,13 +122,21 @@ fn lead_parameters(operations: &mut Value, found: &BTreeMap<String, Vec<Value>>,
     }
 }
 
-/// What properties of requests may be in this cloud, by their names.
-fn bodies(cloud: &Cloud) -> Result<BTreeMap<&'static str, Vec<Value>>> {
-    let mut known = BTreeMap::new();
-    let all = |path: &str, key: &str| -> Result<Vec<Value>> {
-        let entries = if cloud.has(path)? { cloud.list(path)? } else { Vec::new() };
-        Ok(entries.iter().map(|entry| entry[key].clone()).filter(|v| !v.is_null()).collect())
-    };
+/// The values that properties of requests may have, by `resources.property` where one kind of resources takes other
+/// values than the rest, else by the property alone.
+type Known = BTreeMap<&'static str, Vec<Value>>;
+
+fn bodies(cloud: &Cloud) -> Result<Known> {
+    let mut known = Known::from([
+        ("dns_ptr", vec![json!("a.example.com"), Value::Null]),
+        ("home_directory", vec![json!("backup/a"), json!("backup/b")]),
+        ("password", vec![json!("Long-enough-4-You!")]),
+        ("public_key", (10..20).map(|number| json!(public_key(number))).collect()),
+        ("storage_boxes.ssh_keys", vec![json!(public_key(20))]),
+        ("ttl", vec![json!(60), json!(86400)]),
+        ("zones.name", ["a.com", "b.com", "www", "@"].map(Value::from).into()),
+        ("zones.value", ["192.0.2.1", "192.0.2.2"].map(Value::from).into()),
+    ]);
     for (property, path, key) in [
         ("assignee_id", "/servers", "id"),
         ("firewall", "/firewalls", "id"),
@@ -121,18 +149,25 @@ fn bodies(cloud: &Cloud) -> Result<BTreeMap<&'static str, Vec<Value>>> {
         ("storage_box_type", "/storage_box_types", "name"),
         ("volumes", "/volumes", "id"),
     ] {
-        known.insert(property, all(path, key)?);
+        let entries = if cloud.has(path)? { cloud.list(path)? } else { Vec::new() };
+        let values = entries.iter().map(|entry| entry[key].clone()).filter(|value| !value.is_null());
+        known.insert(property, values.collect());
     }
     Ok(known)
 }
 
-fn lead_properties(schema: &mut Value, known: &BTreeMap<&str, Vec<Value>>) {
+/// A line of `authorized_keys`; its private half is nobody's.
+pub(crate) fn public_key(number: u8) -> String {
+    format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b{number:03}")
+}
+
+fn lead_properties(schema: &mut Value, resources: &str, known: &Known) {
     for key in ["oneOf", "anyOf", "allOf"] {
         let inner = schema.get_mut(key).and_then(Value::as_array_mut);
-        inner.into_iter().flatten().for_each(|inner| lead_properties(inner, known));
+        inner.into_iter().flatten().for_each(|inner| lead_properties(inner, resources, known));
     }
     if let Some(items) = schema.get_mut("items") {
-        lead_properties(items, known);
+        lead_properties(items, resources, known);
     }
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     // This cloud has none of what these name, nor does Hetzner have data centers any more.
@@ -145,8 +180,9 @@ fn lead_properties(schema: &mut Value, known: &BTreeMap<&str, Vec<Value>>) {
         properties.remove("assignee_id");
     }
     for (name, property) in properties {
-        lead_properties(property, known);
-        let values = known.get(name.as_str()).filter(|values| !values.is_empty());
+        lead_properties(property, resources, known);
+        let values = known.get(format!("{resources}.{name}").as_str()).or_else(|| known.get(name.as_str()));
+        let values = values.filter(|values| !values.is_empty());
         match (name.as_str(), values) {
             (_, Some(values)) if property["type"] == "array" => {
                 lead(&mut property["items"], values);

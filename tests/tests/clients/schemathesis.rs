@@ -1,7 +1,7 @@
 //! Thousands of requests, good and bad, made from Hetzner's published description; every answer is compared with it.
 
 use crate::cloud::Cloud;
-use crate::document;
+use crate::document::{self, public_key};
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};
 use serde_json::{Value, json};
@@ -20,8 +20,7 @@ const LIMIT: Duration = Duration::from_secs(400);
 /// So many operations must have been tested, and so many must have succeeded at least once.
 const TESTED: usize = 85;
 const SUCCEEDED: usize = 55;
-/// A real line of `authorized_keys`; its private half was never kept.
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE";
+const PASSWORD: &str = "Long-enough-4-You!";
 
 pub(crate) fn finds_nothing() -> Result<()> {
     let name = "clients_schemathesis";
@@ -81,29 +80,45 @@ fn command(cloud: &Cloud, document: &Path, report: &Path, events: &Path) -> Resu
     Ok(cmd.current_dir(cloud.dir()).env("HOME", cloud.dir().to_string_lossy()).timeout(LIMIT))
 }
 
-/// Puts some of everything into the cloud: enough for some to be left when others were deleted.
+/// Puts some of everything that the cloud has into it: enough for some to be left when others were deleted.
 fn furnish(cloud: &Cloud) -> Result<()> {
     for number in 0..8 {
         let name = |kind: &str| format!("{kind}-{number}");
-        let key = format!("{}{number}uE", &KEY[..KEY.len() - 3]);
-        cloud.make("/ssh_keys", &json!({"name": name("key"), "public_key": key}))?;
-        let rule = json!({"direction": "in", "protocol": "icmp", "source_ips": ["0.0.0.0/0"]});
-        cloud.make("/firewalls", &json!({"name": name("firewall"), "rules": [rule]}))?;
-        let volume = json!({"name": name("volume"), "size": 10, "location": "fsn1", "labels": {"n": "1"}});
-        cloud.make("/volumes", &volume)?;
-        let ip = json!({"name": name("ip"), "type": "ipv4", "location": "fsn1", "auto_delete": false});
-        cloud.make("/primary_ips", &ip)?;
-        // Every other one has no address and is off, so that it can be given one.
+        // Every other server has no address and is off, so that it can be given one.
         let bare = number % 2 == 0;
-        let kind = if bare { "cax11" } else { "cx23" };
-        let server = json!({"name": name("server"), "server_type": kind, "image": "debian-13",
-            "location": "fsn1", "labels": {"n": "1"}, "start_after_create": !bare,
+        let rule = json!({"direction": "in", "protocol": "icmp", "source_ips": ["0.0.0.0/0"]});
+        let server = json!({"name": name("server"), "server_type": if bare { "cax11" } else { "cx23" },
+            "image": "debian-13", "location": "fsn1", "labels": {"n": "1"}, "start_after_create": !bare,
             "public_net": {"enable_ipv4": !bare, "enable_ipv6": !bare}});
-        let made = cloud.make("/servers", &server)?;
-        let snapshot = format!("/servers/{}/actions/create_image", made["server"]["id"]);
-        cloud.make(&snapshot, &json!({"type": "snapshot", "description": name("snapshot")}))?;
+        let zone = format!("{}.com", name("zone"));
+        let records = json!([{"value": "192.0.2.1"}]);
+        let storage_box = json!({"name": name("box"), "storage_box_type": "bx11", "location": "fsn1",
+            "password": PASSWORD, "ssh_keys": []});
+        make(cloud, "/ssh_keys", &json!({"name": name("key"), "public_key": public_key(number)}))?;
+        make(cloud, "/firewalls", &json!({"name": name("firewall"), "rules": [rule]}))?;
+        make(cloud, "/volumes", &json!({"name": name("volume"), "size": 10, "location": "fsn1"}))?;
+        make(cloud, "/primary_ips", &json!({"name": name("ip"), "type": "ipv4", "location": "fsn1"}))?;
+        let server = make(cloud, "/servers", &server)?["server"]["id"].take();
+        let snapshot = json!({"type": "snapshot", "description": name("snapshot")});
+        make(cloud, &format!("/servers/{server}/actions/create_image"), &snapshot)?;
+        make(cloud, "/zones", &json!({"name": zone, "mode": "primary"}))?;
+        for rrset in ["a", "b", "c", "d"] {
+            let rrset = json!({"name": rrset, "type": "A", "records": records});
+            make(cloud, &format!("/zones/{zone}/rrsets"), &rrset)?;
+        }
+        let id = make(cloud, "/storage_boxes", &storage_box)?["storage_box"]["id"].take();
+        for part in 0..4 {
+            make(cloud, &format!("/storage_boxes/{id}/snapshots"), &json!({"description": "a"}))?;
+            let account = json!({"home_directory": format!("backup/{part}"), "password": PASSWORD});
+            make(cloud, &format!("/storage_boxes/{id}/subaccounts"), &account)?;
+        }
     }
     Ok(())
+}
+
+/// Makes one, where the cloud has such things.
+fn make(cloud: &Cloud, path: &str, body: &Value) -> Result<Value> {
+    if cloud.has(path)? { cloud.make(path, body) } else { Ok(json!({})) }
 }
 
 /// What the cloud answered, by operation.
