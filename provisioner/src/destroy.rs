@@ -1,12 +1,15 @@
 //! Takes a project's server away. What holds data or reputation stays unless it is named.
 
-use crate::api::model::Resource;
+use crate::api::model::{Record, Resource};
 use crate::api::{Client, Error};
+use crate::dns::added;
 use crate::journal::Journal;
+use crate::names::Names;
 use crate::observe::World;
-use crate::project::Folder;
+use crate::project::{Folder, Project};
 use crate::report::{Report, Stage};
 use anyhow::Result;
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
@@ -19,8 +22,20 @@ const LIMIT: Duration = Duration::from_secs(5 * 60);
 pub struct Also {
     /// The volume, and with it all data.
     pub volume: bool,
-    /// The addresses, and with them their reputation.
+    /// The addresses and the records that name them, and with them their reputation.
     pub addresses: bool,
+    /// The snapshots of the server's root disk.
+    pub snapshots: bool,
+    /// The storage box, and with it all backups in it.
+    pub storage_box: bool,
+    /// The zone, where the project made it, and with it every record in it.
+    pub zone: bool,
+}
+
+impl Also {
+    /// Everything: for what never held anything that counts.
+    pub const ALL: Self =
+        Self { volume: true, addresses: true, snapshots: true, storage_box: true, zone: true };
 }
 
 /// One resource and what becomes of it.
@@ -36,69 +51,109 @@ pub struct Fate {
     pub goes: bool,
     /// Whether its protection has to be lifted for that.
     pub protected: bool,
+    /// Where it is at the API.
+    #[serde(skip)]
+    path: String,
+    /// The values that go, where it is an RRSet that others keep values in.
+    #[serde(skip)]
+    values: Vec<Record>,
+}
+
+impl Fate {
+    /// A resource that goes and is not protected. `plural` is its kind's path at the API.
+    pub(crate) fn of(kind: &'static str, plural: &str, name: &str, id: u64) -> Self {
+        let path = format!("/{plural}/{id}");
+        Self { kind, name: name.into(), id, goes: true, protected: false, path, values: Vec::new() }
+    }
 }
 
 /// What goes and what stays, in the order things go. Pure.
-pub fn fates(world: &World, also: Also) -> Vec<Fate> {
-    let fate = |kind, resource: &dyn Resource, goes, protected| Fate {
-        kind,
-        name: resource.name().to_owned(),
-        id: resource.id(),
+pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
+    let names = Names::of(project);
+    let fate = |kind, plural: &str, resource: &dyn Resource, goes, protected| Fate {
         goes,
         protected,
+        ..Fate::of(kind, plural, resource.name(), resource.id())
     };
     let mut fates = Vec::new();
     if let Some(server) = &world.server {
-        fates.push(fate("server", server, true, server.protection.delete));
+        fates.push(fate("server", "servers", server, true, server.protection.delete));
     }
     if let Some(volume) = &world.volume {
-        fates.push(fate("volume", volume, also.volume, volume.protection.delete));
+        fates.push(fate("volume", "volumes", volume, also.volume, volume.protection.delete));
     }
     for ip in [&world.ipv4, &world.ipv6].into_iter().flatten() {
-        fates.push(fate("primary IP", ip, also.addresses, false));
+        fates.push(fate("primary IP", "primary_ips", ip, also.addresses, ip.protection.delete));
+    }
+    if let Some(zone) = &world.zone {
+        let whole = also.zone && names.own(&zone.labels);
+        for set in world.rrsets.iter().filter(|_| !whole) {
+            let own = names.own(&set.labels);
+            let values = added(project, set);
+            if own || !values.is_empty() {
+                fates.push(Fate {
+                    kind: if own { "record" } else { "added record" },
+                    name: format!("{} {}", set.name, set.kind),
+                    id: zone.id,
+                    goes: also.addresses,
+                    protected: false,
+                    path: format!("/zones/{}/rrsets/{}/{}", zone.id, set.name, set.kind),
+                    values: if own { Vec::new() } else { values },
+                });
+            }
+        }
+        if names.own(&zone.labels) {
+            fates.push(fate("zone", "zones", zone, also.zone, zone.protection.delete));
+        }
+    }
+    for image in &world.snapshots {
+        let (goes, protected) = (also.snapshots, image.protection.delete);
+        fates.push(Fate { goes, protected, ..Fate::of("snapshot", "images", &image.description, image.id) });
+    }
+    if let Some(found) = world.storage_box.as_ref().filter(|found| names.own(&found.labels)) {
+        fates.push(fate("storage box", "storage_boxes", found, also.storage_box, found.protection.delete));
     }
     if let Some(firewall) = &world.firewall {
-        fates.push(fate("firewall", firewall, true, false));
+        fates.push(fate("firewall", "firewalls", firewall, true, false));
     }
     if let Some(key) = &world.ssh_key {
-        fates.push(fate("ssh key", key, true, false));
+        fates.push(fate("ssh key", "ssh_keys", key, true, false));
     }
     fates
 }
 
-/// Takes away what goes. Protection is lifted here, so the caller must have had the name typed.
+/// Takes away what goes: the server first, since the rest hangs on it, then all else side by side.
+/// Protection is lifted here, so the caller must have had the name typed.
 pub async fn destroy(client: &Client, folder: &Folder, fates: &[Fate], report: &dyn Report) -> Result<()> {
-    for fate in fates.iter().filter(|fate| fate.goes) {
-        let stage = Stage::begin(report, format!("- {} {}", fate.kind, fate.name));
-        remove(client, fate).await?;
+    let going = || fates.iter().filter(|fate| fate.goes);
+    for fate in going().filter(|fate| fate.kind == "server") {
+        remove(client, fate, report).await?;
+    }
+    let others = going().filter(|fate| fate.kind != "server");
+    let done = join_all(others.map(async |fate| {
+        remove(client, fate, report).await?;
         if fate.kind == "volume" {
             Journal::load(folder)?.forget_volume(folder)?;
         }
-        stage.done("gone");
-    }
-    Ok(())
+        Ok(())
+    }));
+    done.await.into_iter().collect()
 }
 
-async fn remove(client: &Client, fate: &Fate) -> Result<(), Error> {
+/// Takes one resource away.
+pub async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result<(), Error> {
+    let stage = Stage::begin(report, format!("- {} {}", fate.kind, fate.name));
     let doing = format!("removing the {} {}", fate.kind, fate.name);
-    let path = match fate.kind {
-        "server" => format!("/servers/{}", fate.id),
-        "volume" => format!("/volumes/{}", fate.id),
-        "primary IP" => format!("/primary_ips/{}", fate.id),
-        "firewall" => format!("/firewalls/{}", fate.id),
-        _ => format!("/ssh_keys/{}", fate.id),
-    };
     let act = async |action: &str, body: serde_json::Value| {
-        let answer =
-            client.change(&doing, Method::POST, &format!("{path}/actions/{action}"), Some(&body)).await?;
+        let path = format!("{}/actions/{action}", fate.path);
+        let answer = client.change(&doing, Method::POST, &path, Some(&body)).await?;
         client.finish(&doing, &answer, LIMIT).await
     };
     if fate.protected {
-        let body = if fate.kind == "server" {
-            json!({ "delete": false, "rebuild": false })
-        } else {
-            json!({ "delete": false })
-        };
+        let mut body = json!({ "delete": false });
+        if fate.kind == "server" {
+            body["rebuild"] = json!(false);
+        }
         act("change_protection", body).await?;
     }
     if fate.kind == "volume" {
@@ -108,6 +163,13 @@ async fn remove(client: &Client, fate: &Fate) -> Result<(), Error> {
             Err(error) => return Err(error),
         }
     }
-    let answer = client.delete(&doing, &path).await?;
-    client.finish(&doing, &answer, LIMIT).await
+    if !fate.values.is_empty() {
+        act("remove_records", json!({ "records": fate.values })).await?;
+        stage.done("gone, what others keep there stays");
+        return Ok(());
+    }
+    let answer = client.delete(&doing, &fate.path).await?;
+    client.finish(&doing, &answer, LIMIT).await?;
+    stage.done("gone");
+    Ok(())
 }

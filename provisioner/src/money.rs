@@ -22,6 +22,13 @@ impl Money {
     pub fn times(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(i64::try_from(factor).unwrap_or(i64::MAX)))
     }
+
+    /// A part of the amount, rounded up, so that a cost is never shown too small.
+    #[must_use]
+    pub fn divided_by(self, parts: u64) -> Self {
+        let parts = i64::try_from(parts).unwrap_or(i64::MAX).max(1);
+        Self(self.0.saturating_add(parts - 1) / parts)
+    }
 }
 
 impl std::iter::Sum for Money {
@@ -54,6 +61,7 @@ mod tests {
         assert_eq!(shown("0.0440").as_deref(), Some("0.04"));
         assert_eq!(shown("3").as_deref(), Some("3.00"));
         assert_eq!(shown("x"), None);
+        assert_eq!(Money::parse("3").unwrap().divided_by(7), Money::parse("0.428572").unwrap());
         assert_eq!(Money::parse("0.0440").unwrap().times(40).to_string(), "1.76");
     }
 }

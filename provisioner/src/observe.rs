@@ -1,9 +1,17 @@
 //! Looks at the cloud: what carries this project's labels, what else has its names, what is on offer.
 
-use crate::api::model::{Firewall, Image, Pricing, PrimaryIp, Resource, Server, ServerType, SshKey, Volume};
+use crate::api::model::{
+    Firewall, Image, Pricing, PrimaryIp, RRSet, Resource, Server, ServerType, SshKey, StorageBox, Volume,
+    Zone,
+};
 use crate::api::{Client, Error};
+use crate::dns::{Addresses, first_address};
 use crate::names::Names;
 use crate::project::Project;
+use std::time::Duration;
+
+/// How long what a crashed run began may take to end.
+const SETTLE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// What there is. Made by [`observe`]; read by [`plan`](crate::plan::plan).
 #[derive(Debug, Clone, Default)]
@@ -16,91 +24,188 @@ pub struct World {
     pub firewall: Option<Firewall>,
     /// The project's ssh key.
     pub ssh_key: Option<SshKey>,
-    /// The project's primary IPv4.
+    /// The project's primary IPv4, or the one its server was made with.
     pub ipv4: Option<PrimaryIp>,
-    /// The project's primary IPv6.
+    /// The project's primary IPv6, or the one its server was made with.
     pub ipv6: Option<PrimaryIp>,
+    /// The zone the project's records are in, whoever made it.
+    pub zone: Option<Zone>,
+    /// All RRSets of that zone.
+    pub rrsets: Vec<RRSet>,
+    /// The project's storage box, or the one it shall take over.
+    pub storage_box: Option<StorageBox>,
+    /// The snapshots made of the project's server.
+    pub snapshots: Vec<Image>,
     /// What stands in the way: a second resource with our labels, or a foreign one with our names.
     pub obstacles: Vec<String>,
-    /// The server type wanted, if it is sold at all.
-    pub server_type: Option<ServerType>,
-    /// The image wanted, of the type's architecture.
-    pub image: Option<Image>,
+    /// All server types that are sold.
+    pub server_types: Vec<ServerType>,
+    /// The images of the name wanted, one an architecture.
+    pub images: Vec<Image>,
     /// The price list.
     pub pricing: Option<Pricing>,
 }
 
 impl World {
-    /// Whether nothing of the project's is left in the cloud.
-    pub fn is_empty(&self) -> bool {
-        self.server.is_none()
-            && self.volume.is_none()
-            && self.firewall.is_none()
-            && self.ssh_key.is_none()
-            && self.ipv4.is_none()
-            && self.ipv6.is_none()
+    /// The primary IP of a family (`ipv4`, `ipv6`).
+    pub fn ip(&self, family: &str) -> Option<&PrimaryIp> {
+        if family == "ipv4" { self.ipv4.as_ref() } else { self.ipv6.as_ref() }
+    }
+
+    /// The addresses the server has or will have, as far as they are known.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            ipv4: self.ipv4.as_ref().and_then(|ip| ip.ip.parse().ok()),
+            ipv6: self.ipv6.as_ref().and_then(|ip| first_address(&ip.ip)),
+        }
     }
 }
 
 /// Looks, with all requests side by side; changes nothing.
 pub async fn observe(client: &Client, project: &Project) -> Result<World, Error> {
-    let names = Names(&project.name);
+    let names = Names::of(project);
     let listing = "listing what there is";
-    let by_type = [("name", project.server_type.as_str())];
     let by_image = [("name", project.image.as_str())];
-    let (servers, volumes, firewalls, ssh_keys, ips, types, images, pricing) = tokio::try_join!(
-        client.list::<Server>(listing, "/servers", "servers", &[]),
-        client.list::<Volume>(listing, "/volumes", "volumes", &[]),
-        client.list::<Firewall>(listing, "/firewalls", "firewalls", &[]),
-        client.list::<SshKey>(listing, "/ssh_keys", "ssh_keys", &[]),
-        client.list::<PrimaryIp>(listing, "/primary_ips", "primary_ips", &[]),
-        client.list::<ServerType>(listing, "/server_types", "server_types", &by_type),
-        client.list::<Image>(listing, "/images", "images", &by_image),
-        client.get::<Pricing>("reading the prices", "/pricing", "pricing"),
-    )?;
-    let mut world = World { pricing: Some(pricing), ..World::default() };
-    let obstacles = &mut world.obstacles;
-    world.server = pick("server", servers, &[names.server()], &names, obstacles).pop();
-    world.volume = pick("volume", volumes, &[names.volume()], &names, obstacles).pop();
-    world.firewall = pick("firewall", firewalls, &[names.firewall()], &names, obstacles).pop();
-    world.ssh_key = pick("ssh key", ssh_keys, &[names.ssh_key()], &names, obstacles).pop();
+    let selector = names.selector();
+    let snapshots = [("type", "snapshot"), ("label_selector", selector.as_str())];
+    let (servers, volumes, firewalls, ssh_keys, ips, server_types, images, snapshots, pricing, dns, boxes) =
+        tokio::try_join!(
+            client.list::<Server>(listing, "/servers", "servers", &[]),
+            client.list::<Volume>(listing, "/volumes", "volumes", &[]),
+            client.list::<Firewall>(listing, "/firewalls", "firewalls", &[]),
+            client.list::<SshKey>(listing, "/ssh_keys", "ssh_keys", &[]),
+            client.list::<PrimaryIp>(listing, "/primary_ips", "primary_ips", &[]),
+            client.list::<ServerType>(listing, "/server_types", "server_types", &[]),
+            client.list::<Image>(listing, "/images", "images", &by_image),
+            client.list::<Image>(listing, "/images", "images", &snapshots),
+            client.get::<Pricing>("reading the prices", "/pricing", "pricing"),
+            observe_dns(client, project),
+            observe_boxes(client, project),
+        )?;
+    let mut world = World { pricing: Some(pricing), server_types, images, snapshots, ..World::default() };
+    (world.zone, world.rrsets) = dns;
+    let mut look = Look { names, obstacles: Vec::new() };
+    world.server = look.ours("server", servers, &names.server());
+    world.volume = look.ours("volume", volumes, &names.volume());
+    world.firewall = look.ours("firewall", firewalls, &names.firewall());
+    world.ssh_key = look.ours("ssh key", ssh_keys, &names.ssh_key());
     let (ipv4, ipv6) = ips.into_iter().partition(|ip| ip.family == "ipv4");
-    world.ipv4 = pick("primary IP", ipv4, &[names.primary_ip("ipv4")], &names, obstacles).pop();
-    world.ipv6 = pick("primary IP", ipv6, &[names.primary_ip("ipv6")], &names, obstacles).pop();
-    world.server_type = types.into_iter().find(|t| t.name == project.server_type);
-    // Image names are shared by both architectures, so the name alone would pick the wrong one.
-    let architecture = world.server_type.as_ref().map(|t| t.architecture.clone()).unwrap_or_default();
-    world.image = images
-        .into_iter()
-        .find(|i| i.name.as_deref() == Some(&project.image) && i.architecture == architecture);
+    let server = world.server.as_ref().map(|server| server.id);
+    world.ipv4 = look.address("ipv4", ipv4, server);
+    world.ipv6 = look.address("ipv6", ipv6, server);
+    world.storage_box = look.storage_box(project, boxes);
+    world.obstacles = look.obstacles;
     Ok(world)
 }
 
-/// The one resource that carries the project's labels; what else there is of it goes to the obstacles.
-fn pick<T: Resource>(
-    kind: &str,
-    all: Vec<T>,
-    wanted: &[String],
-    names: &Names<'_>,
-    obstacles: &mut Vec<String>,
-) -> Vec<T> {
-    let (mut ours, foreign): (Vec<T>, Vec<T>) = all.into_iter().partition(|resource| names.own(resource));
-    for resource in foreign.iter().filter(|r| wanted.iter().any(|name| name == r.name())) {
-        obstacles.push(format!(
-            "the {kind} {:?} (id {}) has this project's name but not its labels: rename it, or give it the labels {} if it is this project's",
-            resource.name(),
-            resource.id(),
-            names.selector()
-        ));
+/// Looks, and where the server is in between two states, waits for what it is doing and looks again.
+pub async fn observe_settled(client: &Client, project: &Project) -> Result<World, Error> {
+    let world = observe(client, project).await?;
+    let mut waited = false;
+    if let Some(server) = &world.server
+        && !matches!(server.status.as_str(), "running" | "off")
+    {
+        waited = settle(client, &format!("server, which is {}", server.status), "servers", server.id).await?;
     }
-    if ours.len() > 1 {
-        let ids: Vec<_> = ours.iter().map(|r| r.id().to_string()).collect();
-        obstacles.push(format!(
-            "{} {kind}s carry this project's labels (ids {}): take the labels off all but one",
-            ours.len(),
-            ids.join(", ")
-        ));
+    if let Some(volume) = &world.volume
+        && volume.status == "creating"
+    {
+        waited |= settle(client, "volume, which is being made", "volumes", volume.id).await?;
     }
-    ours.truncate(1);
-    ours
+    if waited { observe(client, project).await } else { Ok(world) }
+}
+
+/// Waits for what a resource is doing. How that ends is looked at afterwards, not here.
+async fn settle(client: &Client, what: &str, plural: &str, id: u64) -> Result<bool, Error> {
+    let (doing, actions) = (format!("waiting for the {what}"), format!("/{plural}/{id}/actions"));
+    match client.finish_running(&doing, &actions, SETTLE_LIMIT).await {
+        Err(Error::ActionFailed { .. }) => Ok(true),
+        waited => waited,
+    }
+}
+
+/// The project's zone and its RRSets, where it has one at Hetzner.
+async fn observe_dns(client: &Client, project: &Project) -> Result<(Option<Zone>, Vec<RRSet>), Error> {
+    let Some(dns) = project.dns.as_ref().filter(|dns| dns.at_hetzner) else {
+        return Ok((None, Vec::new()));
+    };
+    let path = format!("/zones/{}", dns.zone);
+    let rrsets = format!("{path}/rrsets");
+    let (zone, rrsets) = tokio::join!(
+        client.get::<Zone>("looking for the zone", &path, "zone"),
+        client.list::<RRSet>("listing the zone's records", &rrsets, "rrsets", &[]),
+    );
+    match zone {
+        Err(error) if error.code() == Some("not_found") => Ok((None, Vec::new())),
+        zone => Ok((Some(zone?), rrsets?)),
+    }
+}
+
+async fn observe_boxes(client: &Client, project: &Project) -> Result<Vec<StorageBox>, Error> {
+    if project.storage_box.is_none() {
+        return Ok(Vec::new());
+    }
+    client.list("listing the storage boxes", "/storage_boxes", "storage_boxes", &[]).await
+}
+
+/// Tells ours from others', and notes what stands in the way.
+struct Look<'a> {
+    names: Names<'a>,
+    obstacles: Vec<String>,
+}
+
+impl Look<'_> {
+    /// The one resource that carries the project's labels.
+    fn ours<T: Resource>(&mut self, kind: &str, all: Vec<T>, wanted: &str) -> Option<T> {
+        let (mut ours, foreign): (Vec<T>, Vec<T>) =
+            all.into_iter().partition(|resource| self.names.own(resource.labels()));
+        for resource in foreign.iter().filter(|resource| resource.name() == wanted) {
+            self.obstacles.push(format!(
+                "the {kind} {wanted:?} (id {}) has this project's name but not its labels: rename it, or give it the labels {} if it is this project's",
+                resource.id(),
+                self.names.selector()
+            ));
+        }
+        if ours.len() > 1 {
+            let ids: Vec<_> = ours.iter().map(|resource| resource.id().to_string()).collect();
+            self.obstacles.push(format!(
+                "{} {kind}s carry this project's labels (ids {}): take the labels off all but one",
+                ours.len(),
+                ids.join(", ")
+            ));
+        }
+        (!ours.is_empty()).then(|| ours.swap_remove(0))
+    }
+
+    /// The address that carries the project's labels, else the one its server was made with.
+    fn address(&mut self, family: &str, all: Vec<PrimaryIp>, server: Option<u64>) -> Option<PrimaryIp> {
+        let of_server = all.iter().find(|ip| server.is_some() && ip.assignee_id == server).cloned();
+        let ours = self.ours("primary IP", all, &self.names.primary_ip(family));
+        ours.or(of_server.filter(|ip| !ip.labels.contains_key("managed-by")))
+    }
+
+    fn storage_box(&mut self, project: &Project, all: Vec<StorageBox>) -> Option<StorageBox> {
+        let wish = project.storage_box.as_ref()?;
+        let adopted = wish.adopt.and_then(|id| all.iter().find(|one| one.id == id).cloned());
+        if let (Some(id), None) = (wish.adopt, &adopted) {
+            self.obstacles.push(format!(
+                "project.toml adopts the storage box {id}, which is not there: correct the id, or take the line out to have one made"
+            ));
+        }
+        let others = all
+            .into_iter()
+            .filter(|one| Some(one.id) != adopted.as_ref().map(|a| a.id) || self.names.own(&one.labels));
+        let ours = self.ours("storage box", others.collect(), &self.names.storage_box());
+        match (&ours, adopted) {
+            (Some(ours), Some(adopted)) if ours.id != adopted.id => {
+                self.obstacles.push(format!(
+                    "project.toml adopts the storage box {}, but the box {} carries this project's labels: take them off it",
+                    adopted.id, ours.id
+                ));
+                Some(adopted)
+            }
+            (Some(_), _) => ours,
+            (None, adopted) => adopted,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The main job, as a list.
 
 use crate::api::Client;
-use crate::apply::{self, Inputs};
+use crate::apply::{self, Inputs, UserData};
 use crate::confirm::confirm;
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
@@ -9,8 +9,8 @@ use crate::journal::Journal;
 use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::node::{ImageLock, node_spec, user_data};
-use crate::observe::{World, observe};
-use crate::plan::{Change, Plan, plan};
+use crate::observe::{World, observe, observe_settled};
+use crate::plan::{Change, Plan, Wish, plan};
 use crate::project::{Folder, Project};
 use crate::recipients;
 use crate::report::{Report, Stage};
@@ -36,6 +36,7 @@ pub struct Context<'a> {
 }
 
 /// What is on this side before anything is asked of the cloud.
+#[derive(Debug, Clone)]
 pub struct Prepared {
     /// The project's private ssh key.
     pub key: std::path::PathBuf,
@@ -72,67 +73,83 @@ impl Context<'_> {
     }
 
     /// Looks at the cloud and plans; changes nothing there.
-    pub async fn plan(&self, public_key: &str) -> Result<(World, Plan)> {
+    pub async fn plan(&self, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
         let world = observe(self.client, self.project).await?;
-        let plan = plan(self.project, public_key, &world);
+        let plan = plan(self.project, public_key, &world, wish);
         Ok((world, plan))
     }
 
-    /// Applies the plan, follows first boot, takes the escrow, confirms from outside.
-    pub async fn provision(
+    /// The same, once what an earlier run began has come to its end.
+    pub async fn plan_settled(&self, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
+        let world = observe_settled(self.client, self.project).await?;
+        let plan = plan(self.project, public_key, &world, wish);
+        Ok((world, plan))
+    }
+
+    /// Follows first boot, takes the escrow, confirms from outside. `changed`: whether the cloud was changed before.
+    /// It blocks: ssh is waited for, not polled, since nothing else is left to do meanwhile.
+    pub fn bring_up(
         &self,
         prepared: &Prepared,
-        world: World,
-        plan: &Plan,
+        world: &World,
+        changed: bool,
         lock: &ImageLock,
         binary: &Binary<'_>,
     ) -> Result<Provisioned> {
-        refuse_obstacles(plan)?;
-        let world = self.apply(prepared, world, plan).await?;
-        let node = self.describe(prepared, &world, lock)?;
-        // ssh is waited for, not polled: nothing else is left to do meanwhile.
-        tokio::task::block_in_place(|| {
-            let receipt = self.first_boot(prepared, &world, &node, binary)?;
-            // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
-            let confirmed = self.is_filed(&receipt)?;
-            let checks = if confirmed { Vec::new() } else { self.confirm(prepared, &world)? };
-            self.file_receipt(&receipt)?;
-            let changed = !confirmed || !plan.is_empty();
-            let address = address(&world)?.to_owned();
-            Ok(Provisioned {
-                changed,
-                address,
-                server: node.server.id,
-                volume: node.disk.volume_id,
-                checks,
-                receipt,
-            })
+        let node = self.describe(prepared, world, lock)?;
+        let receipt = self.first_boot(prepared, world, &node, binary)?;
+        // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
+        let confirmed = self.is_filed(&receipt)?;
+        let checks = if confirmed { Vec::new() } else { self.confirm(prepared, world)? };
+        self.file_receipt(&receipt)?;
+        Ok(Provisioned {
+            changed: changed || !confirmed,
+            address: address(world)?.to_owned(),
+            server: node.server.id,
+            volume: node.disk.volume_id,
+            checks,
+            receipt,
         })
     }
 
-    async fn apply(&self, prepared: &Prepared, world: World, plan: &Plan) -> Result<World> {
-        let creates = plan.changes.iter().find_map(|planned| match planned.change {
-            Change::CreateServer { stock_image, .. } => Some(stock_image),
-            _ => None,
-        });
-        let text = match creates {
-            Some(stock) => {
-                user_data(self.project, &prepared.public_key, keys::first_contact(self.folder)?, stock)?.text
-            }
-            None => String::new(),
+    /// Applies the plan, or says what stands in its way.
+    pub async fn apply(&self, prepared: &Prepared, world: World, plan: &Plan) -> Result<World> {
+        refuse_obstacles(plan)?;
+        let wants = |change: fn(&Change) -> bool| plan.changes.iter().any(|planned| change(&planned.change));
+        let rebuilt = world.server.as_ref().map(|server| server.id).filter(|_| wants(is_rebuild));
+        let user_data = if rebuilt.is_some() || wants(|c| matches!(c, Change::CreateServer { .. })) {
+            self.user_data(prepared)?
+        } else {
+            UserData::default()
         };
-        let nonce = if plan.changes.iter().any(|p| matches!(p.change, Change::CreateVolume { .. })) {
+        let nonce = if wants(|c| matches!(c, Change::CreateVolume { .. })) {
             Journal::load(self.folder)?.volume_nonce(self.folder)?
         } else {
             String::new()
         };
+        if let Some(server) = rebuilt {
+            // Until the disk is overwritten the old key answers, afterwards the throw-away one.
+            KnownHosts::new(self.folder, server).add(&keys::first_contact(self.folder)?.ed25519_public)?;
+        }
         let inputs = Inputs {
-            project: &self.project.name,
+            project: self.project,
             public_key: &prepared.public_key,
-            user_data: &text,
+            user_data,
             format_nonce: &nonce,
         };
-        Ok(apply::apply(self.client, plan, world, &inputs, self.report).await?)
+        let world = apply::apply(self.client, plan, world, &inputs, self.report).await?;
+        if let Some(server) = rebuilt {
+            KnownHosts::new(self.folder, server).only(&keys::first_contact(self.folder)?.ed25519_public)?;
+        }
+        Ok(world)
+    }
+
+    fn user_data(&self, prepared: &Prepared) -> Result<UserData> {
+        let text = |stock_image| -> Result<String> {
+            let host_key = keys::first_contact(self.folder)?;
+            Ok(user_data(self.project, &prepared.public_key, host_key, stock_image)?.text)
+        };
+        Ok(UserData { baked: text(false)?, stock: text(true)? })
     }
 
     fn describe(&self, prepared: &Prepared, world: &World, lock: &ImageLock) -> Result<NodeSpec> {
@@ -222,6 +239,10 @@ pub fn address(world: &World) -> Result<&str> {
         .as_ref()
         .context("looking for the server's address: it has no IPv4 address")?;
     Ok(&ipv4.ip)
+}
+
+fn is_rebuild(change: &Change) -> bool {
+    matches!(change, Change::RebuildServer { .. })
 }
 
 fn refuse_obstacles(plan: &Plan) -> Result<()> {

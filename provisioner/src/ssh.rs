@@ -62,6 +62,21 @@ impl Session {
             .arg(format!("root@{}", self.address))
     }
 
+    /// The same as a configuration file, in which the server is called `name`: for `ssh -F FILE NAME`.
+    pub fn config(&self, name: &str) -> String {
+        format!(
+            "Host {name}\n  HostName {}\n  Port {}\n  User root\n  IdentityFile \"{}\"\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
+             UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  HostKeyAlias {}\n  \
+             HostKeyAlgorithms ssh-ed25519\n  UpdateHostKeys no\n  BatchMode yes\n  ConnectTimeout {}\n  LogLevel ERROR\n",
+            self.address,
+            self.port,
+            self.key.display(),
+            quoted(&self.known_hosts),
+            self.alias,
+            CONNECT_LIMIT.as_secs()
+        )
+    }
+
     /// Runs a shell line on the server.
     pub fn sh(&self, line: &str) -> Cmd {
         let short: String = line.chars().take(60).collect();

@@ -3,7 +3,7 @@
 use crate::escrow_folder::Filed;
 use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
-use crate::plan::Plan;
+use crate::plan::{Plan, Wish};
 use crate::provision::{Context, Prepared, address};
 use anyhow::Result;
 use host::Host as _;
@@ -38,7 +38,7 @@ impl Status {
 
 /// Looks; changes nothing.
 pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status> {
-    let (world, pending) = context.plan(&prepared.public_key).await?;
+    let (world, pending) = context.plan(&prepared.public_key, Wish::default()).await?;
     let escrow = Filed::current(context.folder)?.map(|filed| filed.sha256());
     let Some(server) = &world.server else {
         return Ok(Status {

@@ -40,14 +40,6 @@ pub(crate) enum Images {
     },
 }
 
-/// What a project needs of images.
-pub(crate) struct Artifacts {
-    /// The image its server boots from, where this machine plays the cloud.
-    pub(crate) server: Option<ServerImage>,
-    /// The container images its stacks run.
-    pub(crate) lock: ImageLock,
-}
-
 /// Runs it.
 pub(crate) fn run(verb: &Images) -> Result<u8> {
     let cache = places::cache()?;
@@ -71,17 +63,16 @@ pub(crate) fn run(verb: &Images) -> Result<u8> {
     Ok(0)
 }
 
-/// Makes and serves what the project needs.
-pub(crate) fn make(project: &Project, arch: Arch, cache: &Path, screen: &Screen) -> Result<Artifacts> {
-    let server = if project.rehearsal { Some(server_image(cache, arch, screen)?) } else { None };
-    let lock = match &project.images {
-        ImageSource::Pins(pins) => ImageLock { references: pins.clone(), registries: Vec::new() },
-        ImageSource::Packages => serve_containers(cache, arch, screen)?,
-    };
-    Ok(Artifacts { server, lock })
+/// The container images that the project's stacks run, made and served where the project does not pin others.
+pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen) -> Result<ImageLock> {
+    match &project.images {
+        ImageSource::Pins(pins) => Ok(ImageLock { references: pins.clone(), registries: Vec::new() }),
+        ImageSource::Packages => serve_containers(cache, arch, screen),
+    }
 }
 
-fn server_image(cache: &Path, arch: Arch, screen: &Screen) -> Result<ServerImage> {
+/// The disk image that a rehearsed server boots from.
+pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &Screen) -> Result<ServerImage> {
     let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.debian()));
     let image = images::server_image(cache, arch.into(), &stage)?;
     stage.done(image.cached);

@@ -13,6 +13,9 @@ use provisioner::report::Stage;
 use rehearsal::{Architecture, Config, ImageSource, Machines};
 use std::path::{Path, PathBuf};
 
+/// Where a rehearsal's token comes from, for messages.
+const REHEARSAL: &str = "the rehearsal cloud";
+
 /// What to do with the cloud.
 #[derive(clap::Subcommand)]
 pub(crate) enum Cloud {
@@ -90,17 +93,19 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
     Ok(0)
 }
 
-/// Starts the cloud with this image on offer, or finds it running.
-pub(crate) async fn start(image: &ServerImage, arch: Arch, screen: &Screen) -> Result<Endpoint> {
+/// Starts the cloud with these images on offer, or finds it running.
+pub(crate) async fn start(images: &[(Arch, ServerImage)], screen: &Screen) -> Result<Endpoint> {
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;
     let mut config = Config::load(&state).unwrap_or_else(|_| Config::new(&state));
-    let source = source(image, arch);
-    config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);
-    config.images.push(source);
+    for (arch, image) in images {
+        let source = source(image, *arch);
+        config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);
+        config.images.push(source);
+    }
     let endpoint = tokio::task::spawn_blocking(move || ensure_running(&config)).await??;
     stage.done(if endpoint.started { "started" } else { "is running" });
-    Ok(Endpoint { url: endpoint.url, token: endpoint.token })
+    Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
 }
 
 /// The cloud that an earlier run started; brought up again from its state where this machine was restarted since.
@@ -110,7 +115,7 @@ pub(crate) fn running() -> Result<Endpoint> {
         NeedsOperator("looking for the rehearsal cloud: it was never started; `cargo xtask provision --project demo` does".into())
     })?;
     let endpoint = ensure_running(&config)?;
-    Ok(Endpoint { url: endpoint.url, token: endpoint.token })
+    Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
 }
 
 /// A served copy of the cloud's state; it goes away when this is dropped.
@@ -123,7 +128,7 @@ pub(crate) struct PlanningCopy {
 pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<PlanningCopy>)> {
     let state = state_dir()?;
     if let Some(endpoint) = rehearsal::find(&state)? {
-        return Ok((Endpoint { url: endpoint.url, token: endpoint.token }, None));
+        return Ok((Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL), None));
     }
     let dir = tempfile::tempdir().context("making a directory for the copy")?;
     if let Some(bytes) = host::files::read(&state.join("state.json"))? {
@@ -131,13 +136,12 @@ pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<
     }
     let mut config = Config::new(dir.path());
     config.machines = Machines::None;
-    config.images.push(ImageSource {
-        name: project.image.clone(),
-        architecture: api_name(crate::provision::architecture(&project.server_type)),
-        ..offered()
-    });
+    for arch in crate::provision::architectures(project) {
+        let (name, architecture) = (project.image.clone(), api_name(arch));
+        config.images.push(ImageSource { name, architecture, ..offered() });
+    }
     let running = rehearsal::start(config).await?;
-    let endpoint = Endpoint { url: running.url(), token: running.token().to_owned() };
+    let endpoint = Endpoint::new(&running.url(), running.token(), REHEARSAL);
     Ok((endpoint, Some(PlanningCopy { _running: running, _dir: dir })))
 }
 

@@ -3,6 +3,7 @@
 mod artifacts;
 mod check;
 mod cloud;
+mod ephemeral;
 mod escrow;
 mod packages;
 mod places;
@@ -45,7 +46,7 @@ enum Verb {
     /// Show what is there, in the cloud and on the server.
     ///
     /// Example: cargo xtask status --project demo --json
-    Status(verbs::Json),
+    Status(verbs::Status),
     /// Check from outside and on the server that all is as it must be.
     ///
     /// Example: cargo xtask verify --project demo
@@ -65,6 +66,14 @@ enum Verb {
     ///
     /// Example: cargo xtask destroy --project demo
     Destroy(verbs::Destroy),
+    /// Lease a throw-away server for one command; it is removed whatever happens, and the exit code is the command's.
+    ///
+    /// Example: cargo xtask ephemeral --project demo --ttl 30m -- sh -c 'ssh -F "$SOVEREIGN_SSH_CONFIG" server uname -m'
+    Ephemeral(ephemeral::Options),
+    /// Remove what throw-away servers left behind whose lease is over, by its labels alone.
+    ///
+    /// Example: cargo xtask reap --plan
+    Reap(ephemeral::Reap),
     /// Write a commented project.toml; prove the offline keys.
     ///
     /// Example: cargo xtask init --project prod --recipient age1...
@@ -85,11 +94,26 @@ enum Verb {
     Check(verbs::OnlyJson),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
+        let done = runtime.block_on(run(cli));
+        // What was broken off may still wait for a server that is gone; nobody waits for it.
+        runtime.shutdown_background();
+        done
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(provisioner::exit_code(&error))
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<u8> {
     let projects = &cli.projects;
-    let done = match cli.verb {
+    match cli.verb {
         Verb::Provision(options) => provision::run(projects, &options).await,
         Verb::Status(options) => verbs::status(projects, &options).await,
         Verb::Verify(options) => verbs::verify(projects, &options).await,
@@ -97,17 +121,12 @@ async fn main() -> ExitCode {
         Verb::Unlock(options) => verbs::unlock(projects, &options).await,
         Verb::Ssh(options) => verbs::ssh(projects, &options).await,
         Verb::Destroy(options) => verbs::destroy(projects, &options).await,
+        Verb::Ephemeral(options) => ephemeral::run(projects, &options).await,
+        Verb::Reap(options) => ephemeral::reap(projects, &options).await,
         Verb::Init(options) => verbs::init(projects, &options),
         Verb::Images(verb) => artifacts::run(&verb),
         Verb::Cloud(verb) => cloud::run(&verb).await,
         Verb::Test(options) => test::run(&options),
         Verb::Check(options) => check::run(options.json),
-    };
-    match done {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(provisioner::exit_code(&error))
-        }
     }
 }

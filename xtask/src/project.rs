@@ -4,7 +4,7 @@ use crate::cloud;
 use crate::screen::Screen;
 use anyhow::Result;
 use provisioner::api::Client;
-use provisioner::cloud::Endpoint;
+use provisioner::cloud::{Endpoint, Sources};
 use provisioner::observe::{World, observe};
 use provisioner::project::{Folder, Project};
 use provisioner::provision::{Context, Prepared};
@@ -28,7 +28,7 @@ impl Opened {
     pub(crate) fn existing(projects: &Path, name: &str) -> Result<Self> {
         let folder = Folder::new(projects, name);
         let project = folder.load()?;
-        let endpoint = if project.rehearsal { cloud::running()? } else { Endpoint::from_environment()? };
+        let endpoint = endpoint(&project)?;
         Self::at(folder, project, &endpoint, Arc::new(Screen::new()))
     }
 
@@ -56,4 +56,13 @@ impl Opened {
         let world = observe(&self.client, &self.project).await?;
         Ok((prepared, world))
     }
+}
+
+/// The cloud of a project: Hetzner's, or the rehearsal that an earlier run started.
+pub(crate) fn endpoint(project: &Project) -> Result<Endpoint> {
+    if project.rehearsal {
+        return cloud::running();
+    }
+    let command = (!project.token_command.is_empty()).then_some(project.token_command.as_slice());
+    Endpoint::find(&Sources { token_command: command, context: project.context.as_deref() })
 }

@@ -5,16 +5,17 @@ use crate::artifacts;
 use crate::cloud;
 use crate::packages::{self, Answer};
 use crate::places;
-use crate::project::Opened;
+use crate::project::{Opened, endpoint as project_endpoint};
 use crate::screen::Screen;
 use crate::toolchain::{self, Arch, Firstboot};
-use crate::verbs::{ask, print_json};
+use crate::verbs::{ask, need_typed, print_json};
 use anyhow::{Result, bail};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::first_boot::Binary;
 use provisioner::node::ImageLock;
-use provisioner::plan::Plan;
+use provisioner::observe::World;
+use provisioner::plan::{Change, Plan, Wish};
 use provisioner::project::{Folder, Project};
 use provisioner::provision::{Context, Provisioned};
 use provisioner::report::{Report as _, Stage};
@@ -30,6 +31,10 @@ pub(crate) struct Options {
     /// Show what would change, change nothing; exit code 3 when there is something.
     #[arg(long)]
     plan: bool,
+    /// Overwrite the server's root disk in place: same server, same addresses, same volume. A protected server
+    /// needs its name typed.
+    #[arg(long)]
+    rebuild: bool,
     /// Answer every question with yes.
     #[arg(long)]
     yes: bool,
@@ -38,11 +43,19 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// What is made on this machine before the cloud is asked for anything.
-struct Made {
+/// What a server of one architecture is given.
+pub(crate) struct Made {
+    arch: Arch,
     firstboot: Firstboot,
-    lock: ImageLock,
-    endpoint: Endpoint,
+    /// The container images its stacks run.
+    pub(crate) lock: ImageLock,
+}
+
+impl Made {
+    /// The static binary.
+    pub(crate) fn binary(&self) -> Binary<'_> {
+        Binary { path: &self.firstboot.path, sha256: &self.firstboot.sha256 }
+    }
 }
 
 /// Runs it.
@@ -50,33 +63,41 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     let start = Instant::now();
     let folder = Folder::new(projects, &options.name.project);
     let project = folder.load()?;
+    let wish = Wish { rebuild: options.rebuild };
     if options.plan {
-        return show_plan(folder, project, options.json).await;
+        return show_plan(folder, project, wish, options.json).await;
     }
     let screen = Arc::new(Screen::new());
     let _lock = folder.lock()?;
     let answer = if options.yes { Answer::Yes } else { Answer::Ask };
     install_packages(&project, answer, &screen)?;
-    let made = make(&project, &screen).await?;
-    let opened = Opened::at(folder, project, &made.endpoint, Arc::clone(&screen))?;
+    let (made, endpoint) = make_beside_the_cloud(&project, &screen).await?;
+    let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?;
     let context = opened.context();
     let prepared = context.prepare()?;
-    let (world, plan) = context.plan(&prepared.public_key).await?;
+    let (world, plan) = context.plan_settled(&prepared.public_key, wish).await?;
     show(&screen, &plan);
     agree(&plan, options, &context)?;
-    let binary = Binary { path: &made.firstboot.path, sha256: &made.firstboot.sha256 };
-    let provisioned = context.provision(&prepared, world, &plan, &made.lock, &binary).await?;
+    let world = context.apply(&prepared, world, &plan).await?;
+    let made = fitting(made, &opened.project, &world, &screen).await?;
+    let addresses = world.addresses();
+    let provisioned = tokio::task::block_in_place(|| {
+        context.bring_up(&prepared, &world, !plan.is_empty(), &made.lock, &made.binary())
+    })?;
     if options.json {
         print_json(&serde_json::json!({ "plan": plan, "provisioned": provisioned }))?;
     }
     summarise(&context, &made, &provisioned, start);
+    crate::verbs::show_records_kept_elsewhere(&opened, addresses);
     Ok(0)
 }
 
 fn install_packages(project: &Project, answer: Answer, screen: &Screen) -> Result<()> {
     let mut needed = vec![("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
     if project.rehearsal {
-        needed.extend(rehearsal::host_packages(cloud::api_name(architecture(&project.server_type))));
+        for arch in architectures(project) {
+            needed.extend(rehearsal::host_packages(cloud::api_name(arch)));
+        }
     }
     if project.rehearsal || project.images == provisioner::project::ImageSource::Packages {
         needed.extend(images::HOST_PACKAGES);
@@ -84,31 +105,73 @@ fn install_packages(project: &Project, answer: Answer, screen: &Screen) -> Resul
     packages::ensure(&needed, answer, &|text| screen.note(text))
 }
 
-/// Builds what is not cached: the static binary beside the images, since one waits for the processor and the
-/// other mostly for the network.
-async fn make(project: &Project, screen: &Arc<Screen>) -> Result<Made> {
-    let arch = architecture(&project.server_type);
+/// Builds what is not cached for the server that is tried first, beside the cloud's own images.
+async fn make_beside_the_cloud(project: &Project, screen: &Arc<Screen>) -> Result<(Made, Endpoint)> {
+    let cloud = async {
+        if project.rehearsal { start_cloud(project, screen).await } else { project_endpoint(project) }
+    };
+    tokio::try_join!(make(project, architecture(&project.server_types[0]), screen), cloud)
+}
+
+/// Starts a rehearsal's cloud with an image for every architecture the server may turn out to have.
+pub(crate) async fn start_cloud(project: &Project, screen: &Arc<Screen>) -> Result<Endpoint> {
+    let images = tokio::task::spawn_blocking({
+        let (screen, project, cache) = (Arc::clone(screen), project.clone(), places::cache()?);
+        move || {
+            let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &screen)?));
+            architectures(&project).into_iter().map(image).collect::<Result<Vec<_>>>()
+        }
+    });
+    cloud::start(&images.await??, screen).await
+}
+
+/// The static binary beside the container images, since one waits for the processor and the other mostly for the network.
+async fn make(project: &Project, arch: Arch, screen: &Arc<Screen>) -> Result<Made> {
     let cache = places::cache()?;
     let firstboot = tokio::task::spawn_blocking({
         let (screen, cache) = (Arc::clone(screen), cache.clone());
         move || build_firstboot(arch, &cache, &screen)
     });
-    let images = tokio::task::spawn_blocking({
+    let lock = tokio::task::spawn_blocking({
         let (screen, project) = (Arc::clone(screen), project.clone());
-        move || artifacts::make(&project, arch, &cache, &screen)
+        move || artifacts::lock(&project, arch, &cache, &screen)
     });
-    let (firstboot, images) = tokio::try_join!(firstboot, images)?;
-    let (firstboot, images) = (firstboot?, images?);
-    let endpoint = match images.server {
-        Some(image) => cloud::start(&image, arch, screen).await?,
-        None => Endpoint::from_environment()?,
-    };
-    Ok(Made { firstboot, lock: images.lock, endpoint })
+    let (firstboot, lock) = tokio::try_join!(firstboot, lock)?;
+    Ok(Made { arch, firstboot: firstboot?, lock: lock? })
+}
+
+/// What was made, or made anew where the server turned out to be of another architecture.
+async fn fitting(made: Made, project: &Project, world: &World, screen: &Arc<Screen>) -> Result<Made> {
+    let arch = architecture_found(world).unwrap_or(made.arch);
+    if arch == made.arch { Ok(made) } else { make(project, arch, screen).await }
+}
+
+/// What the server that is there is given.
+pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<Screen>) -> Result<Made> {
+    make(project, architecture_found(world).unwrap_or(architecture(&project.server_types[0])), screen).await
+}
+
+/// The architecture the server turned out to have. An API that stopped saying it leaves the type's name.
+fn architecture_found(world: &World) -> Option<Arch> {
+    let kind = &world.server.as_ref()?.server_type;
+    Some(match kind.architecture.as_str() {
+        "arm" => Arch::Aarch64,
+        "x86" => Arch::X86_64,
+        _ => architecture(&kind.name),
+    })
 }
 
 /// Hetzner's Arm types are the CAX line; all others are x86.
 pub(crate) fn architecture(server_type: &str) -> Arch {
     if server_type.starts_with("cax") { Arch::Aarch64 } else { Arch::X86_64 }
+}
+
+/// The architectures the project's server may have, that of the type tried first before the others.
+pub(crate) fn architectures(project: &Project) -> Vec<Arch> {
+    let mut all: Vec<Arch> = project.server_types.iter().map(|name| architecture(name)).collect();
+    all.dedup();
+    all.truncate(2);
+    all
 }
 
 /// Builds the static binary, where it is not cached.
@@ -121,17 +184,17 @@ pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &Screen) -> Resu
 }
 
 /// `--plan`: for a rehearsal against a copy of the cloud's state, so that nothing at all is started or changed.
-async fn show_plan(folder: Folder, project: Project, json: bool) -> Result<u8> {
+async fn show_plan(folder: Folder, project: Project, wish: Wish, json: bool) -> Result<u8> {
     let (endpoint, _copy) = if project.rehearsal {
         let (endpoint, copy) = cloud::for_planning(&project).await?;
         (endpoint, copy)
     } else {
-        (Endpoint::from_environment()?, None)
+        (project_endpoint(&project)?, None)
     };
     let public_key = host::files::read(&folder.file("ssh/id_ed25519.pub"))?.unwrap_or_default();
     let public_key = String::from_utf8_lossy(&public_key).trim().to_owned();
     let opened = Opened::at(folder, project, &endpoint, Arc::new(Screen::new()))?;
-    let (_, plan) = opened.context().plan(&public_key).await?;
+    let (_, plan) = opened.context().plan(&public_key, wish).await?;
     if json {
         print_json(&plan)?;
     } else {
@@ -149,17 +212,23 @@ fn show(screen: &Screen, plan: &Plan) {
 }
 
 fn agree(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<()> {
-    if plan.is_empty() || options.yes || !plan.obstacles.is_empty() {
+    if plan.is_empty() || !plan.obstacles.is_empty() {
+        return Ok(());
+    }
+    let name = context.folder.name();
+    let lifts =
+        plan.changes.iter().any(|p| matches!(p.change, Change::RebuildServer { protected: true, .. }));
+    if lifts {
+        return need_typed(name, "lift the server's protection and overwrite its root disk");
+    }
+    if options.yes {
         return Ok(());
     }
     match ask("Make these changes? (yes/no)")?.as_deref() {
         Some("yes" | "y") => Ok(()),
-        Some(_) => {
-            bail!("provisioning {}: not agreed to; nothing was changed in the cloud", context.folder.name())
-        }
+        Some(_) => bail!("provisioning {name}: not agreed to; nothing was changed in the cloud"),
         None => bail!(NeedsOperator(format!(
-            "provisioning {}: there is no terminal to ask on; look at the plan above and run the command again with --yes",
-            context.folder.name()
+            "provisioning {name}: there is no terminal to ask on; look at the plan above and run the command again with --yes"
         ))),
     }
 }

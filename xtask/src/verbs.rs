@@ -6,6 +6,7 @@ use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
 use provisioner::confirm::confirm;
 use provisioner::destroy::{Also, destroy as take_away, fates};
+use provisioner::dns::{self, Addresses};
 use provisioner::known_hosts::KnownHosts;
 use provisioner::project::Folder;
 use provisioner::recipients::{self, Proof};
@@ -22,6 +23,22 @@ pub(crate) struct Json {
     /// One JSON document on stdout, nothing else there.
     #[arg(long)]
     json: bool,
+}
+
+/// For `status`.
+#[derive(clap::Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    name: Name,
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    json: bool,
+    /// Only the DNS records the project wants, as a table.
+    #[arg(long, conflicts_with = "json")]
+    records: bool,
+    /// Only these, as a BIND zone file.
+    #[arg(long, conflicts_with_all = ["json", "records"])]
+    zone_file: bool,
 }
 
 /// How to print.
@@ -60,9 +77,18 @@ pub(crate) struct Destroy {
     /// The volume goes too, and with it all data.
     #[arg(long)]
     volume: bool,
-    /// The addresses go too.
+    /// The addresses go too, and the DNS records that name them.
     #[arg(long)]
     addresses: bool,
+    /// The snapshots of the server's root disk go too.
+    #[arg(long)]
+    snapshots: bool,
+    /// The storage box goes too, and with it the backups in it.
+    #[arg(long)]
+    storage_box: bool,
+    /// The DNS zone goes too, where the project made it, and with it every record in it.
+    #[arg(long)]
+    zone: bool,
     /// Do not ask; protected resources are never removed this way.
     #[arg(long)]
     yes: bool,
@@ -108,9 +134,53 @@ pub(crate) fn ask(question: &str) -> Result<Option<String>> {
     Ok(Some(answer.trim().to_owned()))
 }
 
+/// Has the project's name typed on the terminal: the one way to what cannot be taken back.
+pub(crate) fn need_typed(name: &str, what: &str) -> Result<()> {
+    match ask(&format!("Type the project's name ({name}) to {what}:"))? {
+        Some(typed) if typed == *name => Ok(()),
+        Some(_) => bail!("asking for the name of {name}: another was typed; nothing was changed"),
+        None => bail!(provisioner::NeedsOperator(format!(
+            "asking for the name of {name}: there is no terminal to type it on, to {what}; nothing was changed"
+        ))),
+    }
+}
+
+/// The records of a zone that is held elsewhere, as a table to enter them from.
+pub(crate) fn show_records_kept_elsewhere(opened: &Opened, addresses: Addresses) {
+    if opened.project.dns.as_ref().is_some_and(|dns| !dns.at_hetzner) {
+        let note = |text: &str| opened.screen.note(text);
+        note("");
+        note("The zone is held elsewhere. Enter these records there:");
+        dns::table(&opened.project.records(), addresses).lines().for_each(|line| note(&format!("  {line}")));
+        let name = opened.folder.name();
+        note(&format!("  as a zone file: cargo xtask status --project {name} --zone-file"));
+    }
+}
+
+/// The records alone, as a table or a zone file on stdout.
+async fn show_records(opened: &Opened, options: &Status) -> Result<u8> {
+    let Some(dns) = &opened.project.dns else {
+        bail!(
+            "showing the records of {}: project.toml has no [dns]; name the zone there",
+            opened.folder.name()
+        );
+    };
+    let world = provisioner::observe::observe(&opened.client, &opened.project).await?;
+    let (records, addresses) = (opened.project.records(), world.addresses());
+    if options.zone_file {
+        print!("{}", dns::zone_file(&dns.zone, &records, addresses));
+    } else {
+        print!("{}", dns::table(&records, addresses));
+    }
+    Ok(0)
+}
+
 /// `status`.
-pub(crate) async fn status(projects: &Path, options: &Json) -> Result<u8> {
+pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
     let opened = Opened::existing(projects, &options.name.project)?;
+    if options.records || options.zone_file {
+        return show_records(&opened, options).await;
+    }
     let prepared = opened.context().prepare()?;
     let status = provisioner::status::status(&opened.context(), &prepared).await?;
     if options.json {
@@ -184,7 +254,14 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
     let opened = Opened::existing(projects, &options.name.project)?;
     let _lock = opened.folder.lock()?;
     let world = provisioner::observe::observe(&opened.client, &opened.project).await?;
-    let fates = fates(&world, Also { volume: options.volume, addresses: options.addresses });
+    let also = Also {
+        volume: options.volume,
+        addresses: options.addresses,
+        snapshots: options.snapshots,
+        storage_box: options.storage_box,
+        zone: options.zone,
+    };
+    let fates = fates(&opened.project, &world, also);
     for fate in &fates {
         let what = if fate.goes { "- goes " } else { "  stays" };
         opened.screen.note(&format!("{what} {} {} (id {})", fate.kind, fate.name, fate.id));
@@ -194,18 +271,10 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
         return Ok(0);
     }
     opened.screen.note("  stays project folder, with the escrow and the keys");
-    let name = &options.name.project;
-    let protected = fates.iter().any(|fate| fate.goes && fate.protected);
-    if protected || !options.yes {
-        let typed = ask(&format!("Type the project's name ({name}) to remove what goes:"))?;
-        match typed {
-            Some(typed) if typed == *name => {}
-            Some(_) => bail!("destroying {name}: another name was typed; nothing was removed"),
-            None => bail!(provisioner::NeedsOperator(format!(
-                "destroying {name}: there is no terminal to type the name on; nothing was removed{}",
-                if protected { "" } else { " (`--yes` answers for what is not protected)" }
-            ))),
-        }
+    if fates.iter().any(|fate| fate.goes && fate.protected) {
+        need_typed(&options.name.project, "lift the protection and remove what goes")?;
+    } else if !options.yes {
+        need_typed(&options.name.project, "remove what goes (`--yes` answers for what is not protected)")?;
     }
     take_away(&opened.client, &opened.folder, &fates, &*opened.screen).await?;
     if options.json {

@@ -54,6 +54,9 @@ pub struct Stack {
     pub data: &'static [DataDir],
     /// The ports it publishes to the world; each must be declared inbound by the project too.
     pub ports: &'static [Port],
+    /// The DNS records it is reached by, as lines of a zone file: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and
+    /// `{ipv6}` for what only the project knows.
+    pub records: &'static [&'static str],
 }
 
 /// A secret a stack reads from a file.

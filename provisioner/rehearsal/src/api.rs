@@ -8,21 +8,31 @@ mod firewalls;
 mod images;
 mod input;
 pub(crate) mod labels;
+mod legacy;
 mod listing;
 mod middleware;
 mod primary_ips;
 mod resource;
 mod servers;
 mod ssh_keys;
+mod storage_boxes;
+mod strikes;
 mod volumes;
+mod zones;
 
 use crate::cloud::Cloud;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use error::ApiError;
 use serde_json::Value;
 use std::sync::Arc;
+
+/// The largest body that is taken in, in bytes; axum's own limit for handlers.
+const LARGEST_BODY: usize = 2 << 20;
 
 /// What a handler gives back.
 type Reply = Result<Response, ApiError>;
@@ -38,6 +48,8 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .merge(primary_ips::routes())
         .merge(servers::routes())
         .merge(images::routes())
+        .merge(zones::routes())
+        .merge(storage_boxes::routes())
         .merge(catalog::routes())
         .merge(actions::routes());
     Router::new()
@@ -70,4 +82,12 @@ fn no_content() -> Reply {
 /// The id in a path. What is no number is the id of nothing.
 fn parse_id(kind: &str, text: &str) -> Result<u64, ApiError> {
     text.parse().map_err(|_| ApiError::not_found(kind, text))
+}
+
+/// Reads a request's body before anything else is done with it.
+async fn take_in(request: Request) -> Result<(Parts, Bytes), ApiError> {
+    let (head, body) = request.into_parts();
+    let broken = |e| ApiError::new(StatusCode::BAD_REQUEST, "json_error", format!("reading the body: {e}"));
+    let bytes = to_bytes(body, LARGEST_BODY).await.map_err(broken)?;
+    Ok((head, bytes))
 }

@@ -2,13 +2,17 @@
 
 pub(crate) mod addresses;
 pub(crate) mod catalog;
+pub(crate) mod clock;
+pub(crate) mod dns;
 pub(crate) mod faults;
 pub(crate) mod forwards;
 pub(crate) mod images;
 pub(crate) mod job;
+pub(crate) mod log;
 pub(crate) mod rate;
 pub(crate) mod rescue;
 pub(crate) mod state;
+pub(crate) mod storage;
 mod watch;
 mod work;
 
@@ -34,6 +38,8 @@ pub(crate) struct Cloud {
     pub(crate) token: String,
     pub(crate) files: Files,
     pub(crate) faults: faults::Faults,
+    pub(crate) log: log::Log,
+    pub(crate) clock: clock::Clock,
     pub(crate) rate: rate::Bucket,
     hypervisor: Arc<dyn Hypervisor>,
     state: Mutex<State>,
@@ -56,7 +62,8 @@ impl Cloud {
                 ))
             })?,
         };
-        images::offer(&mut state, &config)?;
+        let clock = clock::Clock::new(config.clock, state.clock_ms);
+        clock.scope_now(|| images::offer(&mut state, &config))?;
         save(&config, &state)?;
         let files = Files::new(&config.state_dir);
         let hypervisor: Arc<dyn Hypervisor> = match config.machines {
@@ -67,11 +74,13 @@ impl Cloud {
             }
         };
         Ok(Arc::new(Self {
-            rate: rate::Bucket::new(config.rate_limit),
+            rate: rate::Bucket::new(config.rate_limit, clock.clone()),
+            clock,
             config,
             token,
             files,
             faults: faults::Faults::default(),
+            log: log::Log::new(),
             hypervisor,
             state: Mutex::new(state),
             forwarding: tokio::sync::Mutex::default(),
@@ -93,9 +102,9 @@ impl Cloud {
             self.listen_for_metadata(server);
         }
         for chain in chains.into_values() {
-            self.spawn(Arc::clone(self).run_chain(chain));
+            self.spawn(|working| Arc::clone(self).run_chain(chain, working));
         }
-        self.spawn(Arc::clone(self).watch());
+        self.spawn(|working| Arc::clone(self).watch(working));
     }
 
     /// Ends all tasks at once, as a crash would.
@@ -121,13 +130,14 @@ impl Cloud {
         let mut next = state.clone();
         let result = change(&mut next)?;
         let begun = std::mem::take(&mut next.begun);
+        next.clock_ms = self.clock.virtual_millis();
         save(&self.config, &next).map_err(|e| {
             ApiError::server(format!("{e}; nothing was changed; make room or repair the disk and ask again"))
         })?;
         *state = next;
         drop(state);
         for chain in begun {
-            self.spawn(Arc::clone(self).run_chain(chain));
+            self.spawn(|working| Arc::clone(self).run_chain(chain, working));
         }
         Ok(result)
     }
@@ -165,10 +175,11 @@ impl Cloud {
         }
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Starts a task, which counts as working from this moment on.
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(clock::Working) -> F) {
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        tasks.spawn(self.clock.scope(task(self.clock.work())));
     }
 
     fn listen_for_metadata(self: &Arc<Self>, server: u64) {

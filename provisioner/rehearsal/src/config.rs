@@ -27,12 +27,27 @@ pub struct Config {
     pub open_ports: Vec<u16>,
     /// How long every action takes at least, for tests of what happens meanwhile.
     pub action_ms: u64,
+    /// How long actions of these commands take instead, as `create_server`, in milliseconds.
+    #[serde(default)]
+    pub action_durations: BTreeMap<String, u64>,
+    /// The clock on which actions take their time, the budget of requests refills and times are told.
+    #[serde(default)]
+    pub clock: Clock,
+    /// How long every request is kept waiting before anything is done, in milliseconds of real time.
+    #[serde(default)]
+    pub latency_ms: u64,
     /// Requests per hour, as Hetzner's 3600.
     pub rate_limit: u32,
     /// The API token; one is made on first use where none is given.
     pub token: Option<String>,
     /// Any token of 64 characters is as good as the cloud's own, for clients that bring one.
     pub any_token: bool,
+    /// A token that may only look.
+    #[serde(default)]
+    pub read_only_token: Option<String>,
+    /// The API as it is or was.
+    #[serde(default)]
+    pub profile: Profile,
 }
 
 impl Config {
@@ -47,9 +62,14 @@ impl Config {
             max_disk_gb: 40,
             open_ports: vec![22, 80, 443],
             action_ms: 0,
+            action_durations: BTreeMap::new(),
+            clock: Clock::Real,
+            latency_ms: 0,
             rate_limit: 3600,
             token: None,
             any_token: false,
+            read_only_token: None,
+            profile: Profile::Current,
         }
     }
 
@@ -97,6 +117,54 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// The form of the API at a point in time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Profile {
+    /// November 2026: no data centers, and primary IPs may be `unassigned`.
+    #[default]
+    #[serde(rename = "2026-11")]
+    Current,
+    /// June 2026, for clients that know nothing later: data centers, and every primary IP is a server's.
+    #[serde(rename = "legacy-2026-06")]
+    Legacy,
+}
+
+impl Profile {
+    /// Its name on the command line and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Current => "2026-11",
+            Self::Legacy => "legacy-2026-06",
+        }
+    }
+}
+
+impl std::str::FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Current, Self::Legacy];
+        all.into_iter().find(|profile| profile.name() == text).ok_or_else(|| {
+            format!("there is no profile '{text}', only {}", all.map(Self::name).join(" and "))
+        })
+    }
+}
+
+/// A cloud's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// This machine's.
+    #[default]
+    Real,
+    /// One that stands still until it is moved, so that nothing waits.
+    Virtual {
+        /// Requests move it: each GET to the next moment at which an action ends where it asks for actions,
+        /// else by half a second.
+        auto: bool,
+    },
 }
 
 /// What servers are made of.

@@ -55,6 +55,11 @@ impl Running {
     pub fn token(&self) -> &str {
         &self.cloud.token
     }
+
+    /// Waits until a fault on order has struck. Each call tells of one strike, in order, be it past or to come.
+    pub async fn struck(&self) {
+        self.cloud.faults.next_strike().await;
+    }
 }
 
 impl Drop for Running {

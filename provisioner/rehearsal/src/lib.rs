@@ -24,6 +24,8 @@
 //! * Machines get no more cores than this machine has, and memory and disk as [`Config`] bounds them.
 //! * A reboot's action ends when the machine starts anew; Hetzner's when the signal is sent.
 //! * A volume's `format` is recorded and not done; `out` rules of firewalls stop nothing.
+//! * Zones are records that no name server answers with, and taken to be delegated. Any domain with a dot in it
+//!   can be one. Storage boxes are records without a host behind them; their prices and limits are estimates.
 //! * The root disk is `/dev/vda`; volumes are SCSI disks with Hetzner's vendor, product and serial.
 //! * The rescue system is the first system image on offer, on a throw-away disk `/dev/vdb` beside the server's own, with
 //!   the name `rescue` and the keys that were asked for. Its root is that disk, or the partition that the image's
@@ -45,7 +47,7 @@ mod machine;
 mod metadata;
 mod relay;
 
-pub use config::{Architecture, Config, ImageSource, Machines};
+pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 pub use daemon::{Endpoint, Running, Stopped, ensure_running, find, serve, start, stop};
 pub use relay::relay;
 

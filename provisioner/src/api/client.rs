@@ -1,54 +1,94 @@
-use super::error::{self, Error};
-use super::model::Action;
-use super::retry::{Effect, pause};
-use reqwest::{Method, StatusCode};
+use super::budget::Level;
+use super::clock::{Clock, SystemClock};
+use super::error::Error;
+use super::policy::{Effect, Step};
+use super::transport::{Access, Base, Limits, Notice, Request};
+use host::Secret;
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-/// Hetzner's own.
-pub const DEFAULT_ENDPOINT: &str = "https://api.hetzner.cloud/v1";
-/// One request, from the first byte sent to the last received.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// The most entries a page may have (OpenAPI document, "Pagination").
 const PER_PAGE: &str = "50";
+/// How the paths begin that are served by the other API.
+const STORAGE: &str = "/storage_box";
 
-/// What the operator is told while a request is waited for.
-pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// A connection to one Hetzner project.
+/// A connection to one Hetzner project: the Cloud API, and for paths that begin with `/storage_box` the Storage Box
+/// API. Clones share the budget of requests and their count.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    endpoint: String,
-    token: String,
+    cloud: Arc<Base>,
+    storage: Arc<Base>,
+    pub(super) limits: Limits,
+    pub(super) sent: Arc<AtomicU32>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) spoke_of_pace: Arc<Mutex<Option<Duration>>>,
     notice: Notice,
 }
 
 impl Client {
-    /// Talks to `endpoint` (no trailing slash) as the holder of `token`; says on `notice` what it waits for.
+    /// Talks to `endpoint` as the holder of `token`, about Storage Boxes, too; says on `notice` what it waits for.
     pub fn new(endpoint: &str, token: &str, notice: Notice) -> Result<Self, Error> {
-        // ring instead of rustls' default: it compiles in seconds, without a C build system. Whoever set a
-        // provider before us may keep it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_LIMIT)
-            .connect_timeout(Duration::from_secs(10))
-            .user_agent(concat!("sovereign/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| Error::NoAnswer {
-                doing: "preparing the HTTP client".into(),
-                why: e.to_string(),
-                endpoint: endpoint.into(),
-            })?;
-        Ok(Self { http, endpoint: endpoint.trim_end_matches('/').into(), token: token.into(), notice })
+        let access = Access::new(endpoint, Secret::new(token.into()), "");
+        Self::serving(access, None, notice)
+    }
+
+    /// Talks to two APIs: all but Storage Boxes, and these, where they have one of their own.
+    pub fn serving(cloud: Access, storage: Option<Access>, notice: Notice) -> Result<Self, Error> {
+        let limits = Limits::default();
+        let cloud = Arc::new(Base::new(cloud, &limits)?);
+        let storage = match storage {
+            Some(access) => Arc::new(Base::new(access, &limits)?),
+            None => Arc::clone(&cloud),
+        };
+        Ok(Self {
+            cloud,
+            storage,
+            limits,
+            sent: Arc::default(),
+            clock: Arc::new(SystemClock::new()),
+            spoke_of_pace: Arc::default(),
+            notice,
+        })
+    }
+
+    /// The same with other limits, nothing sent yet.
+    pub fn with_limits(mut self, limits: Limits) -> Result<Self, Error> {
+        let shared = Arc::ptr_eq(&self.cloud, &self.storage);
+        self.cloud = Arc::new(Base::new(self.cloud.access.clone(), &limits)?);
+        self.storage = if shared {
+            Arc::clone(&self.cloud)
+        } else {
+            Arc::new(Base::new(self.storage.access.clone(), &limits)?)
+        };
+        Ok(Self { limits, sent: Arc::default(), ..self })
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// What is left of the project's budget of requests, as its last answer said.
+    pub fn budget(&self) -> Option<Level> {
+        self.cloud.budget().level()
+    }
+
+    pub(super) fn base(&self, path: &str) -> &Base {
+        if path.starts_with(STORAGE) { &self.storage } else { &self.cloud }
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        (self.notice)(text);
     }
 
     /// Reads one object: the value below `key` in the answer to `GET path`.
     pub async fn get<T: DeserializeOwned>(&self, doing: &str, path: &str, key: &str) -> Result<T, Error> {
-        let answer = self.send(doing, Method::GET, path, None, Effect::Read).await?;
+        let answer = self.read_path(doing, path).await?;
         self.field(doing, answer, key)
     }
 
@@ -67,7 +107,7 @@ impl Client {
             for (name, value) in query {
                 url.push_str(&format!("&{name}={}", escape(value)));
             }
-            let answer = self.send(doing, Method::GET, &url, None, Effect::Read).await?;
+            let answer = self.read_path(doing, &url).await?;
             let next = answer.pointer("/meta/pagination/next_page").and_then(Value::as_u64);
             all.extend(self.field::<Vec<T>>(doing, answer, key)?);
             match next {
@@ -79,8 +119,10 @@ impl Client {
 
     /// Creates something: sent once more only where the cloud said that nothing was done.
     /// The whole answer is given back, since actions stand beside the object.
+    /// [`create_or_adopt`](Self::create_or_adopt) gets over lost answers, too.
     pub async fn create(&self, doing: &str, path: &str, body: &Value) -> Result<Value, Error> {
-        self.send(doing, Method::POST, path, Some(body), Effect::Create).await
+        let effect = Effect::Twice;
+        self.send(&Request { doing, method: Method::POST, path, body: Some(body), effect }).await
     }
 
     /// Changes something in a way that can be asked for twice.
@@ -91,146 +133,26 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Error> {
-        self.send(doing, method, path, body, Effect::Idempotent).await
+        self.send(&Request { doing, method, path, body, effect: Effect::Once }).await
     }
 
     /// Deletes something; that it is gone already is fine.
     pub async fn delete(&self, doing: &str, path: &str) -> Result<Value, Error> {
         match self.change(doing, Method::DELETE, path, None).await {
-            Err(error) if error.code() == Some("not_found") => Ok(Value::Null),
+            Err(error) if error.next_step() == Step::Gone => Ok(Value::Null),
             other => other,
         }
-    }
-
-    /// Waits until every action named in an answer has ended, and looks at each one's error.
-    pub async fn finish(&self, doing: &str, answer: &Value, limit: Duration) -> Result<(), Error> {
-        let listed =
-            ["actions", "next_actions"].iter().filter_map(|key| answer.get(key)?.as_array()).flatten();
-        let named = answer.get("action").into_iter().chain(listed);
-        let mut open: BTreeMap<u64, String> = BTreeMap::new();
-        for action in named.filter(|action| !action.is_null()) {
-            self.settle(
-                doing,
-                &mut open,
-                &serde_json::from_value(action.clone()).map_err(|e| self.garbled(doing, &e))?,
-            )?;
-        }
-        let start = Instant::now();
-        let mut wait = Duration::from_millis(250);
-        while let Some((_, command)) = open.iter().next() {
-            if start.elapsed() > limit {
-                return Err(Error::ActionTimeout {
-                    doing: doing.into(),
-                    action: command.clone(),
-                    seconds: limit.as_secs(),
-                });
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
-            let ids = open.keys().map(|id| format!("id={id}")).collect::<Vec<_>>().join("&");
-            let answer =
-                self.send(doing, Method::GET, &format!("/actions?{ids}"), None, Effect::Read).await?;
-            for action in self.field::<Vec<Action>>(doing, answer, "actions")? {
-                self.settle(doing, &mut open, &action)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn settle(&self, doing: &str, open: &mut BTreeMap<u64, String>, action: &Action) -> Result<(), Error> {
-        match action.status.as_str() {
-            "running" => drop(open.insert(action.id, action.command.clone())),
-            "error" => {
-                let error = action.error.as_ref();
-                return Err(Error::ActionFailed {
-                    doing: doing.into(),
-                    action: action.command.clone(),
-                    code: error.map_or_else(|| "unknown".into(), |e| e.code.clone()),
-                    message: error.map_or_else(|| "no reason was given".into(), |e| e.message.clone()),
-                });
-            }
-            _ => drop(open.remove(&action.id)),
-        }
-        Ok(())
     }
 
     /// Takes the object below `key` out of an answer.
     pub fn field<T: DeserializeOwned>(&self, doing: &str, mut answer: Value, key: &str) -> Result<T, Error> {
         let value = answer.get_mut(key).map(Value::take).unwrap_or_default();
-        serde_json::from_value(value).map_err(|e| self.garbled(doing, &e))
+        serde_json::from_value(value).map_err(|e| self.garbled(doing, "", &e))
     }
 
-    fn garbled(&self, doing: &str, why: &serde_json::Error) -> Error {
-        Error::NoAnswer {
-            doing: doing.into(),
-            why: format!("the answer was not understood: {why}"),
-            endpoint: self.endpoint.clone(),
-        }
+    pub(super) async fn read_path(&self, doing: &str, path: &str) -> Result<Value, Error> {
+        self.change(doing, Method::GET, path, None).await
     }
-
-    async fn send(
-        &self,
-        doing: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        effect: Effect,
-    ) -> Result<Value, Error> {
-        let mut attempt = 1;
-        loop {
-            let error = match self.send_once(doing, method.clone(), path, body).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let Some(wait) = pause(&error, effect, attempt) else { return Err(error) };
-            (self.notice)(&format!("{error}; trying again in {} s ({attempt})", wait.as_secs()));
-            tokio::time::sleep(wait).await;
-            attempt += 1;
-        }
-    }
-
-    async fn send_once(
-        &self,
-        doing: &str,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, Error> {
-        let lost = |e: reqwest::Error| {
-            let why = if e.is_timeout() {
-                format!("no answer within {} s", REQUEST_LIMIT.as_secs())
-            } else {
-                deepest(&e)
-            };
-            Error::NoAnswer { doing: doing.into(), why, endpoint: self.endpoint.clone() }
-        };
-        let mut request =
-            self.http.request(method, format!("{}{path}", self.endpoint)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await.map_err(lost)?;
-        let status = response.status();
-        let correlation =
-            response.headers().get("x-correlation-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let bytes = response.bytes().await.map_err(lost)?;
-        if !status.is_success() {
-            return Err(error::refused(doing, status.as_u16(), &bytes, correlation));
-        }
-        if status == StatusCode::NO_CONTENT || bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).map_err(|e| self.garbled(doing, &e))
-    }
-}
-
-/// The innermost cause, which is the one that says "connection refused".
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 fn escape(value: &str) -> String {

@@ -2,16 +2,21 @@
 
 mod folder;
 mod reader;
+mod wishes;
 
 pub use folder::Folder;
 pub use reader::{Mistake, Mistakes};
+pub use wishes::{Dns, Lease, StorageBoxWish};
 
+use crate::dns::{self, Record, RrSetWish};
 use reader::Document;
 use spec::{Port, Protocol};
 use std::collections::BTreeMap;
 
 /// Hetzner sells volumes of this many GB (OpenAPI document, `POST /volumes`).
 const VOLUME_GB: std::ops::RangeInclusive<i64> = 10..=10_240;
+/// Where Hetzner has storage boxes.
+const BOX_LOCATIONS: [&str; 2] = ["fsn1", "hel1"];
 /// Hetzner's locations as of November 2026; the cloud's own list is looked at before anything is made.
 const LOCATIONS: [&str; 6] = ["fsn1", "nbg1", "hel1", "ash", "hil", "sin"];
 
@@ -22,14 +27,22 @@ pub struct Project {
     pub name: String,
     /// Whether this machine plays the cloud.
     pub rehearsal: bool,
-    /// Where the server, its volume and its addresses are.
-    pub location: String,
-    /// The server type's name, e.g. `cax31`.
-    pub server_type: String,
+    /// Where the server, its volume and its addresses may be, in the order it is tried; never empty.
+    pub locations: Vec<String>,
+    /// The context of the hcloud CLI whose token is used, where no token is in the environment.
+    pub context: Option<String>,
+    /// The command that prints the token, where none is in the environment.
+    pub token_command: Vec<String>,
+    /// Whether what is made is protected from being deleted.
+    pub protect: bool,
+    /// The server types that will do, e.g. `cax31`, in the order they are tried; never empty.
+    pub server_types: Vec<String>,
     /// The image's name; the right architecture is picked by the server type.
     pub image: String,
-    /// The size of the encrypted volume.
-    pub volume_gb: u64,
+    /// Whether the root disk is kept as a snapshot before it is overwritten.
+    pub snapshot_before_rebuild: bool,
+    /// The size of the encrypted volume; a throw-away server may do without one.
+    pub volume_gb: Option<u64>,
     /// The port sshd listens on.
     pub ssh_port: u16,
     /// Public keys let in besides the project's own.
@@ -44,6 +57,12 @@ pub struct Project {
     pub stacks: Vec<String>,
     /// Where their container images come from.
     pub images: ImageSource,
+    /// The names the server is reached by.
+    pub dns: Option<Dns>,
+    /// The box that backups go to.
+    pub storage_box: Option<StorageBoxWish>,
+    /// Set on a throw-away server's project only.
+    pub lease: Option<Lease>,
 }
 
 /// Where container images come from.
@@ -63,16 +82,20 @@ impl Project {
 
         let mut cloud = document.section("cloud");
         let rehearsal = cloud.flag("rehearsal", false);
-        let location = cloud.one_of("location", "fsn1", &LOCATIONS);
+        let locations = cloud.some_of("location", "fsn1", &LOCATIONS);
+        let context = cloud.optional_word("context");
+        let token_command = cloud.list("token_command", "a word of a command", |word| Some(word.to_owned()));
+        let protect = cloud.flag("protect", true);
         cloud.finish();
 
         let mut server = document.section("server");
-        let server_type = server.word("type", "cax31");
+        let server_types = server.words("type", "cax31");
         let image = server.word("image", "debian-13");
+        let snapshot_before_rebuild = server.flag("snapshot_before_rebuild", true);
         server.finish();
 
         let mut volume = document.section("volume");
-        let volume_gb = volume.number("size_gb", 40, VOLUME_GB).unsigned_abs();
+        let volume_gb = Some(volume.number("size_gb", 40, VOLUME_GB).unsigned_abs());
         volume.finish();
 
         let mut ssh = document.section("ssh");
@@ -92,14 +115,20 @@ impl Project {
 
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
         let (stacks, images) = read_stacks(&mut document);
+        let dns = read_dns(&mut document, name, &stacks);
+        let storage_box = read_storage_box(&mut document);
         document.finish()?;
 
         Ok(Self {
             name: name.into(),
             rehearsal,
-            location,
-            server_type,
+            locations,
+            context,
+            token_command,
+            protect,
+            server_types,
             image,
+            snapshot_before_rebuild,
             volume_gb,
             ssh_port,
             authorized_keys,
@@ -108,8 +137,66 @@ impl Project {
             throwaway_identity,
             stacks,
             images,
+            dns,
+            storage_box,
+            lease: None,
         })
     }
+
+    /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.
+    pub fn records(&self) -> Vec<RrSetWish> {
+        // What contradicts itself was a mistake when the file was read.
+        self.dns.as_ref().and_then(|dns| dns::wanted(dns, &self.stacks).ok()).unwrap_or_default()
+    }
+}
+
+fn read_dns(document: &mut Document<'_>, project: &str, stacks: &[String]) -> Option<Dns> {
+    let mut section = document.section("dns");
+    let zone = section.optional_word("zone");
+    let at_hetzner = section.one_of("held", "hetzner", &["hetzner", "elsewhere"]) == "hetzner";
+    let host = section.optional_word("host").unwrap_or_else(|| project.into());
+    let ttl = section.number("ttl", 3600, 60..=i64::from(i32::MAX));
+    let records = section.list_checked("records", Record::parse);
+    let dns = zone.map(|zone| Dns {
+        zone: zone.trim_end_matches('.').to_lowercase(),
+        at_hetzner,
+        host,
+        ttl: u32::try_from(ttl).unwrap_or(3600),
+        records,
+    });
+    match &dns {
+        Some(dns) => {
+            if !dns::is_zone(&dns.zone) {
+                section.wrong("zone", "must be a domain such as \"example.org\"");
+            } else if let Err(why) = dns::wanted(dns, stacks) {
+                section.wrong("records", &why);
+            }
+            if let Err(why) = dns::check_name(&dns.host) {
+                section.wrong("host", &why);
+            }
+        }
+        None if section.is_there() && !section.is_wrong("zone") => {
+            section.wrong("zone", "is needed: the domain whose records are kept, e.g. \"example.org\"");
+        }
+        None => {}
+    }
+    section.finish();
+    dns
+}
+
+fn read_storage_box(document: &mut Document<'_>) -> Option<StorageBoxWish> {
+    let mut section = document.section("storage_box");
+    let wish = StorageBoxWish {
+        kind: section.word("type", "bx11"),
+        location: section.one_of("location", "fsn1", &BOX_LOCATIONS),
+        adopt: match section.number("adopt", 0, 0..=i64::MAX) {
+            0 => None,
+            id => Some(id.unsigned_abs()),
+        },
+    };
+    let there = section.is_there();
+    section.finish();
+    there.then_some(wish)
 }
 
 fn read_escrow(document: &mut Document<'_>, rehearsal: bool) -> (Vec<String>, bool) {
@@ -203,7 +290,9 @@ mod tests {
     #[test]
     fn a_short_file_is_enough() {
         let project = Project::parse("prod", &format!("[escrow]\nrecipients = [\"{RECIPIENT}\"]\n")).unwrap();
-        assert_eq!(project.server_type, "cax31");
+        assert_eq!(project.server_types, ["cax31"]);
+        assert_eq!(project.locations, ["fsn1"]);
+        assert!(project.protect && project.dns.is_none() && project.storage_box.is_none());
         assert_eq!(project.ssh_port, 22);
         assert!(!project.rehearsal);
     }
@@ -253,5 +342,34 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn types_and_locations_are_one_or_several_in_order() {
+        let text = format!(
+            "[cloud]\nlocation = [\"nbg1\", \"fsn1\"]\n[server]\ntype = [\"cax31\", \"cpx42\"]\n[escrow]\nrecipients = [\"{RECIPIENT}\"]\n"
+        );
+        let project = Project::parse("prod", &text).unwrap();
+        assert_eq!(project.locations, ["nbg1", "fsn1"]);
+        assert_eq!(project.server_types, ["cax31", "cpx42"]);
+        let wrong = mistakes("[cloud]\nlocation = []\n[server]\ntype = [\"cax31\", \"cax31\", 3]\n");
+        assert!(wrong[0].contains("line 2") && wrong[0].contains("at least one"), "{wrong:#?}");
+        assert!(wrong[1].contains("number 3"), "{wrong:#?}");
+        assert!(wrong[2].contains("line 4") && wrong[2].contains("twice"), "{wrong:#?}");
+    }
+
+    #[test]
+    fn the_zone_and_its_records_are_read_and_contradictions_are_mistakes() {
+        let text = |records: &str| {
+            format!(
+                "[escrow]\nrecipients = [\"{RECIPIENT}\"]\n[dns]\nzone = \"example.org\"\nrecords = [{records}]\n"
+            )
+        };
+        let project = Project::parse("demo", &text("\"www CNAME demo\"")).unwrap();
+        let shown: Vec<_> = project.records().iter().map(|r| format!("{} {}", r.name, r.kind)).collect();
+        assert_eq!(shown, ["demo A", "demo AAAA", "www CNAME"]);
+        assert!(mistakes(&text("\"demo CNAME www\""))[0].contains("CNAME"));
+        assert!(mistakes(&text("\"www A 1.2.3\""))[0].contains("line 5"));
+        assert!(mistakes("[dns]\nhost = \"srv\"\n").iter().any(|m| m.contains("dns.zone is needed")));
     }
 }

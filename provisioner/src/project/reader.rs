@@ -171,6 +171,56 @@ impl<'d, 'a> Section<'d, 'a> {
         )
     }
 
+    /// A name that may be left out.
+    pub(super) fn optional_word(&mut self, key: &'static str) -> Option<String> {
+        let there = self.table.is_some_and(|table| table.contains_key(key));
+        let word = self.word(key, if there { "name" } else { "" });
+        (there && !self.is_wrong(key)).then_some(word)
+    }
+
+    /// Whether the section is in the file.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// One name, or several in the order they are tried.
+    pub(super) fn words(&mut self, key: &'static str, default: &str) -> Vec<String> {
+        if self.table.and_then(|table| table.get(key)).is_none_or(|value| value.get_ref().is_str()) {
+            return vec![self.word(key, default)];
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let words = self.list(key, &format!("a name such as {default:?}"), |word| {
+            (!word.is_empty() && word.chars().all(plain)).then(|| word.to_owned())
+        });
+        self.distinct(key, words, default)
+    }
+
+    /// One of the allowed names, or several in the order they are tried.
+    pub(super) fn some_of(&mut self, key: &'static str, default: &str, allowed: &[&str]) -> Vec<String> {
+        if self.table.and_then(|table| table.get(key)).is_none_or(|value| value.get_ref().is_str()) {
+            return vec![self.one_of(key, default, allowed)];
+        }
+        let expected = format!("one of {}", allowed.join(", "));
+        let words = self.list(key, &expected, |word| allowed.contains(&word).then(|| word.to_owned()));
+        self.distinct(key, words, default)
+    }
+
+    fn distinct(&mut self, key: &'static str, mut words: Vec<String>, default: &str) -> Vec<String> {
+        let count = words.len();
+        let mut seen = std::collections::BTreeSet::new();
+        words.retain(|word| seen.insert(word.clone()));
+        if words.len() < count {
+            self.wrong(key, "names something twice");
+        }
+        if words.is_empty() {
+            if !self.is_wrong(key) {
+                self.wrong(key, "must name at least one");
+            }
+            words.push(default.into());
+        }
+        words
+    }
+
     pub(super) fn one_of(&mut self, key: &'static str, default: &str, allowed: &[&str]) -> String {
         let Some(value) = self.get(key) else { return default.into() };
         let found = value.get_ref().as_str();

@@ -1,223 +1,212 @@
-//! Plan and apply against the rehearsal cloud on its worst days: every call struck, before and after it took effect.
+//! The run is killed before and after every call it makes, for every kind of change; the next run converges.
+//!
+//! The run is a process of its own, this test's own executable, and dies by SIGKILL at the moment the cloud has
+//! received its i-th request: before it is begun, or after it is done and before its answer.
 
+use crate::scene::{Operator, PLAIN, Scene, WHOLE, block_on, side_by_side};
 use anyhow::{Context as _, Result, ensure};
-use provisioner::api::Client;
-use provisioner::apply::{Inputs, apply};
-use provisioner::destroy::{Also, destroy, fates};
-use provisioner::journal::Journal;
-use provisioner::observe::{World, observe};
-use provisioner::plan::plan;
-use provisioner::project::{Folder, Project};
-use provisioner::report::Silent;
-use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
-use serde_json::{Value, json};
-use std::sync::Arc;
-use tempfile::TempDir;
+use host::Cmd;
+use provisioner::destroy::Also;
+use provisioner::plan::Wish;
+use provisioner::project::Project;
+use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// A real line of `authorized_keys`; its private half was never kept.
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture";
+/// Tells this executable to be the run that is killed.
+const CHILD: &str = "SOVEREIGN_TEST_RUN";
+/// A run that is neither struck nor ended by then hangs.
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// A cloud without machines, and a project that talks to it.
-struct Scene {
-    dir: TempDir,
-    running: Running,
-    client: Client,
-    project: Project,
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Job {
+    /// Everything from nothing.
+    Create,
+    /// A world that drifted in every way that can be put right.
+    Repair,
+    /// The root disk, overwritten.
+    Rebuild,
+    /// All of it, taken away.
+    Destroy,
 }
 
-impl Scene {
-    async fn new() -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let mut config = Config::new(dir.path().join("cloud"));
-        config.machines = Machines::None;
-        config.rate_limit = 1_000_000;
-        config.images.push(ImageSource {
-            name: "debian-13".into(),
-            description: "Debian 13".into(),
-            architecture: Architecture::Arm,
-            os_flavor: "debian".into(),
-            os_version: None,
-            disk: "".into(),
-            kernel: None,
-            initrd: None,
-            cmdline: String::new(),
-            labels: std::collections::BTreeMap::new(),
-        });
-        let running = rehearsal::start(config).await?;
-        let client = Client::new(&running.url(), running.token(), Arc::new(|_: &str| {}))?;
-        let text = "[cloud]\nrehearsal = true\n[server]\ntype = \"cax11\"\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
-        let project = Project::parse("demo", text)?;
-        Ok(Self { dir, running, client, project })
+impl Job {
+    const ALL: [Self; 4] = [Self::Create, Self::Repair, Self::Rebuild, Self::Destroy];
+
+    /// The project as it is when the run begins.
+    fn toml(self) -> String {
+        match self {
+            Self::Repair => WHOLE
+                .replace("size_gb = 10", "size_gb = 20")
+                .replace(r#"["cax11", "cax21"]"#, r#""cax21""#)
+                .replace("443/tcp", "8443/tcp")
+                .replace("@ MX 10 srv", "@ MX 20 srv"),
+            _ => WHOLE.to_owned(),
+        }
     }
 
-    fn folder(&self) -> Folder {
-        Folder::new(self.dir.path(), "demo")
+    async fn run(self, operator: &Operator) -> Result<()> {
+        match self {
+            Self::Create | Self::Repair => operator.run(Wish::default()).await.map(drop),
+            Self::Rebuild => operator.run(Wish { rebuild: true }).await.map(drop),
+            Self::Destroy => operator.destroy(Also::ALL).await,
+        }
     }
 
-    async fn admin(&self, method: &str, what: &str, body: Option<Value>) -> Result<Value> {
-        let base = self.running.url();
-        let base = base.trim_end_matches("/v1");
-        let admin = Client::new(&format!("{base}/_rehearsal"), self.running.token(), Arc::new(|_: &str| {}))?;
-        let method = method.parse().context("a method")?;
-        Ok(admin.change("ordering a bad day", method, &format!("/{what}"), body.as_ref()).await?)
+    /// What the next run does after a crash. A rebuild that was begun may have been done, so that it is not asked for
+    /// twice, as an operator would not.
+    async fn run_again(self, operator: &Operator) -> Result<()> {
+        match self {
+            Self::Rebuild => Self::Create.run(operator).await,
+            _ => self.run(operator).await,
+        }
     }
 
-    async fn strike(&self, nth: u64, kind: Value) -> Result<()> {
-        let mut fault = kind;
-        fault["path"] = json!("/v1/");
-        fault["nth"] = json!(nth);
-        self.admin("POST", "faults", Some(fault)).await.map(drop)
+    /// The world the run begins with.
+    async fn scene(self) -> Result<Scene> {
+        let scene = Scene::new(WHOLE).await?;
+        if self != Self::Create {
+            scene.operator.run(Wish::default()).await?;
+        }
+        if self == Self::Repair {
+            drift(&scene).await?;
+        }
+        Ok(scene)
     }
+}
 
-    async fn requests(&self) -> Result<u64> {
-        let counted = self.admin("GET", "requests", None).await?;
-        let requests = counted["requests"].as_object().context("no count")?;
-        Ok(requests.iter().filter(|(name, _)| name.contains("/v1/")).filter_map(|(_, n)| n.as_u64()).sum())
-    }
+/// Changes the cloud behind the project's back.
+async fn drift(scene: &Scene) -> Result<()> {
+    let client = &scene.operator.client;
+    let (world, _) = scene.operator.plan(Wish::default()).await?;
+    let server = world.server.as_ref().context("no server")?.id;
+    let firewall = world.firewall.as_ref().context("no firewall")?.id;
+    let (ipv4, volume) =
+        (world.ipv4.as_ref().context("no IPv4")?, world.volume.as_ref().context("no volume")?.id);
+    let doing = "drifting";
+    let act = async |path: String, body| {
+        let answer = client.change(doing, "POST".parse().context("a method")?, &path, Some(&body)).await?;
+        anyhow::Ok(client.finish(doing, &answer, LIMIT).await?)
+    };
+    let target = json!([{ "type": "server", "server": { "id": server } }]);
+    act(format!("/servers/{server}/actions/poweroff"), json!({})).await?;
+    act(format!("/firewalls/{firewall}/actions/remove_from_resources"), json!({ "remove_from": target }))
+        .await?;
+    act(format!("/volumes/{volume}/actions/change_protection"), json!({ "delete": false })).await?;
+    act(format!("/volumes/{volume}/actions/detach"), json!({})).await?;
+    act(
+        format!("/primary_ips/{}/actions/change_dns_ptr", ipv4.id),
+        json!({ "ip": ipv4.ip, "dns_ptr": null }),
+    )
+    .await?;
+    act("/zones/example.org/rrsets/www/CNAME/actions/change_ttl".into(), json!({ "ttl": 60 })).await?;
+    client.delete(doing, "/zones/example.org/rrsets/_sip._tcp/SRV").await?;
+    Ok(())
+}
 
-    async fn run(&self) -> Result<World> {
-        let folder = self.folder();
-        let world = observe(&self.client, &self.project).await?;
-        let plan = plan(&self.project, KEY, &world);
-        ensure!(plan.obstacles.is_empty(), "{plan}");
-        let nonce = Journal::load(&folder)?.volume_nonce(&folder)?;
-        let inputs = Inputs {
-            project: "demo",
-            public_key: KEY,
-            user_data: "#cloud-config\n{}\n",
-            format_nonce: &nonce,
+/// Where in a call the run is killed.
+const MOMENTS: [&str; 2] = ["hold_before", "hold_after"];
+
+pub(crate) fn killed_at_every_call() -> Result<()> {
+    block_on(async {
+        println!("| run | calls | killed | converged |");
+        for job in Job::ALL {
+            let start = job.scene().await?;
+            let undisturbed = start.like(&job.toml()).await?;
+            job.run(&undisturbed.operator).await?;
+            let (calls, wanted) = (undisturbed.total().await?, undisturbed.inventory().await?);
+            ensure!(calls > 10, "{job:?}: only {calls} calls");
+            let cases: Vec<_> = (1..=calls).flat_map(|nth| MOMENTS.map(|moment| (nth, moment))).collect();
+            let (count, start, wanted) = (cases.len(), &start, &wanted);
+            let killed = side_by_side(cases, async |(nth, moment)| {
+                let case = format!("{job:?}, killed at call {nth}, {moment}");
+                kill(job, start, nth, moment, wanted).await.with_context(|| case)
+            })
+            .await?;
+            let killed = killed.into_iter().filter(|killed| *killed).count();
+            println!("| {job:?} | {calls} | {killed} of {count} | {count} |");
+            // Calls are made side by side and actions are polled, so that the last few may not come about.
+            ensure!(killed * 10 >= count * 9, "{job:?}: only {killed} of {count} runs were killed");
+        }
+        Ok(())
+    })
+}
+
+/// Kills one run at one call, runs again, and compares. Says whether the call came about.
+async fn kill(job: Job, start: &Scene, nth: u64, moment: &str, wanted: &[String]) -> Result<bool> {
+    let scene = start.like(&job.toml()).await?;
+    scene.strike(json!({ "path": "/v1/", "nth": nth, "kind": moment })).await?;
+    let killed = {
+        let mut child = child(job, &scene)?;
+        let ended = async {
+            let began = Instant::now();
+            while child.try_wait()?.is_none() {
+                ensure!(began.elapsed() < LIMIT, "the run hangs");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            anyhow::Ok(())
         };
-        Ok(apply(&self.client, &plan, world, &inputs, &Silent).await?)
+        let struck = tokio::select! {
+            () = scene.running.struck() => true,
+            ended = ended => { ended?; false }
+        };
+        child.kill().context("killing the run")?;
+        child.wait().context("waiting for the killed run")?;
+        struck
+    };
+    scene.calm().await?;
+    job.run_again(&scene.operator).await.context("the next run")?;
+    let mut found = scene.inventory().await?;
+    if job == Job::Rebuild {
+        // Killed before the rebuild was asked for, the disk was kept for nothing or not at all.
+        let snapshots = found.iter().filter(|line| line.starts_with("snapshot")).count();
+        ensure!(snapshots <= 1, "two snapshots: {found:#?}");
+        found.retain(|line| !line.starts_with("snapshot"));
+        let wanted: Vec<_> = wanted.iter().filter(|line| !line.starts_with("snapshot")).cloned().collect();
+        ensure!(found == wanted, "{found:#?}\ninstead of\n{wanted:#?}");
+    } else {
+        ensure!(found == wanted, "{found:#?}\ninstead of\n{wanted:#?}");
     }
-
-    /// What there is, by kind and name, without ids: what two runs must agree on.
-    async fn inventory(&self) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        for kind in ["servers", "volumes", "firewalls", "ssh_keys", "primary_ips"] {
-            let all: Vec<Value> = self.client.list("taking stock", &format!("/{kind}"), kind, &[]).await?;
-            for one in all {
-                let attached = !one["server"].is_null() || !one["assignee_id"].is_null();
-                found.push(format!("{kind} {} status {} attached {attached}", one["name"], one["status"]));
-            }
-        }
-        found.sort();
-        Ok(found)
+    if job != Job::Destroy {
+        let (_, plan) = scene.operator.plan(Wish::default()).await?;
+        ensure!(plan.is_empty(), "a third run would still change something:\n{plan}");
     }
+    Ok(killed)
 }
 
-fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
+fn child(job: Job, scene: &Scene) -> Result<std::process::Child> {
+    let order = json!({ "job": format!("{job:?}"), "url": scene.running.url(), "token": scene.running.token(), "dir": scene.path() });
+    let exe = std::env::current_exe().context("finding this program")?;
+    let mut command = Cmd::new(exe.to_string_lossy()).env(CHILD, order.to_string()).to_std()?;
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command.spawn().context("starting the run")
 }
 
-/// For every call i of an undisturbed run: the i-th call is refused, or done and its answer lost. The run ends in an
-/// error or gets over it; the next one converges to what the undisturbed run made.
-pub(crate) fn at_every_call() -> Result<()> {
-    block_on(async {
-        let undisturbed = Scene::new().await?;
-        undisturbed.run().await?;
-        let calls = undisturbed.requests().await?;
-        let wanted = undisturbed.inventory().await?;
-        ensure!(calls > 10 && wanted.len() == 6, "{calls} calls, {wanted:?}");
-        let kinds =
-            [json!({ "kind": "lose" }), json!({ "kind": "refuse", "status": 500, "code": "server_error" })];
-        let (mut converged, mut over) = (0, 0);
-        for nth in 1..=calls {
-            for kind in &kinds {
-                let scene = Scene::new().await?;
-                scene.strike(nth, kind.clone()).await?;
-                if scene.run().await.is_ok() {
-                    over += 1;
-                }
-                scene.admin("DELETE", "faults", None).await?;
-                scene
-                    .run()
-                    .await
-                    .with_context(|| format!("the run after call {nth} was struck by {kind}"))?;
-                let found = scene.inventory().await?;
-                ensure!(found == wanted, "call {nth} struck by {kind}: {found:#?} instead of {wanted:#?}");
-                converged += 1;
-            }
-        }
-        println!(
-            "{calls} calls, each struck two ways: {converged} converged, {over} of them without a second run"
-        );
-        Ok(())
-    })
+/// Whether this process is the run that is killed; then it does its job and ends.
+pub(crate) fn be_the_run() -> Option<Result<()>> {
+    let order = std::env::var(CHILD).ok()?;
+    Some(block_on(async {
+        let order: serde_json::Value = serde_json::from_str(&order)?;
+        let text = |key: &str| order[key].as_str().context("an incomplete order");
+        let name = text("job")?;
+        let job = Job::ALL.into_iter().find(|job| format!("{job:?}") == name).context("no such job")?;
+        let project = Project::parse("demo", &job.toml())?;
+        job.run(&Operator::new(text("url")?, text("token")?, Path::new(text("dir")?), project)?).await
+    }))
 }
 
-pub(crate) fn refusals_stop() -> Result<()> {
-    block_on(async {
-        let rows = [
-            (401, "unauthorized", "HCLOUD_TOKEN"),
-            (403, "resource_limit_exceeded", "raise the account's limit"),
-            (412, "resource_unavailable", "out of stock"),
-            (422, "invalid_input", "invalid_input"),
-        ];
-        for (status, code, sentence) in rows {
-            let scene = Scene::new().await?;
-            let fault = json!({ "method": "POST", "path": "/v1/servers", "kind": "refuse", "status": status, "code": code });
-            scene.admin("POST", "faults", Some(fault)).await?;
-            let error = scene.run().await.err().with_context(|| format!("{code} was passed over"))?;
-            ensure!(format!("{error:#}").contains(sentence), "{code}: {error:#}");
-            let expected =
-                if matches!(code, "resource_limit_exceeded" | "resource_unavailable") { 4 } else { 1 };
-            ensure!(
-                provisioner::exit_code(&error) == expected,
-                "{code} ends with {}",
-                provisioner::exit_code(&error)
-            );
-            let asked = scene.admin("GET", "requests", None).await?;
-            ensure!(asked["requests"]["POST /v1/servers"] == 1, "{code} was tried again: {asked}");
-        }
-        Ok(())
-    })
-}
-
-pub(crate) fn out_of_stock() -> Result<()> {
-    block_on(async {
-        let scene = Scene::new().await?;
-        let body = json!({ "server_type": "cax11", "location": "fsn1", "available": false });
-        scene.admin("PUT", "stock", Some(body)).await?;
-        let error = scene.run().await.err().context("it went on")?;
-        ensure!(format!("{error:#}").contains("out of stock"), "{error:#}");
-        ensure!(scene.inventory().await?.is_empty(), "something was made");
-        Ok(())
-    })
-}
-
-pub(crate) fn a_strangers_name() -> Result<()> {
-    block_on(async {
-        let scene = Scene::new().await?;
-        let body = json!({ "name": "demo-data", "size": 10, "location": "fsn1" });
-        scene.client.create("making a stranger's volume", "/volumes", &body).await?;
-        let error = scene.run().await.err().context("it went on")?;
-        ensure!(format!("{error:#}").contains("not its labels"), "{error:#}");
-        ensure!(scene.inventory().await?.len() == 1, "something was made");
-        Ok(())
-    })
-}
-
-pub(crate) fn destroy_keeps_data() -> Result<()> {
-    block_on(async {
-        let scene = Scene::new().await?;
-        scene.run().await?;
-        let world = observe(&scene.client, &scene.project).await?;
-        destroy(&scene.client, &scene.folder(), &fates(&world, Also::default()), &Silent).await?;
-        let left = scene.inventory().await?;
-        ensure!(left.len() == 3 && left.iter().any(|l| l.contains("demo-data")), "{left:?}");
-
-        let volume = |world: &World| world.volume.as_ref().map(|v| v.id);
-        let again = scene.run().await?;
-        ensure!(volume(&again) == volume(&world), "the volume was not taken up again");
-
-        let world = observe(&scene.client, &scene.project).await?;
-        let all = Also { volume: true, addresses: true };
-        destroy(&scene.client, &scene.folder(), &fates(&world, all), &Silent).await?;
-        ensure!(observe(&scene.client, &scene.project).await?.is_empty(), "something is left");
-        ensure!(
-            Journal::load(&scene.folder())?.format_nonce.is_none(),
-            "leave to format outlived its volume"
-        );
-        Ok(())
-    })
+/// Two runs at once: the second is told who is at work, and one that was killed leaves no lock behind.
+pub(crate) fn lock() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let folder = provisioner::project::Folder::new(dir.path(), "demo");
+    host::files::write(&folder.file("project.toml"), PLAIN.as_bytes(), 0o644)?;
+    let held = folder.lock()?;
+    let error = folder.lock().err().context("the lock was given twice")?.to_string();
+    ensure!(error.contains(&std::process::id().to_string()) && error.contains("another run"), "{error}");
+    drop(held);
+    // As after a crash: the file is there and names a process that is gone.
+    host::files::write(&folder.file(".lock"), b"999999999\n", 0o600)?;
+    folder.lock()?;
+    Ok(())
 }

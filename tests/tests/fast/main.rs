@@ -1,22 +1,39 @@
 //! No machine needed: documents, the API against the rehearsal cloud, crashes and faults, the front door's answers.
 
+mod behaviour;
 mod crash;
 mod documents;
 mod door;
+mod faults;
+mod scene;
+mod worlds;
 
 use libtest_mimic::Arguments;
 use tests::trial;
 
 fn main() {
+    if let Some(run) = crash::be_the_run() {
+        std::process::exit(i32::from(run.is_err()));
+    }
     let arguments = Arguments::from_args();
     let trials = vec![
         trial("fast_user_data_passes_cloud_inits_own_schema", documents::user_data_passes_the_schema),
         trial("fast_documents_of_every_version_are_still_read", documents::old_documents_are_read),
-        trial("fast_apply_converges_after_a_crash_at_every_call", crash::at_every_call),
-        trial("fast_refusals_stop_and_say_what_to_do", crash::refusals_stop),
-        trial("fast_out_of_stock_changes_nothing", crash::out_of_stock),
-        trial("fast_a_name_taken_by_a_stranger_is_not_adopted", crash::a_strangers_name),
-        trial("fast_destroy_keeps_what_holds_data", crash::destroy_keeps_data),
+        trial(
+            "fast_a_run_killed_at_every_call_is_followed_by_one_that_converges",
+            crash::killed_at_every_call,
+        ),
+        trial("fast_a_project_is_locked_and_a_stale_lock_recognised", crash::lock),
+        trial("fast_every_fault_at_every_call_converges_or_stops_rightly", faults::matrix),
+        trial("fast_a_fault_that_never_ends_is_given_up", faults::endless),
+        trial("fast_random_worlds_are_put_right", worlds::are_put_right),
+        trial("fast_out_of_stock_destroys_nothing_and_says_what_was_tried", behaviour::out_of_stock),
+        trial("fast_a_type_out_of_stock_leaves_the_server_as_it_was", behaviour::type_out_of_stock),
+        trial("fast_a_name_taken_by_a_stranger_is_not_adopted", behaviour::a_strangers_name),
+        trial("fast_destroy_keeps_what_holds_data", behaviour::destroy_keeps_data),
+        trial("fast_protection_holds", behaviour::protection_holds),
+        trial("fast_records_of_others_are_left_alone", behaviour::foreign_records),
+        trial("fast_a_plan_takes_few_requests", behaviour::few_requests),
         trial("fast_a_plan_changes_nothing_on_this_machine_either", door::plan_changes_nothing),
         trial("fast_all_mistakes_of_a_project_at_once", door::all_mistakes_at_once),
         trial("fast_an_unproved_key_stops_before_anything_is_made", door::unproved_key_stops),

@@ -18,4 +18,5 @@ pub(crate) const STACK: Stack = Stack {
     }],
     data: &[DataDir { path: "postgres", uid: UID, gid: UID, mode: 0o700 }],
     ports: &[],
+    records: &[],
 };

@@ -76,10 +76,9 @@ async fn list_all(Extract(cloud): Shared, uri: Uri, kind: &'static str) -> Reply
 }
 
 async fn list_of(Extract(cloud): Shared, kind: &'static str, id: String, uri: Uri) -> Reply {
-    let id = parse_id(kind, &id)?;
     let query = Query::parse(uri)?;
     let actions = cloud.read(|state| {
-        check_exists(state, kind, id)?;
+        let id = resolve(state, kind, &id)?;
         Ok::<_, ApiError>(collect(state, |k, i| (k, i) == (kind, id)))
     })?;
     Listing::new(&query, actions).by("status").sorted(&SORTABLE)?.page("actions")
@@ -94,10 +93,13 @@ async fn single_of(Extract(cloud): Shared, kind: &'static str, id: String) -> Re
 }
 
 async fn one_of(Extract(cloud): Shared, kind: &'static str, id: String, action: String) -> Reply {
-    let (id, action) = (parse_id(kind, &id)?, parse_id("action", &action)?);
-    cloud.read(|state| match state.actions.get(&action) {
-        Some(found) if found.job.resources().contains(&(kind, id)) => ok(one(state, action)),
-        _ => Err(ApiError::not_found("action", action)),
+    let action = parse_id("action", &action)?;
+    cloud.read(|state| {
+        let id = resolve(state, kind, &id)?;
+        match state.actions.get(&action) {
+            Some(found) if found.job.resources().contains(&(kind, id)) => ok(one(state, action)),
+            _ => Err(ApiError::not_found("action", action)),
+        }
     })
 }
 
@@ -106,13 +108,19 @@ fn collect(state: &State, wanted: impl Fn(&str, u64) -> bool) -> Vec<Value> {
     about.map(|(id, action)| action.render(*id)).collect()
 }
 
-fn check_exists(state: &State, kind: &str, id: u64) -> Result<(), ApiError> {
+/// The id of the resource that a path names; zones go by their names too.
+fn resolve(state: &State, kind: &str, text: &str) -> Result<u64, ApiError> {
+    if kind == "zone" {
+        return super::zones::find(state, text);
+    }
+    let id = parse_id(kind, text)?;
     let exists = match kind {
         "server" => state.servers.contains_key(&id),
         "volume" => state.volumes.contains_key(&id),
         "firewall" => state.firewalls.contains_key(&id),
         "primary_ip" => state.primary_ips.contains_key(&id),
+        "storage_box" => state.storage_boxes.contains_key(&id),
         _ => state.images.contains_key(&id),
     };
-    if exists { Ok(()) } else { Err(ApiError::not_found(kind, id)) }
+    if exists { Ok(id) } else { Err(ApiError::not_found(kind, id)) }
 }

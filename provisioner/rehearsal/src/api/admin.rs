@@ -1,21 +1,31 @@
-//! The operator's side of the rehearsal, under `/_rehearsal`: health, faults, stock, the count of requests.
+//! The operator's side of the rehearsal, under `/_rehearsal`: health, faults, stock, the requests so far.
 
 use super::error::ApiError;
-use super::input::Input;
+use super::input::{Input, Query};
 use super::{Reply, Shared, no_content, ok};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{location, server_type, stock_key};
+use crate::cloud::faults::Fault;
+use crate::cloud::state::now;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Extract;
-use axum::routing::get;
+use axum::http::Uri;
+use axum::routing::{get, post};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest that is waited for a strike, in seconds.
+const LONGEST_WAIT: u64 = 600;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
     Router::new()
         .route("/health", get(health))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
+        .route("/faults/release", post(release_faults))
+        .route("/clock", get(clock).post(move_clock))
+        .route("/log", get(log).delete(forget_log))
         .route("/stock", get(stock).put(set_stock))
         .route("/requests", get(requests).delete(forget_requests))
 }
@@ -24,19 +34,55 @@ async fn health() -> Reply {
     ok(json!({"pid": std::process::id(), "version": env!("CARGO_PKG_VERSION")}))
 }
 
-async fn faults(Extract(cloud): Shared) -> Reply {
+/// With `?wait_struck=SECONDS` the answer waits until a fault has struck, with `&after=N` until N + 1 strikes;
+/// it says how many there were either way.
+async fn faults(Extract(cloud): Shared, uri: Uri) -> Reply {
+    let query = Query::parse(uri)?;
+    let count = |name: &str| match query.one(name).map(str::parse::<u64>) {
+        Some(Err(_)) => Err(ApiError::field(name, "must be a number")),
+        Some(Ok(number)) => Ok(number),
+        None => Ok(0),
+    };
+    let patience = Duration::from_secs(count("wait_struck")?.min(LONGEST_WAIT));
+    let _ = tokio::time::timeout(patience, cloud.faults.wait(count("after")?)).await;
     ok(cloud.faults.render())
 }
 
 async fn add_fault(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let fault = serde_json::from_slice(&body).map_err(|e| ApiError::field("fault", e.to_string()))?;
-    cloud.faults.add(fault);
+    let order = serde_json::from_slice(&body).map_err(|e| ApiError::field("fault", e.to_string()))?;
+    cloud.faults.add(Fault::parse(&order)?);
+    no_content()
+}
+
+async fn release_faults(Extract(cloud): Shared) -> Reply {
+    cloud.faults.release();
     no_content()
 }
 
 async fn clear_faults(Extract(cloud): Shared) -> Reply {
     cloud.faults.clear();
     no_content()
+}
+
+async fn clock(Extract(cloud): Shared) -> Reply {
+    let clock = &cloud.clock;
+    let kind = if clock.is_auto().is_some() { "virtual" } else { "real" };
+    ok(json!({"clock": kind, "auto": clock.is_auto(), "now": now(), "unix_ms": clock.unix_millis()}))
+}
+
+/// `{"advance_ms": 60000}` answers when what fell due is done; `{"auto": true}` lets requests move the clock.
+async fn move_clock(Extract(cloud): Shared, body: Bytes) -> Reply {
+    let mut input = Input::parse(&body)?;
+    let (by, auto): (Option<u64>, Option<bool>) = (input.optional("advance_ms"), input.optional("auto"));
+    if cloud.clock.is_auto().is_none() {
+        input.complain("clock", "is this machine's, which nobody moves; start the cloud with a virtual one");
+    }
+    input.done()?;
+    if let Some(auto) = auto {
+        cloud.clock.set_auto(auto);
+    }
+    cloud.clock.advance(Duration::from_millis(by.unwrap_or(0))).await;
+    clock(Extract(cloud)).await
 }
 
 async fn stock(Extract(cloud): Shared) -> Reply {
@@ -65,10 +111,19 @@ async fn set_stock(Extract(cloud): Shared, body: Bytes) -> Reply {
 }
 
 async fn requests(Extract(cloud): Shared) -> Reply {
-    ok(cloud.faults.requests())
+    ok(cloud.log.render_counts())
 }
 
 async fn forget_requests(Extract(cloud): Shared) -> Reply {
-    cloud.faults.forget_requests();
+    cloud.log.forget_counts();
+    no_content()
+}
+
+async fn log(Extract(cloud): Shared) -> Reply {
+    ok(cloud.log.render())
+}
+
+async fn forget_log(Extract(cloud): Shared) -> Reply {
+    cloud.log.forget();
     no_content()
 }

@@ -71,10 +71,28 @@ impl<'a> Listing<'a> {
         Ok(self)
     }
 
+    /// Everything on one page, for the few lists that have no pages.
+    pub(crate) fn whole(self, plural: &str) -> Result<Response, ApiError> {
+        Ok(Json(json!({ plural: self.entries })).into_response())
+    }
+
+    /// Forgets a field that was there to be sorted by.
+    pub(crate) fn without(mut self, field: &str) -> Self {
+        for entry in self.entries.iter_mut().filter_map(Value::as_object_mut) {
+            entry.remove(field);
+        }
+        self
+    }
+
     /// The page asked for, with its `meta.pagination` and `Link` header.
     pub(crate) fn page(self, plural: &str) -> Result<Response, ApiError> {
+        self.page_of_at_most(MOST_PER_PAGE, plural)
+    }
+
+    /// As [`Listing::page`], where `per_page` may be another number.
+    pub(crate) fn page_of_at_most(self, most: u64, plural: &str) -> Result<Response, ApiError> {
         let page = self.query.number("page", 1)?;
-        let per_page = self.query.number("per_page", DEFAULT_PER_PAGE)?.min(MOST_PER_PAGE);
+        let per_page = self.query.number("per_page", DEFAULT_PER_PAGE)?.min(most);
         let total = self.entries.len() as u64;
         let last = total.div_ceil(per_page).max(1);
         let skip = usize::try_from((page - 1).saturating_mul(per_page)).unwrap_or(usize::MAX);

@@ -1,25 +1,33 @@
 //! What every request passes on its way in and out.
 
 use super::error::ApiError;
+use super::strikes::{self, Lost};
 use crate::cloud::Cloud;
-use crate::cloud::faults::Kind;
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// What a request's token allows.
+#[derive(Clone, Copy, PartialEq)]
+enum Right {
+    Everything,
+    Looking,
+    Nothing,
+}
+
 /// Names the request, counts it, checks its token and budget, and lets the faults on order strike.
 pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, next: Next) -> Response {
     let admin = request.uri().path().starts_with("/_rehearsal/");
-    let authorized = is_authorized(&cloud, &request);
-    let mut response = if admin {
-        if authorized { next.run(request).await } else { unauthorized() }
-    } else {
-        metered(&cloud, authorized, request, next).await
+    let right = right_of(&cloud, &request);
+    let clock = cloud.clock.clone();
+    let mut response = match (admin, right) {
+        (true, Right::Everything) => clock.scope(next.run(request)).await,
+        (true, _) => unauthorized(),
+        (false, right) => clock.scope(metered(&cloud, right, request, next)).await,
     };
     if let Ok(id) = HeaderValue::from_str(&correlation_id()) {
         response.headers_mut().insert("x-correlation-id", id);
@@ -27,63 +35,48 @@ pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, nex
     response
 }
 
-async fn metered(cloud: &Arc<Cloud>, authorized: bool, request: Request, next: Next) -> Response {
-    let budget = cloud.rate.take();
+async fn metered(cloud: &Arc<Cloud>, right: Right, request: Request, next: Next) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let logged = cloud.log.begin(request.method().as_str(), path);
+    tokio::time::sleep(Duration::from_millis(cloud.config.latency_ms)).await;
+    let mut budget = cloud.rate.take();
     let mut response = if !budget.allowed {
         let message =
             format!("more than {} requests an hour; wait as long as RateLimit-Reset says", budget.limit);
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message).into_response()
-    } else if authorized {
-        with_faults(cloud, request, next).await
-    } else {
+    } else if right == Right::Nothing {
         unauthorized()
+    } else if right == Right::Looking && request.method() != Method::GET {
+        let message = "the token may only look; use one that may write";
+        ApiError::new(StatusCode::UNAUTHORIZED, "token_readonly", message).into_response()
+    } else {
+        strikes::run(cloud, request, next).await
     };
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        // Also where a fault says so: a client must be able to believe both.
+        budget.remaining = 0;
+    }
     let headers = response.headers_mut();
     headers.insert("ratelimit-limit", budget.limit.into());
     headers.insert("ratelimit-remaining", budget.remaining.into());
     headers.insert("ratelimit-reset", budget.reset.into());
+    let lost = response.extensions().get::<Lost>().is_some();
+    logged.end((!lost).then(|| response.status().as_u16()));
     response
 }
 
-async fn with_faults(cloud: &Arc<Cloud>, request: Request, next: Next) -> Response {
-    let kinds = cloud.faults.strike(request.method().as_str(), request.uri().path());
-    for kind in &kinds {
-        match kind {
-            Kind::Delay { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            Kind::Refuse { status, code } => {
-                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                return ApiError::new(status, code, "a fault on order").into_response();
-            }
-            Kind::Answer { .. } | Kind::Lose => {}
-        }
-    }
-    let response = next.run(request).await;
-    for kind in &kinds {
-        match kind {
-            Kind::Answer { status } => {
-                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
-                return (status, "a fault on order").into_response();
-            }
-            Kind::Lose => return cut(),
-            Kind::Delay { .. } | Kind::Refuse { .. } => {}
-        }
-    }
-    response
-}
-
-/// A response that breaks off: the server closes the connection when the body fails.
-fn cut() -> Response {
-    let broken =
-        futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("a fault on order")) });
-    let mut response = Response::new(Body::from_stream(broken));
-    response.headers_mut().insert(header::CONTENT_LENGTH, 1.into());
-    response
-}
-
-fn is_authorized(cloud: &Cloud, request: &Request) -> bool {
+fn right_of(cloud: &Cloud, request: &Request) -> Right {
     let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = sent.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default().trim();
-    token == cloud.token || (cloud.config.any_token && token.len() == 64)
+    if token == cloud.token {
+        Right::Everything
+    } else if cloud.config.read_only_token.as_deref() == Some(token) {
+        Right::Looking
+    } else if cloud.config.any_token && token.len() == 64 {
+        Right::Everything
+    } else {
+        Right::Nothing
+    }
 }
 
 fn unauthorized() -> Response {

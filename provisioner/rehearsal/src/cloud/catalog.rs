@@ -203,7 +203,7 @@ pub(crate) fn stock_key(server_type: &str, location: &str) -> String {
 }
 
 /// A price from hundredths of a cent, net and gross, in euros.
-fn price(net: u64) -> Value {
+pub(crate) fn price(net: u64) -> Value {
     let euros = |amount: u64, digits: usize| {
         let unit = 10_u64.pow(digits as u32);
         format!("{}.{:0digits$}", amount / unit, amount % unit)
@@ -211,7 +211,8 @@ fn price(net: u64) -> Value {
     json!({"net": euros(net, 4), "gross": euros(net * (100 + VAT), 6)})
 }
 
-fn hourly(cents: u64) -> Value {
+/// An hour's price, from a month's in cents.
+pub(crate) fn hourly(cents: u64) -> Value {
     price((cents * 100).div_ceil(HOURS))
 }
 

@@ -126,6 +126,14 @@ pub(crate) enum Job {
     DetachIso {
         server: u64,
     },
+    Zone {
+        zone: u64,
+        job: super::dns::ZoneJob,
+    },
+    StorageBox {
+        storage_box: u64,
+        job: super::storage::BoxJob,
+    },
 }
 
 impl Job {
@@ -159,6 +167,8 @@ impl Job {
             Self::ResetPassword { .. } => "reset_password",
             Self::RequestConsole { .. } => "request_console",
             Self::DetachIso { .. } => "detach_iso",
+            Self::Zone { job, .. } => job.command(),
+            Self::StorageBox { job, .. } => job.command(),
             Self::ProtectServer { .. }
             | Self::ProtectVolume { .. }
             | Self::ProtectIp { .. }
@@ -206,12 +216,19 @@ impl Job {
             | Self::ResetPassword { server }
             | Self::RequestConsole { server }
             | Self::DetachIso { server } => vec![("server", server)],
+            Self::Zone { zone, .. } => vec![("zone", zone)],
+            Self::StorageBox { storage_box, ref job } => job.resources(storage_box),
         }
     }
 
     /// Whether the resource is locked while this runs. Switches that only change a record, and firewalls,
     /// lock nothing.
     pub(crate) fn holds(&self, kind: &str, id: u64) -> bool {
+        match self {
+            Self::Zone { job, .. } if !job.locks() => return false,
+            Self::StorageBox { job, .. } if !job.locks() => return false,
+            _ => {}
+        }
         let light = matches!(
             self,
             Self::ProtectServer { .. }
@@ -298,6 +315,8 @@ impl Job {
                     delete_backups(state, *server, 0);
                 }
             }
+            Self::Zone { zone, job } => job.settle(state, *zone),
+            Self::StorageBox { storage_box, job } => job.settle(state, *storage_box),
             // A shut-down server is off when its machine has ended, which is watched;
             // a firewall's record changed when it was asked for.
             Self::ShutdownServer { .. }
@@ -318,6 +337,9 @@ impl Job {
         }
         if let Self::CreateImage { image, .. } = self {
             state.images.entry(*image).and_modify(|i| i.status = "unavailable".into());
+        }
+        if let Self::Zone { zone, job } = self {
+            job.fail(state, *zone);
         }
     }
 }

@@ -26,8 +26,12 @@ pub(crate) struct State {
     pub(crate) images: BTreeMap<u64, Image>,
     pub(crate) servers: BTreeMap<u64, Server>,
     pub(crate) actions: BTreeMap<u64, Action>,
+    pub(crate) zones: BTreeMap<u64, super::dns::Zone>,
+    pub(crate) storage_boxes: BTreeMap<u64, super::storage::StorageBox>,
     /// `type/location` pairs that are out of stock.
     pub(crate) sold_out: BTreeSet<String>,
+    /// The present of a virtual clock at the last change, in Unix milliseconds; it goes on from there.
+    pub(crate) clock_ms: Option<u64>,
     /// The chains of actions begun in this change; they run once it is on disk.
     #[serde(skip)]
     pub(crate) begun: Vec<Vec<u64>>,
@@ -249,10 +253,10 @@ impl Action {
     }
 }
 
-/// The present, as the API writes it.
+/// The present on the cloud's clock, as the API writes it.
 pub(crate) fn now() -> String {
     let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+00:00");
-    time::OffsetDateTime::now_utc().format(&format).unwrap_or_default()
+    super::clock::now().format(&format).unwrap_or_default()
 }
 
 impl State {

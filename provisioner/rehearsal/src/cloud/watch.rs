@@ -1,16 +1,21 @@
+use super::clock::Working;
 use super::{Cloud, forwards};
+use crate::config::Machines;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the machines are looked at.
+/// How often the machines are looked at. They run in real time, whatever the cloud's clock says.
 const PERIOD: Duration = Duration::from_millis(500);
 
 impl Cloud {
     /// Looks after the machines for ever: one that has ended makes its server `off`, and ports follow firewalls
     /// whose label selectors have come to mean another server.
-    pub(super) async fn watch(self: Arc<Self>) {
+    pub(super) async fn watch(self: Arc<Self>, working: Working) {
         loop {
-            tokio::time::sleep(PERIOD).await;
+            match self.config.machines {
+                Machines::Qemu => working.wait(tokio::time::sleep(PERIOD)).await,
+                Machines::None => working.tick(PERIOD).await,
+            }
             let servers = self.read(|state| {
                 let idle = |id: &u64| !state.is_locked("server", *id);
                 let running = state.servers.iter().filter(|(_, s)| s.status == "running");

@@ -1,5 +1,6 @@
 //! The work of actions: what a [`Job`] does to machines, and the record of how it went.
 
+use super::clock::Working;
 use super::faults::Kind;
 use super::job::Job;
 use super::state::{Failure, Image, Server, State};
@@ -15,7 +16,7 @@ const GIGABYTE: u64 = 1 << 30;
 
 impl Cloud {
     /// Does the actions of a chain one after the other; after a failure the rest fails too.
-    pub(super) async fn run_chain(self: Arc<Self>, chain: Vec<u64>) {
+    pub(super) async fn run_chain(self: Arc<Self>, chain: Vec<u64>, working: Working) {
         // A crash may have come between two actions of the chain.
         let mut broken = self.read(|state| {
             let first = chain.first().and_then(|id| state.actions.get(id)).map(|action| action.chain);
@@ -30,9 +31,9 @@ impl Cloud {
                 Some(first) => {
                     Err(Failure::new(&first.code, format!("not begun, because {}", first.message)))
                 }
-                None => self.perform_on_a_bad_day(id, &job).await,
+                None => self.perform_on_a_bad_day(id, &job, &working).await,
             };
-            tokio::time::sleep(Duration::from_millis(self.config.action_ms)).await;
+            working.sleep(self.duration_of(&job)).await;
             let runs = match (&outcome, job.machine()) {
                 (Err(_), Some(server)) => self.machine(move |h| h.runs(server)).await.unwrap_or(false),
                 _ => false,
@@ -53,18 +54,38 @@ impl Cloud {
         }
     }
 
+    /// How long an action of this kind is to take.
+    fn duration_of(&self, job: &Job) -> Duration {
+        let own = self.config.action_durations.get(job.command());
+        Duration::from_millis(own.copied().unwrap_or(self.config.action_ms))
+    }
+
     /// Shows how far an action is. Only a hint, so it is not written to disk.
     fn progress(&self, id: u64, percent: u8) {
         super::lock(&self.state).actions.entry(id).and_modify(|action| action.progress = percent);
     }
 
     /// Does the work unless a fault on order strikes it.
-    async fn perform_on_a_bad_day(self: &Arc<Self>, id: u64, job: &Job) -> Result<(), Failure> {
+    async fn perform_on_a_bad_day(
+        self: &Arc<Self>,
+        id: u64,
+        job: &Job,
+        working: &Working,
+    ) -> Result<(), Failure> {
         for kind in self.faults.strike_action(job.command()) {
             match kind {
-                Kind::Delay { ms } => tokio::time::sleep(Duration::from_millis(ms)).await,
-                Kind::Refuse { code, .. } => return Err(Failure::new(&code, "a fault on order")),
-                Kind::Answer { .. } | Kind::Lose => {}
+                Kind::Delay { ms } => {
+                    self.faults.tell();
+                    working.sleep(Duration::from_millis(ms)).await;
+                }
+                Kind::Fail { code, message } => {
+                    self.faults.tell();
+                    let message = message.unwrap_or_else(|| "a fault on order".into());
+                    return Err(Failure::new(&code, message));
+                }
+                Kind::Stuck => working.wait(self.faults.hold()).await,
+                // These are about requests.
+                Kind::Refuse(_) | Kind::Answer { .. } | Kind::Lose | Kind::HoldBefore | Kind::HoldAfter => {}
             }
         }
         self.perform(id, job).await
@@ -123,7 +144,9 @@ impl Cloud {
             | Job::ProtectServer { .. }
             | Job::ProtectVolume { .. }
             | Job::ProtectIp { .. }
-            | Job::ProtectImage { .. } => Ok(()),
+            | Job::ProtectImage { .. }
+            | Job::Zone { .. }
+            | Job::StorageBox { .. } => Ok(()),
             Job::CreateImage { server, image } => self.copy_root(server, image).await,
             Job::ChangeType { server, ref server_type, upgrade_disk } => {
                 self.change_type(server, server_type, upgrade_disk).await?;

@@ -1,8 +1,10 @@
 use crate::world::{World, names};
+use rehearsal::Clock;
 use serde_json::{Value, json};
 
 fn volumes(count: u64) -> World {
-    let world = World::with(|config| config.rate_limit = 36_000);
+    // All of them are made at the same moment.
+    let world = World::with(|config| config.clock = Clock::Virtual { auto: false });
     for n in 1..=count {
         let body = json!({"name": format!("v{n:02}"), "size": 10, "location": "hel1", "labels": {"n": n.to_string()}});
         world.post("/v1/volumes", body);

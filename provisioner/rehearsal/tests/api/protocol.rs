@@ -15,6 +15,32 @@ fn a_token_is_needed() {
 }
 
 #[test]
+fn a_read_only_token_may_look() {
+    let token = "r".repeat(64);
+    let world = World::with(|config| {
+        config.read_only_token = Some("r".repeat(64));
+        config.any_token = true;
+    });
+    let ask = |method: &str, path: &str| ask(&world.url(), &token, method, path, None).unwrap();
+    assert_eq!(ask("GET", "/v1/servers").status, 200);
+    for (method, path) in [("POST", "/v1/volumes"), ("PUT", "/v1/servers/1"), ("DELETE", "/v1/servers/1")] {
+        assert_eq!(ask(method, path).status, 401, "{method}");
+    }
+    assert_eq!(ask("POST", "/v1/volumes").body["error"]["code"], "token_readonly");
+    assert_eq!(ask("GET", "/_rehearsal/faults").status, 401);
+}
+
+#[test]
+fn who_has_no_token_uses_up_the_budget_too() {
+    let world = World::with(|config| config.rate_limit = 1);
+    let nobody = || ask(&world.url(), "", "GET", "/v1/servers", None).unwrap();
+    let first = nobody();
+    assert_eq!((first.status, first.header("ratelimit-remaining")), (401, Some("0")));
+    assert_eq!(nobody().status, 429);
+    world.refused(429, "rate_limit_exceeded", "GET", "/v1/servers", Value::Null);
+}
+
+#[test]
 fn answers_carry_their_headers() {
     let world = World::new();
     let reply = world.ask("GET", "/v1/servers", None);

@@ -1,6 +1,6 @@
 use crate::common::{Reply, ask};
-use crate::schema;
-use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
+use crate::{paper, schema};
+use rehearsal::{Config, Running};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -12,21 +12,6 @@ pub(crate) struct World {
     _dir: tempfile::TempDir,
 }
 
-fn image(name: &str, architecture: Architecture) -> ImageSource {
-    ImageSource {
-        name: name.into(),
-        description: "Debian 13".into(),
-        architecture,
-        os_flavor: "debian".into(),
-        os_version: Some("13".into()),
-        disk: "disk.raw".into(),
-        kernel: None,
-        initrd: None,
-        cmdline: String::new(),
-        labels: [("build".to_owned(), "1".to_owned())].into(),
-    }
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         Self::with(|_| {})
@@ -34,8 +19,7 @@ impl World {
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config { machines: Machines::None, ..Config::new(dir.path().join("c")) };
-        config.images = vec![image("debian-13", Architecture::X86), image("debian-13", Architecture::Arm)];
+        let mut config = paper::config(&dir.path().join("c"));
         change(&mut config);
         let mut world = Self { config, served: None, _dir: dir };
         world.restart();
@@ -53,12 +37,29 @@ impl World {
         self.served = Some((running, runtime));
     }
 
+    /// A world whose actions do not end before [`World::hurry`].
+    pub(crate) fn slow() -> Self {
+        Self::with(|config| config.action_ms = 3_600_000)
+    }
+
+    /// Lets the actions end, those that run too.
+    pub(crate) fn hurry(&mut self) {
+        self.config.action_ms = 0;
+        self.restart();
+    }
+
     pub(crate) fn url(&self) -> String {
         self.served.as_ref().unwrap().0.url()
     }
 
     pub(crate) fn token(&self) -> String {
         self.served.as_ref().unwrap().0.token().to_owned()
+    }
+
+    /// Waits for what the served cloud itself can tell.
+    pub(crate) fn block_on<'a, F: Future>(&'a self, what: impl FnOnce(&'a Running) -> F) -> F::Output {
+        let (running, runtime) = self.served.as_ref().unwrap();
+        runtime.block_on(what(running))
     }
 
     /// Asks, and compares what comes back with the schema.
@@ -96,8 +97,8 @@ impl World {
 
     pub(crate) fn delete(&self, path: &str) {
         let reply = self.ask("DELETE", path, None);
-        assert!(matches!(reply.status, 200 | 204), "DELETE {path}: {}", reply.body);
-        if reply.status == 200 {
+        assert!(matches!(reply.status, 200 | 201 | 204), "DELETE {path}: {}", reply.body);
+        if reply.status != 204 {
             self.settle(&reply.body);
         }
     }

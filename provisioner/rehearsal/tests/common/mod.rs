@@ -31,6 +31,17 @@ pub(crate) fn ask(
     path: &str,
     body: Option<&str>,
 ) -> Result<Reply, Error> {
+    parse(send(base, token, method, path, body)?)
+}
+
+/// Asks and does not wait for the answer.
+pub(crate) fn send(
+    base: &str,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Option<&str>,
+) -> Result<TcpStream, Error> {
     let authority = base.trim_start_matches("http://").trim_end_matches("/v1");
     let mut stream = TcpStream::connect(authority)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -41,7 +52,7 @@ pub(crate) fn ask(
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    parse(stream)
+    Ok(stream)
 }
 
 /// Reads an answer to the end.

@@ -1,0 +1,287 @@
+//! Throw-away servers: what they are made like, what they may cost, and how what is left of them is found.
+//!
+//! A lease is labels: whose it is and when it ends. What carries them belongs to no project, and what belongs to a
+//! project never carries them, so [`leased`] can be trusted with everything it finds.
+
+use crate::api::model::Labels;
+use crate::api::{Client, Error};
+use crate::destroy::Fate;
+use crate::errors::NeedsOperator;
+use crate::money::Money;
+use crate::names::{EXPIRES, OWNER, is_leased, leased_selector};
+use crate::observe::World;
+use crate::plan::{Change, Plan};
+use crate::project::{ImageSource, Lease, Project};
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The shortest and the longest lease.
+const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+/// The longest value a label may have (OpenAPI document, "Labels").
+const LONGEST_LABEL: usize = 63;
+
+/// Every kind of resource that carries labels: what it is called, and its path at the API.
+const KINDS: [(&str, &str); 13] = [
+    ("server", "servers"),
+    ("load balancer", "load_balancers"),
+    ("volume", "volumes"),
+    ("primary IP", "primary_ips"),
+    ("floating IP", "floating_ips"),
+    ("network", "networks"),
+    ("placement group", "placement_groups"),
+    ("snapshot", "images"),
+    ("certificate", "certificates"),
+    ("storage box", "storage_boxes"),
+    ("zone", "zones"),
+    ("firewall", "firewalls"),
+    ("ssh key", "ssh_keys"),
+];
+
+/// Reads how long a lease is: `90s`, `30m`, `2h`, `1d`.
+pub fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let seconds = [("s", 1), ("m", 60), ("h", 3600), ("d", 24 * 3600)]
+        .iter()
+        .find_map(|(unit, factor)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*factor));
+    let ttl = seconds.map(Duration::from_secs);
+    ttl.filter(|ttl| TTL.contains(ttl))
+        .ok_or_else(|| "must be a time such as 90s, 30m, 2h or 1d, from one minute to seven days".into())
+}
+
+impl Lease {
+    /// A lease that begins now.
+    pub fn new(owner: &str, ttl: Duration) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        let owner: String = owner.chars().map(plain).take(LONGEST_LABEL).collect();
+        let owner = owner.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let owner = if owner.is_empty() { "unknown" } else { owner };
+        Self { owner: owner.into(), expires: now() + ttl.as_secs() }
+    }
+}
+
+/// A name that no other throw-away server has.
+pub fn new_name() -> Result<String> {
+    Ok(format!("e-{}", crate::journal::random_hex(4)?))
+}
+
+/// The present, in seconds of Unix time.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A throw-away server's project: named and leased anew, with an identity that is thrown away with it, and without what
+/// would outlive it. `whole`: with the volume and the stacks that `like` has; else a server with nothing on it.
+pub fn project(like: &Project, name: &str, lease: Lease, whole: bool) -> Project {
+    Project {
+        name: name.into(),
+        lease: Some(lease),
+        protect: false,
+        snapshot_before_rebuild: false,
+        recipients: Vec::new(),
+        throwaway_identity: whole,
+        dns: None,
+        storage_box: None,
+        volume_gb: like.volume_gb.filter(|_| whole),
+        stacks: if whole { like.stacks.clone() } else { Vec::new() },
+        images: if whole { like.images.clone() } else { ImageSource::Pins(Default::default()) },
+        ..like.clone()
+    }
+}
+
+/// What all throw-away servers together may be and what one of them may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceiling {
+    /// How many may be there at once, this one included.
+    pub servers: usize,
+    /// What one may cost for as long as its lease lasts, net.
+    pub cost: Money,
+}
+
+/// Refuses a lease that would go beyond the ceiling. `plan` is what would be made, in `world`, for `ttl`.
+pub async fn check_ceiling(
+    client: &Client,
+    ceiling: Ceiling,
+    world: &World,
+    plan: &Plan,
+    ttl: Duration,
+) -> Result<Money> {
+    let there = leased(client).await?.into_iter().filter(|found| found.kind == "server").count();
+    if there >= ceiling.servers {
+        bail!(NeedsOperator(format!(
+            "leasing a server: {there} are there already and {} is the most; wait for one to end, remove expired ones with `cargo xtask reap`, or raise --max-servers",
+            ceiling.servers
+        )));
+    }
+    let cost = cost(world, plan, ttl);
+    if cost > ceiling.cost {
+        bail!(NeedsOperator(format!(
+            "leasing a server: it would cost up to {cost} {} and {} is the most; take a cheaper type, a shorter --ttl, or raise --max-cost",
+            plan.currency, ceiling.cost
+        )));
+    }
+    Ok(cost)
+}
+
+/// What the dearest place of a plan costs for this long. Hetzner bills begun hours, the month's price at the most.
+fn cost(world: &World, plan: &Plan, ttl: Duration) -> Money {
+    let hours = ttl.as_secs().div_ceil(3600);
+    let places = plan.changes.iter().filter_map(|planned| match &planned.change {
+        Change::CreateServer { places, .. } => Some(places),
+        _ => None,
+    });
+    let hourly = places.flatten().filter_map(|place| {
+        let kind = world.server_types.iter().find(|kind| kind.name == place.server_type)?;
+        let price = kind.prices.iter().find(|price| price.location == place.location)?;
+        Money::parse(&price.price_hourly.net)
+    });
+    let server = hourly.max().unwrap_or_default().times(hours);
+    // Addresses and volumes have a monthly price in the plan; a begun month is no more than that.
+    let others = plan.changes.iter().filter(|planned| !matches!(planned.change, Change::CreateServer { .. }));
+    let share = |monthly: Money| monthly.times(hours).divided_by(HOURS_A_MONTH);
+    [server].into_iter().chain(others.filter_map(|planned| planned.monthly.map(share))).sum()
+}
+
+/// Hetzner's month, in hours, as its prices an hour have it: fewer hours cost more each, so this is on the safe side.
+const HOURS_A_MONTH: u64 = 624;
+
+/// Something that was leased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leased {
+    /// What it is.
+    pub kind: &'static str,
+    /// Its name, or for what has none its description.
+    pub name: String,
+    /// Its id.
+    pub id: u64,
+    /// Who holds the lease.
+    pub owner: String,
+    /// When the lease ends, in seconds of Unix time; none where the label cannot be read.
+    pub expires: Option<u64>,
+    /// Whether it is protected from being deleted.
+    pub protected: bool,
+    #[serde(skip)]
+    plural: &'static str,
+}
+
+impl Leased {
+    /// Whether its lease is over. One that cannot be read is not.
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.expires.is_some_and(|expires| expires < now)
+    }
+
+    /// The same, to be removed.
+    pub fn fate(&self) -> Fate {
+        Fate::of(self.kind, self.plural, &self.name, self.id)
+    }
+}
+
+/// A resource of any kind, as far as it matters here.
+#[derive(Deserialize)]
+struct Labelled {
+    id: u64,
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    labels: Labels,
+    #[serde(default)]
+    protection: crate::api::model::Protection,
+}
+
+/// Everything that was ever leased and is still there, of every kind, in the order it can be removed. The cloud is asked
+/// for the labels and its answers are looked at once more here.
+pub async fn leased(client: &Client) -> Result<Vec<Leased>, Error> {
+    let selector = leased_selector();
+    let selector = selector.as_str();
+    let lists = KINDS.map(async |(kind, plural)| {
+        let doing = format!("looking for leased {kind}s");
+        let listed: Result<Vec<Labelled>, _> =
+            client.list(&doing, &format!("/{plural}"), plural, &[("label_selector", selector)]).await;
+        let all = match listed {
+            // Storage boxes have an API of their own, which a token for servers need not open.
+            Err(Error::Refused { status: 401 | 403, .. }) if kind == "storage box" => Vec::new(),
+            listed => listed?,
+        };
+        let leased = all.into_iter().filter(|found| is_leased(&found.labels)).map(|found| Leased {
+            kind,
+            plural,
+            id: found.id,
+            name: found.name.or(found.description).unwrap_or_default(),
+            owner: found.labels.get(OWNER).cloned().unwrap_or_default(),
+            expires: found.labels.get(EXPIRES).and_then(|text| text.parse().ok()),
+            protected: found.protection.delete,
+        });
+        Ok::<_, Error>(leased.collect::<Vec<_>>())
+    });
+    let lists = futures_util::future::try_join_all(lists).await?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Names;
+
+    fn demo() -> Project {
+        let text = "[cloud]\nrehearsal = true\n[dns]\nzone = \"example.org\"\n[storage_box]\n[escrow]\nthrowaway_identity = true\n[stacks]\nenabled = [\"postgres\"]\n";
+        Project::parse("demo", text).unwrap()
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        assert_eq!(parse_ttl("90s").unwrap().as_secs(), 90);
+        assert_eq!(parse_ttl("2h").unwrap().as_secs(), 7200);
+        for wrong in
+            ["", "2", "h", "0h", "8d", "-1h", "1.5h", "99999999999999999999d", "18446744073709551615d"]
+        {
+            assert!(parse_ttl(wrong).unwrap_err().contains("30m"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_owner_is_always_a_label() {
+        for (owner, label) in
+            [("ci@build.example", "ci-build.example"), ("", "unknown"), ("--", "unknown"), ("Zoë", "Zo")]
+        {
+            assert_eq!(Lease::new(owner, Duration::from_secs(60)).owner, label);
+        }
+        assert!(Lease::new(&"x".repeat(100), Duration::from_secs(60)).owner.len() <= LONGEST_LABEL);
+    }
+
+    #[test]
+    fn a_lease_and_a_project_never_take_each_other_for_their_own() {
+        let project_labels = Names::of(&demo()).labels();
+        let leased = project(&demo(), "demo", Lease::new("ci", Duration::from_secs(60)), true);
+        let lease_labels = Names::of(&leased).labels();
+        assert!(!is_leased(&project_labels) && is_leased(&lease_labels));
+        assert!(!Names::of(&demo()).own(&lease_labels), "the same name on both sides");
+        assert!(!Names::of(&leased).own(&project_labels));
+        // Somebody put both on one resource: it is the project's in doubt, and nothing is removed.
+        let both: Labels = project_labels.into_iter().chain(lease_labels).collect();
+        assert!(!is_leased(&both));
+    }
+
+    #[test]
+    fn what_would_outlive_a_lease_is_not_made() {
+        let whole = project(&demo(), "e-1", Lease::new("ci", Duration::from_secs(60)), true);
+        assert!(whole.dns.is_none() && whole.storage_box.is_none() && !whole.protect);
+        assert_eq!((whole.volume_gb, whole.stacks.len()), (Some(40), 1));
+        let bare = project(&demo(), "e-1", Lease::new("ci", Duration::from_secs(60)), false);
+        assert_eq!((bare.volume_gb, bare.stacks.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_read_is_not_over() {
+        let found = |expires| Leased {
+            kind: "server",
+            plural: "servers",
+            name: String::new(),
+            id: 1,
+            owner: String::new(),
+            expires,
+            protected: false,
+        };
+        assert!(found(Some(5)).is_expired(6));
+        assert!(!found(Some(6)).is_expired(6) && !found(None).is_expired(u64::MAX));
+    }
+}
