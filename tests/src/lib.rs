@@ -1,7 +1,9 @@
 //! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud.
 
+mod hurried;
 mod rig;
 
+pub use hurried::Hurried;
 pub use rig::{Ended, Rig, sha256_file};
 
 use anyhow::{Context as _, Result};

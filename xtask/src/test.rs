@@ -51,7 +51,9 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| eprintln!("{text}")) {
         eprintln!("{error:#}\ntests that need what is missing will say SKIPPED");
     }
-    if matches!(tier, Tier::Fast | Tier::All) && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())? {
+    if matches!(tier, Tier::Fast | Tier::All)
+        && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())?
+    {
         failed.push("units");
     }
     let tiers: &[&str] = match tier {

@@ -1,9 +1,10 @@
 //! The `hcloud` programs of two Debian releases, years apart, in a session each.
 
 use crate::cloud::Cloud;
-use crate::session::{compare, normalise, parse};
+use crate::session::{Step, compare, normalise, parse};
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};
+use rehearsal::Profile;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,14 @@ use tests::can_run;
 const PACKAGE: &str = "hcloud-cli";
 /// No command waits for anything here that takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
-/// A session with fewer commands shows little.
-const FEWEST: usize = 30;
+/// Fewer commands show little.
+const FEWEST: usize = 100;
+/// What is played, and at what time.
+const SESSIONS: [(&str, Profile); 2] =
+    [("hcloud.session", Profile::Current), ("hcloud-legacy.session", Profile::Legacy)];
 /// A real public key; its private half was never kept.
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture\n";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture\n";
 
 /// Runs the session with the client of a Debian release.
 pub(crate) fn session(suite: &str, version: &str) -> Result<()> {
@@ -27,24 +32,18 @@ pub(crate) fn session(suite: &str, version: &str) -> Result<()> {
     let package = images::unpacked_package(&tests::cache()?, suite, PACKAGE, &images::Silent)?;
     ensure!(package.version.starts_with(version), "{suite} has {PACKAGE} {}", package.version);
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let steps = parse(&std::fs::read_to_string(here.join("clients/hcloud.session"))?, version)?;
-    ensure!(steps.len() >= FEWEST, "only {} commands", steps.len());
-
-    let stage = Stage::set(package.root.join("usr/bin/hcloud"))?;
     let start = Instant::now();
-    let (mut known, mut transcript, mut wrong) = (BTreeMap::new(), String::new(), Vec::new());
-    for step in &steps {
-        let arguments = step.arguments(&known);
-        let cmd = stage.command(&arguments);
-        let output = Local.probe(&cmd).with_context(|| format!("running {}", cmd.line()))?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), output.stderr);
-        wrong.extend(step.judge(output.code, &said, &mut known).err().map(|error| error.to_string()));
-        transcript.push_str(&format!("$ hcloud {}\n{said}\n", arguments.join(" ")));
+    let (mut commands, mut transcript) = (0, String::new());
+    for (file, profile) in SESSIONS {
+        let steps = parse(&std::fs::read_to_string(here.join("clients").join(file))?, version)?;
+        commands += steps.len();
+        let stage = Stage::set(package.root.join("usr/bin/hcloud"), profile)?;
+        transcript.push_str(&stage.play(&steps).with_context(|| format!("playing {file}"))?);
     }
-    ensure!(wrong.is_empty(), "{} of {} commands went wrong:\n{}", wrong.len(), steps.len(), wrong.join("\n"));
+    ensure!(commands >= FEWEST, "only {commands} commands");
     compare(&here.join(format!("fixtures/hcloud-{version}.txt")), &normalise(&transcript)?)?;
     let took = start.elapsed().as_secs_f64();
-    println!("{name}: {} commands of {} in {took:.1} s", steps.len(), package.version);
+    println!("{name}: {commands} commands of {} in {took:.1} s", package.version);
     Ok(())
 }
 
@@ -55,8 +54,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(program: PathBuf) -> Result<Self> {
-        let cloud = Cloud::start()?;
+    fn set(program: PathBuf, profile: Profile) -> Result<Self> {
+        let cloud = Cloud::playing(profile)?;
         // They only know data centers, which are gone.
         for (name, kind) in [("address4", "ipv4"), ("address6", "ipv6")] {
             let address = json!({"name": name, "type": kind, "location": "fsn1", "auto_delete": false});
@@ -72,6 +71,27 @@ impl Stage {
             host::files::write(&cloud.dir().join(file), text.as_bytes(), 0o644)?;
         }
         Ok(Self { cloud, program })
+    }
+
+    /// Takes all the steps, tells all that went wrong in them, else gives back the transcript.
+    fn play(&self, steps: &[Step]) -> Result<String> {
+        let (mut known, mut transcript, mut wrong) = (BTreeMap::new(), String::new(), Vec::new());
+        for step in steps {
+            let arguments = step.arguments(&known);
+            let cmd = self.command(&arguments);
+            let output = Local.probe(&cmd).with_context(|| format!("running {}", cmd.line()))?;
+            let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), output.stderr);
+            wrong.extend(step.judge(output.code, &said, &mut known).err().map(|error| error.to_string()));
+            transcript.push_str(&format!("$ hcloud {}\n{said}\n", arguments.join(" ")));
+        }
+        ensure!(
+            wrong.is_empty(),
+            "{} of {} commands went wrong:\n{}",
+            wrong.len(),
+            steps.len(),
+            wrong.join("\n")
+        );
+        Ok(transcript)
     }
 
     fn command(&self, arguments: &[String]) -> Cmd {

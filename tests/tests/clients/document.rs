@@ -149,7 +149,7 @@ fn bodies(cloud: &Cloud) -> Result<Known> {
         ("storage_box_type", "/storage_box_types", "name"),
         ("volumes", "/volumes", "id"),
     ] {
-        let entries = if cloud.has(path)? { cloud.list(path)? } else { Vec::new() };
+        let entries = cloud.list(path)?;
         let values = entries.iter().map(|entry| entry[key].clone()).filter(|value| !value.is_null());
         known.insert(property, values.collect());
     }

@@ -33,7 +33,9 @@ pub(crate) fn run_all() -> Result<()> {
             .timeout(LIMIT);
         let start = Instant::now();
         match Local.run(&run) {
-            Ok(output) => println!("{name}: {shown}: {} ({:.1} s)", output.text(), start.elapsed().as_secs_f64()),
+            Ok(output) => {
+                println!("{name}: {shown}: {} ({:.1} s)", output.text(), start.elapsed().as_secs_f64())
+            }
             Err(error) => wrong.push(format!("{shown}: {error}")),
         }
     }

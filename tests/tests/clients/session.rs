@@ -23,7 +23,8 @@ pub(crate) struct Step {
 /// Reads the steps that a version of the client takes.
 pub(crate) fn parse(text: &str, version: &str) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+    {
         let (only, line) = match line.split_once(": ") {
             Some((only, line)) if !only.contains(' ') => (only, line),
             _ => (version, line),
@@ -37,7 +38,8 @@ pub(crate) fn parse(text: &str, version: &str) -> Result<Vec<Step>> {
 
 fn step(line: usize, text: &str) -> Result<Step> {
     let (code, rest) = text.split_once(' ').context("there is no command")?;
-    let (command, says) = rest.split_once(" ~ ").context("it must not say what the command says after ` ~ `")?;
+    let (command, says) =
+        rest.split_once(" ~ ").context("it must not say what the command says after ` ~ `")?;
     Ok(Step { line, code: code.parse()?, command: command.trim().to_owned(), says: Regex::new(says.trim())? })
 }
 

@@ -1,7 +1,7 @@
 //! A cloud without machines, and a project in it that asks for every kind of resource.
 
 use anyhow::{Context as _, Result, ensure};
-use provisioner::api::{Client, Clock};
+use provisioner::api::Client;
 use provisioner::apply::{Inputs, UserData, apply};
 use provisioner::destroy::{Also, destroy, fates};
 use provisioner::journal::Journal;
@@ -12,10 +12,9 @@ use provisioner::report::Silent;
 use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
 use serde_json::Value;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 use tempfile::TempDir;
+use tests::Hurried;
 
 /// A real line of `authorized_keys`; its private half was never kept.
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture";
@@ -43,27 +42,6 @@ throwaway_identity = true
 
 /// A server, its volume, its addresses and what they need; nothing protected.
 pub(crate) const PLAIN: &str = "[cloud]\nrehearsal = true\nprotect = false\n[server]\ntype = \"cax11\"\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
-
-/// Lets waiting take no time: what is slept is added to the time instead.
-#[derive(Default)]
-struct Hurried {
-    skipped: Mutex<Duration>,
-    began: Mutex<Option<Instant>>,
-}
-
-impl Clock for Hurried {
-    fn now(&self) -> Duration {
-        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
-        let real = began.get_or_insert_with(Instant::now).elapsed();
-        real + *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sleep(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner) += length;
-        // A moment all the same, so that what is waited for can happen.
-        Box::pin(tokio::time::sleep(Duration::from_millis(2)))
-    }
-}
 
 /// Talks to a cloud on behalf of a project whose folder is in `dir`.
 pub(crate) struct Operator {
