@@ -8,6 +8,7 @@ pub(crate) mod faults;
 pub(crate) mod forwards;
 pub(crate) mod images;
 pub(crate) mod job;
+pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod rate;
 pub(crate) mod rescue;

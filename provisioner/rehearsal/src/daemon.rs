@@ -165,9 +165,16 @@ fn token(config: &Config) -> Result<String, Error> {
     let known = files::read(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
     let token = match (&config.token, known) {
         (Some(token), _) => token.clone(),
-        (None, Some(token)) if token.trim().len() == 64 => return Ok(token.trim().into()),
+        (None, Some(token)) if token.trim().len() == 64 => token.trim().into(),
         _ => new_token()?,
     };
+    // Nobody's token is the empty one, and one that may only look must be told from one that may do everything.
+    if [Some(&String::new()), Some(&token)].contains(&config.read_only_token.as_ref()) || token.is_empty() {
+        return Err(Error::Said(
+            "serving the cloud: its token and its read-only token must differ and not be empty; give others"
+                .into(),
+        ));
+    }
     files::write(&path, format!("{token}\n").as_bytes(), 0o600)?;
     Ok(token)
 }

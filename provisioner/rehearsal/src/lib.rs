@@ -6,9 +6,11 @@
 //! 1. [`ensure_running`] finds the daemon of a state directory, or starts it: a copy of the caller's executable
 //!    in a session of its own, which calls [`serve`]. A newer executable or configuration replaces the daemon;
 //!    machines go on running and are found again.
-//! 2. A request passes `api::middleware` (token, budget, faults on order) and reaches its resource's module in `api`.
+//! 2. A request passes `api::middleware` (log, budget, token), `api::strikes` (faults on order) and, where the old form
+//!    of the API is played, `api::legacy`, and reaches its resource's module in `api`.
 //! 3. It changes `cloud::state` through `cloud::Cloud::change`: all of it or nothing, on disk before the reply.
 //!    What takes time is an action with a `cloud::job::Job` in it; after a crash it is done again from its start.
+//!    Time is `cloud::clock`'s, which is the real one or a virtual one.
 //! 4. Jobs act on machines through the trait `machine::Hypervisor`, and the watch marks a server `off` whose
 //!    machine has ended.
 //! 5. A guest's connection to 169.254.169.254 becomes a process that calls [`relay`], which leads to the server's
@@ -36,8 +38,8 @@
 //! * Backups are made only when asked for. Nothing listens at a console's URL, no root password is taken, there are no
 //!   ISOs, and metrics are zero.
 //!
-//! Under `/_rehearsal/` are `health`, `faults` (GET, POST, DELETE), `stock` (GET, PUT) and `requests` (GET, DELETE),
-//! with the same token: bad days on order (see `cloud::faults`; forgotten when the daemon ends) and what was asked.
+//! Under `/_rehearsal/` is the operator's side, with the same token: bad days on order (see `cloud::faults`; forgotten
+//! when the daemon ends), stock, limits, the clock, and what was asked. `docs/rehearsal-cloud.md` shows how to use it.
 
 mod api;
 mod cloud;

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/clock", get(clock).post(move_clock))
         .route("/log", get(log).delete(forget_log))
         .route("/stock", get(stock).put(set_stock))
+        .route("/limits", get(limits).put(set_limits))
         .route("/requests", get(requests).delete(forget_requests))
 }
 
@@ -107,6 +108,17 @@ async fn set_stock(Extract(cloud): Shared, body: Bytes) -> Reply {
         };
         Ok(())
     })?;
+    no_content()
+}
+
+async fn limits(Extract(cloud): Shared) -> Reply {
+    ok(cloud.read(|state| json!({"limits": state.limits.render()})))
+}
+
+/// `{"servers": 5, "volumes": 0}`; what is not named stays.
+async fn set_limits(Extract(cloud): Shared, body: Bytes) -> Reply {
+    let changes = serde_json::from_slice(&body).map_err(|e| ApiError::field("limits", e.to_string()))?;
+    cloud.change(|state| state.limits.set(changes))?;
     no_content()
 }
 

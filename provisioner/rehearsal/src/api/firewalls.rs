@@ -9,6 +9,7 @@ use crate::cloud::state::{Firewall, Rule, State, Target, now};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
+use axum::http::StatusCode;
 use axum::routing::{delete, post};
 use rules::parse_rules;
 use serde::Deserialize;
@@ -89,13 +90,24 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         let firewall = Firewall { name, labels, created: now(), rules, applied_to: Vec::new() };
         let id = resource::add(state, firewall)?;
         let mut jobs = vec![Job::SetRules { firewall: id }];
-        jobs.extend(apply(state, id, targets)?);
+        jobs.extend(apply(state, id, targets).map_err(as_creation_says)?);
         let chain = state.begin(jobs);
         let mut body = resource::one::<Firewall>(state, id)?;
         body["actions"] = state.render_actions(&chain).into();
         Ok(body)
     })?;
     created(body)
+}
+
+/// The same mistakes have other names where a firewall is made.
+fn as_creation_says(error: ApiError) -> ApiError {
+    let code = match error.code.as_str() {
+        "firewall_already_applied" => "server_already_added".to_owned(),
+        _ => error.code,
+    };
+    let status =
+        if code == "firewall_resource_not_found" { StatusCode::UNPROCESSABLE_ENTITY } else { error.status };
+    ApiError { status, code, ..error }
 }
 
 async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>, body: Bytes) -> Reply {
@@ -146,8 +158,11 @@ pub(super) fn apply(state: &mut State, id: u64, targets: Vec<Target>) -> Result<
     for target in targets {
         if let Target::Server(server) = target {
             if !state.servers.contains_key(&server) {
-                let message = format!("server with ID '{server}' not found");
-                return Err(ApiError::unprocessable("firewall_resource_not_found", message));
+                return Err(no_such_server(server));
+            }
+            if state.ips_of(server).next().is_none() {
+                let message = format!("server {server} has no public address");
+                return Err(ApiError::unprocessable("private_net_only_server", message));
             }
             let applied = state.firewalls_of(server);
             if applied.len() >= MOST_PER_SERVER && !applied.contains(&id) {
@@ -168,8 +183,25 @@ pub(super) fn apply(state: &mut State, id: u64, targets: Vec<Target>) -> Result<
     Ok(jobs)
 }
 
+fn no_such_server(server: u64) -> ApiError {
+    let message = format!("server with ID '{server}' not found");
+    ApiError::new(StatusCode::NOT_FOUND, "firewall_resource_not_found", message)
+}
+
 /// Removing what is not applied is fine, as it is at Hetzner.
 fn remove(state: &mut State, id: u64, targets: &[Target]) -> Result<Vec<Job>, ApiError> {
+    let applied = resource::find::<Firewall>(state, id)?.applied_to.clone();
+    for target in targets {
+        let Target::Server(server) = target else { continue };
+        if !state.servers.contains_key(server) {
+            return Err(no_such_server(*server));
+        }
+        if !applied.contains(target) && applied.iter().any(|other| state.servers_of(other).contains(server)) {
+            let message =
+                format!("firewall {id} is applied to server {server} by a label selector; remove that");
+            return Err(ApiError::unprocessable("firewall_managed_by_label_selector", message));
+        }
+    }
     let servers: Vec<_> = targets.iter().flat_map(|target| state.servers_of(target)).collect();
     resource::find_mut::<Firewall>(state, id)?.applied_to.retain(|target| !targets.contains(target));
     Ok(servers.into_iter().map(|server| Job::RemoveFirewall { firewall: id, server }).collect())

@@ -133,9 +133,9 @@ async fn change(response: Response, change: impl FnOnce(&mut Value)) -> Response
     if head.status == StatusCode::NO_CONTENT || kind != Some("application/json") {
         return Response::from_parts(head, body);
     }
-    let mut answer = match to_bytes(body, usize::MAX).await.map(|bytes| serde_json::from_slice(&bytes)) {
-        Ok(Ok(answer)) => answer,
-        _ => return ApiError::server("reading the answer to be translated").into_response(),
+    let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let Ok(mut answer) = serde_json::from_slice(&bytes) else {
+        return ApiError::server("reading the answer to be translated").into_response();
     };
     change(&mut answer);
     head.headers.remove(header::CONTENT_LENGTH);

@@ -89,8 +89,14 @@ pub(super) fn find_mut<R: Resource>(state: &mut State, id: u64) -> Result<&mut R
     found.ok_or_else(|| ApiError::not_found(R::KIND, id))
 }
 
+/// Fails when there are as many of its kind as the project may have.
+pub(super) fn check_limit<R: Resource>(state: &State) -> Result<(), ApiError> {
+    state.limits.check(R::PLURAL, R::all(state).len())
+}
+
 /// Adds a resource whose name no other has.
 pub(super) fn add<R: Resource>(state: &mut State, resource: R) -> Result<u64, ApiError> {
+    check_limit::<R>(state)?;
     let id = state.new_id();
     check_unique_name(state, id, &resource)?;
     R::all_mut(state).insert(id, resource);

@@ -53,6 +53,7 @@ impl Resource for Volume {
 
     fn update(&mut self, input: &mut Input) {
         resource::rename(&mut self.name, &mut self.labels, input);
+        check_name(input, &self.name);
     }
 
     fn is_protected(&self) -> bool {
@@ -96,6 +97,7 @@ impl Resource for Volume {
 async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let mut input = Input::parse(&body)?;
     let name = input.name();
+    check_name(&mut input, &name);
     let labels = input.labels().unwrap_or_default();
     let size: u64 = input.required("size");
     check_size(&mut input, size);
@@ -168,6 +170,18 @@ pub(super) fn check_attachable(id: u64, volume: &Volume, location: &str) -> Resu
         return Err(ApiError::field("volume", message));
     }
     Ok(())
+}
+
+fn check_name(input: &mut Input, name: &str) {
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    let inner = |c: char| ends(c) || "-_.".contains(c);
+    let fits = name.len() <= 64 && name.chars().all(inner) && name.starts_with(ends) && name.ends_with(ends);
+    if !fits && !input.is_wrong("name") {
+        input.complain(
+            "name",
+            "must have 1 to 64 letters, digits, '-', '_' and '.', the last three not at its ends",
+        );
+    }
 }
 
 fn check_size(input: &mut Input, size: u64) {

@@ -3,7 +3,6 @@
 use super::state::{Image, Server, State};
 use crate::config::Architecture;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 /// How long it waits for the server's next boot, in seconds.
 const PATIENCE: i64 = 60 * 60;
@@ -19,7 +18,7 @@ pub(crate) struct Rescue {
 
 impl Rescue {
     pub(crate) fn order(public_keys: Vec<String>) -> Self {
-        Self { ordered: OffsetDateTime::now_utc().unix_timestamp(), public_keys }
+        Self { ordered: super::clock::now().unix_timestamp(), public_keys }
     }
 
     fn is_due(&self, now: i64) -> bool {
@@ -30,7 +29,7 @@ impl Rescue {
 impl Server {
     /// The rescue system that the next boot starts, unless it has waited too long.
     pub(crate) fn due_rescue(&self) -> Option<&Rescue> {
-        self.rescue.as_ref().filter(|rescue| rescue.is_due(OffsetDateTime::now_utc().unix_timestamp()))
+        self.rescue.as_ref().filter(|rescue| rescue.is_due(super::clock::now().unix_timestamp()))
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct State {
     pub(crate) sold_out: BTreeSet<String>,
     /// The present of a virtual clock at the last change, in Unix milliseconds; it goes on from there.
     pub(crate) clock_ms: Option<u64>,
+    pub(crate) limits: super::limits::Limits,
     /// The chains of actions begun in this change; they run once it is on disk.
     #[serde(skip)]
     pub(crate) begun: Vec<Vec<u64>>,

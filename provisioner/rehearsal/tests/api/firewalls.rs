@@ -39,6 +39,36 @@ fn label_selectors_apply_to_servers_to_come() {
     assert_eq!(applied["applied_to_resources"][0]["server"]["id"], server);
     let net = world.get(&format!("/v1/servers/{server}"))["server"]["public_net"].clone();
     assert_eq!(net["firewalls"][0]["id"], *id);
+    let by_hand = json!({"remove_from": [{"type": "server", "server": {"id": server}}]});
+    let remove = format!("/v1/firewalls/{id}/actions/remove_from_resources");
+    world.refused(422, "firewall_managed_by_label_selector", "POST", &remove, by_hand);
+    world.refused(422, "resource_in_use", "DELETE", &format!("/v1/firewalls/{id}"), Value::Null);
+    world.done(&remove, json!({"remove_from": [target]}));
+    world.delete(&format!("/v1/firewalls/{id}"));
+}
+
+#[test]
+fn a_firewall_needs_a_server_with_a_public_address() {
+    let world = World::new();
+    let net = json!({"enable_ipv4": false, "enable_ipv6": false});
+    let body = json!({"name": "a", "server_type": "cax11", "image": "debian-13", "location": "fsn1", "public_net": net});
+    let hidden = world.done("/v1/servers", body)["server"]["id"].clone();
+    let made = world.done("/v1/firewalls", json!({"name": "f"}));
+    let path = format!("/v1/firewalls/{}/actions", made["firewall"]["id"]);
+    let targets = |id: &Value| json!([{"type": "server", "server": {"id": id}}]);
+    let (to, from) = (format!("{path}/apply_to_resources"), format!("{path}/remove_from_resources"));
+    world.refused(422, "private_net_only_server", "POST", &to, json!({"apply_to": targets(&hidden)}));
+    world.refused(404, "firewall_resource_not_found", "POST", &to, json!({"apply_to": targets(&json!(1))}));
+    world.refused(
+        404,
+        "firewall_resource_not_found",
+        "POST",
+        &from,
+        json!({"remove_from": targets(&json!(1))}),
+    );
+    let server = world.server("b");
+    let twice = json!({"name": "g", "apply_to": [targets(&json!(server))[0], targets(&json!(server))[0]]});
+    world.refused(422, "server_already_added", "POST", "/v1/firewalls", twice);
 }
 
 #[test]

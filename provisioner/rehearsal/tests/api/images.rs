@@ -144,7 +144,7 @@ fn an_image_is_locked_until_it_is_there() {
 fn a_copy_that_failed_can_be_deleted() {
     let world = World::new();
     let server = world.server("a");
-    let fault = json!({"method": "ACTION", "path": "/create_image", "kind": "refuse", "status": 500, "code": "action_failed"});
+    let fault = json!({"method": "ACTION", "path": "/create_image", "kind": "fail", "code": "action_failed"});
     world.ask("POST", "/_rehearsal/faults", Some(&fault));
     let made = world.post(&format!("/v1/servers/{server}/actions/create_image"), json!({}));
     assert_eq!(world.wait(&made)["status"], "error");

@@ -11,6 +11,7 @@ mod faults;
 mod firewalls;
 mod images;
 mod legacy;
+mod limits;
 mod lists;
 mod maintenance;
 mod metadata;

@@ -59,7 +59,7 @@ fn a_failed_start_keeps_the_rescue_system_waiting() {
     let id = world.server("a");
     let path = format!("/v1/servers/{id}");
     world.done(&format!("{path}/actions/enable_rescue"), Value::Null);
-    let fault = json!({"method": "ACTION", "path": "/reset_server", "kind": "refuse", "status": 500, "code": "action_failed"});
+    let fault = json!({"method": "ACTION", "path": "/reset_server", "kind": "fail", "code": "action_failed"});
     world.ask("POST", "/_rehearsal/faults", Some(&fault));
     let failed = world.post(&format!("{path}/actions/reset"), Value::Null);
     assert_eq!(world.wait(&failed)["status"], "error");

@@ -80,8 +80,50 @@ fn addresses_that_cannot_be_are_refused() {
     let ip = world.post("/v1/primary_ips", json!({"name": "far", "type": "ipv4", "location": "hel1"}));
     let body = json!({"name": "s", "server_type": "cax11", "image": "debian-13", "location": "fsn1",
         "public_net": {"ipv4": ip["primary_ip"]["id"]}});
-    world.refused(422, "invalid_input", "POST", "/v1/servers", body);
+    world.refused(422, "primary_ip_datacenter_mismatch", "POST", "/v1/servers", body);
     let body = json!({"name": "s", "server_type": "cax11", "image": "debian-13",
         "public_net": {"ipv6": ip["primary_ip"]["id"]}});
     world.refused(412, "primary_ip_version_mismatch", "POST", "/v1/servers", body);
+}
+
+#[test]
+fn an_address_serves_one_server() {
+    let world = World::new();
+    let server = world.server("a");
+    let ip = world.get(&format!("/v1/servers/{server}"))["server"]["public_net"]["ipv4"]["id"].clone();
+    let order = json!({"name": "b", "server_type": "cax11", "image": "debian-13", "location": "fsn1",
+        "public_net": {"ipv4": ip}});
+    world.refused(422, "primary_ip_assigned", "POST", "/v1/servers", order);
+    let other = world.server("c");
+    world.done(&format!("/v1/servers/{other}/actions/poweroff"), Value::Null);
+    let path = format!("/v1/primary_ips/{ip}/actions");
+    let to = json!({"assignee_id": other, "assignee_type": "server"});
+    world.refused(422, "primary_ip_already_assigned", "POST", &format!("{path}/assign"), to);
+    world.refused(422, "server_not_stopped", "POST", &format!("{path}/unassign"), Value::Null);
+    let far = world.post("/v1/primary_ips", json!({"name": "far", "type": "ipv4", "location": "hel1"}));
+    let path = format!("/v1/primary_ips/{}/actions", far["primary_ip"]["id"]);
+    let own = world.get(&format!("/v1/servers/{other}"))["server"]["public_net"]["ipv4"]["id"].clone();
+    world.done(&format!("/v1/primary_ips/{own}/actions/unassign"), Value::Null);
+    world.refused(422, "invalid_input", "POST", &format!("{path}/assign"), json!({"assignee_id": other}));
+    world.refused(404, "not_found", "POST", &format!("{path}/assign"), json!({"assignee_id": 1}));
+    world.refused(422, "primary_ip_not_assigned", "POST", &format!("{path}/unassign"), Value::Null);
+}
+
+#[test]
+fn a_running_action_locks_the_address() {
+    let world = World::with(|config| config.action_ms = 700);
+    let server = world.server("a");
+    world.done(&format!("/v1/servers/{server}/actions/poweroff"), Value::Null);
+    let ip = world.get(&format!("/v1/servers/{server}"))["server"]["public_net"]["ipv4"]["id"].clone();
+    let path = format!("/v1/primary_ips/{ip}");
+    let begun = world.post(&format!("{path}/actions/unassign"), Value::Null);
+    world.refused(423, "locked", "POST", &format!("{path}/actions/unassign"), Value::Null);
+    world.refused(423, "locked", "DELETE", &path, Value::Null);
+    world.refused(423, "locked", "POST", &format!("/v1/servers/{server}/actions/poweron"), Value::Null);
+    world.post(
+        &format!("{path}/actions/change_dns_ptr"),
+        json!({"ip": world.get(&path)["primary_ip"]["ip"], "dns_ptr": "x"}),
+    );
+    assert_eq!(world.wait(&begun)["status"], "success");
+    world.delete(&path);
 }

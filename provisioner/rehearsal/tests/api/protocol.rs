@@ -31,6 +31,21 @@ fn a_read_only_token_may_look() {
 }
 
 #[test]
+fn tokens_that_cannot_be_told_apart_are_refused() {
+    let pairs = [(None, Some("")), (Some(""), None), (Some("same"), Some("same"))];
+    for (token, read_only) in pairs {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = crate::paper::config(&dir.path().join("c"));
+        (config.token, config.read_only_token) = (token.map(Into::into), read_only.map(Into::into));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let Err(error) = runtime.block_on(rehearsal::start(config)) else {
+            panic!("{token:?} {read_only:?}")
+        };
+        assert!(error.to_string().contains("must differ"), "{error}");
+    }
+}
+
+#[test]
 fn who_has_no_token_uses_up_the_budget_too() {
     let world = World::with(|config| config.rate_limit = 1);
     let nobody = || ask(&world.url(), "", "GET", "/v1/servers", None).unwrap();

@@ -54,6 +54,7 @@ fn orders_that_cannot_be_are_refused() {
         (json!({"location": "ash"}), 422, "invalid_input"),
         (json!({"location": "hel1", "volumes": [volume]}), 422, "invalid_input"),
         (json!({"volumes": [1]}), 404, "not_found"),
+        (json!({"volumes": [volume, volume]}), 422, "invalid_input"),
         (json!({"firewalls": [{"firewall": 1}]}), 404, "not_found"),
         (json!({"ssh_keys": ["nobody"]}), 422, "invalid_input"),
         (json!({"public_net": {"ipv4": 1}}), 404, "not_found"),
@@ -137,7 +138,23 @@ fn a_running_action_locks_the_server() {
     let made = world.post("/v1/servers", order(json!({})));
     let id = &made["server"]["id"];
     assert_eq!(made["server"]["locked"], true);
-    for action in ["poweroff", "reset", "rebuild"] {
+    let actions = [
+        "poweron",
+        "poweroff",
+        "reset",
+        "reboot",
+        "shutdown",
+        "rebuild",
+        "reset_password",
+        "create_image",
+        "change_type",
+        "enable_rescue",
+        "disable_rescue",
+        "enable_backup",
+        "disable_backup",
+        "detach_iso",
+    ];
+    for action in actions {
         let body = json!({"image": "debian-13"});
         world.refused(423, "locked", "POST", &format!("/v1/servers/{id}/actions/{action}"), body);
     }
@@ -167,6 +184,8 @@ fn protection_holds() {
     world.done(&protect, json!({"delete": false, "rebuild": false}));
     let rebuild = format!("{path}/actions/rebuild");
     world.refused(422, "invalid_input", "POST", &rebuild, json!({"image": "debian-99"}));
+    let long = "x".repeat(32_769);
+    world.refused(422, "invalid_input", "POST", &rebuild, json!({"image": "debian-13", "user_data": long}));
     assert_eq!(world.get(&path)["server"]["status"], "running", "a refusal changes nothing");
     world.done(&rebuild, json!({"image": "debian-13", "user_data": "new"}));
     world.delete(&path);

@@ -53,6 +53,9 @@ fn volumes_that_cannot_be_are_refused() {
     let world = World::new();
     world.volume("taken");
     let table = [
+        (json!({"name": "-v", "size": 10, "location": "fsn1"}), 422, "invalid_input"),
+        (json!({"name": "a b", "size": 10, "location": "fsn1"}), 422, "invalid_input"),
+        (json!({"name": "v".repeat(65), "size": 10, "location": "fsn1"}), 422, "invalid_input"),
         (json!({"name": "v", "size": 9, "location": "fsn1"}), 422, "invalid_input"),
         (json!({"name": "v", "size": 10241, "location": "fsn1"}), 422, "invalid_input"),
         (json!({"name": "v", "size": "big", "location": "fsn1"}), 422, "invalid_input"),
@@ -69,4 +72,25 @@ fn volumes_that_cannot_be_are_refused() {
     let server = world.server("a");
     let path = format!("/v1/volumes/{}/actions/attach", far["volume"]["id"]);
     world.refused(422, "invalid_input", "POST", &path, json!({"server": server}));
+}
+
+#[test]
+fn a_running_action_locks_the_volume_and_its_server() {
+    let world = World::with(|config| config.action_ms = 700);
+    let made = world.post("/v1/volumes", json!({"name": "v", "size": 10, "location": "fsn1"}));
+    let path = format!("/v1/volumes/{}", made["volume"]["id"]);
+    world.refused(423, "locked", "DELETE", &path, Value::Null);
+    world.refused(423, "locked", "POST", &format!("{path}/actions/resize"), json!({"size": 20}));
+    let server = world.server("a");
+    world.wait(&made);
+    let begun = world.post(&format!("{path}/actions/attach"), json!({"server": server}));
+    world.refused(423, "locked", "POST", &format!("{path}/actions/attach"), json!({"server": server}));
+    world.refused(423, "locked", "POST", &format!("/v1/servers/{server}/actions/poweroff"), Value::Null);
+    world.refused(423, "locked", "DELETE", &format!("/v1/servers/{server}"), Value::Null);
+    let there = json!({"name": "w", "size": 10, "server": server});
+    world.refused(423, "locked", "POST", "/v1/volumes", there);
+    let protected = world.post(&format!("{path}/actions/change_protection"), json!({"delete": true}));
+    assert_eq!(world.wait(&begun)["status"], "success");
+    assert_eq!(world.wait(&protected)["status"], "success");
+    world.refused(423, "protected", "DELETE", &path, Value::Null);
 }

@@ -366,8 +366,8 @@ fn a_zone_is_updating_until_it_is_published() {
 #[test]
 fn a_failed_publication_shows() {
     let world = with_zone();
-    let fault = json!({"method": "ACTION", "path": "/set_rrset_records", "kind": "refuse", "status": 500,
-        "code": "action_failed"});
+    let fault =
+        json!({"method": "ACTION", "path": "/set_rrset_records", "kind": "fail", "code": "action_failed"});
     let ordered = world.ask("POST", "/_rehearsal/faults", Some(&fault));
     assert_eq!(ordered.status, 204, "{}", ordered.body);
     set(&world, "www", "A", &["192.0.2.1"]);

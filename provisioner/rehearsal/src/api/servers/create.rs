@@ -80,6 +80,9 @@ fn read(mut input: Input) -> Result<Order, ApiError> {
         start: input.optional("start_after_create").unwrap_or(true),
     };
     check_user_data(&mut input, order.user_data.as_deref());
+    if (1..order.volumes.len()).any(|n| order.volumes[..n].contains(&order.volumes[n])) {
+        input.complain("volumes", "names a volume twice");
+    }
     let networks: Vec<Id> = input.optional("networks").unwrap_or_default();
     if !networks.is_empty() {
         input.complain("networks", "there are no private networks in the rehearsal cloud");
@@ -244,6 +247,7 @@ fn take_ip(
         return Ok(());
     }
     let Some(Id(id)) = wanted else {
+        resource::check_limit::<PrimaryIp>(state)?;
         let id = state.new_id();
         let name = format!("primary_ip-{id}");
         let ip = primary_ips::new_ip(state, cloud, kind, name, location.name);
@@ -263,7 +267,7 @@ fn take_ip(
     }
     if ip.location != location.name {
         let message = format!("primary IP {id} is in {}, the server in {}", ip.location, location.name);
-        return Err(ApiError::field("public_net", message));
+        return Err(ApiError::unprocessable("primary_ip_datacenter_mismatch", message));
     }
     locked?;
     ip.assignee = Some(server);

@@ -73,6 +73,10 @@ fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) ->
         input.complain("type", "backups are not enabled for the server; enable_backup does that");
     }
     input.done()?;
+    if kind == "snapshot" {
+        let snapshots = state.images.values().filter(|image| image.kind == kind && !image.deleted);
+        state.limits.check("snapshots", snapshots.count())?;
+    }
     let image = state.new_id();
     let copy = images::copy_of(state, image, id, &cloud.config)
         .ok_or_else(|| ApiError::server(format!("the image of server {id} is gone")))?;
