@@ -1,6 +1,5 @@
 //! Which packages, in which versions, and their files: apt resolves, checks signatures and downloads.
 
-use crate::packages::SUITE;
 use crate::{Arch, Error, Result, dpkg_db, files};
 use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ pub(crate) struct Package {
     pub(crate) sha256: String,
 }
 
-/// apt for one architecture, apart from this machine's own apt but for its mirror and proxy.
+/// apt for one release and architecture, apart from this machine's own apt but for its mirror and proxy.
 pub(crate) struct Apt {
     state: PathBuf,
     archives: PathBuf,
@@ -25,13 +24,13 @@ pub(crate) struct Apt {
 
 impl Apt {
     /// Fetches the package lists.
-    pub(crate) fn open(cache: &Path, arch: Arch) -> Result<Self> {
-        let state = cache.join("apt").join(format!("{SUITE}-{}", arch.name()));
+    pub(crate) fn open(cache: &Path, suite: &str, arch: Arch) -> Result<Self> {
+        let state = cache.join("apt").join(format!("{suite}-{}", arch.name()));
         let archives = cache.join("packages");
         for dir in [state.join("lists/partial"), state.join("empty/partial"), archives.join("partial")] {
             files::make_dir(&dir)?;
         }
-        let sources = sources(&mirrors()?, arch);
+        let sources = sources(&mirrors()?, suite, arch);
         files::write(&state.join("sources.list"), sources, 0o644)?;
         files::write(&state.join("status"), dpkg_db::STAND_IN, 0o644)?;
 
@@ -113,9 +112,9 @@ fn choose_mirrors(configured: &str) -> (String, String) {
     (main, security)
 }
 
-fn sources((main, security): &(String, String), arch: Arch) -> String {
+fn sources((main, security): &(String, String), suite: &str, arch: Arch) -> String {
     let options = format!("[arch={} signed-by={KEYRING}]", arch.name());
-    [(main, SUITE.to_owned()), (main, format!("{SUITE}-updates")), (security, format!("{SUITE}-security"))]
+    [(main, suite.to_owned()), (main, format!("{suite}-updates")), (security, format!("{suite}-security"))]
         .map(|(mirror, suite)| format!("deb {options} {mirror} {suite} main\n"))
         .concat()
 }
@@ -124,7 +123,7 @@ fn sources((main, security): &(String, String), arch: Arch) -> String {
 pub(crate) fn find<'a>(packages: &'a [Package], name: &str) -> Result<&'a Package> {
     packages.iter().find(|p| p.name == name).ok_or_else(|| Error::Refused {
         doing: format!("choosing the package {name}"),
-        why: format!("nothing in the list that apt resolved for {SUITE} has that name"),
+        why: "nothing in the list that apt resolved has that name".into(),
         help: "correct the list in the images crate's packages module".into(),
     })
 }
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn sources_name_the_architecture_and_the_keyring() {
-        let text = sources(&(DEBIAN.into(), format!("{DEBIAN}-security")), Arch::Arm64);
+        let text = sources(&(DEBIAN.into(), format!("{DEBIAN}-security")), "trixie", Arch::Arm64);
         assert_eq!(text.lines().count(), 3);
         assert!(text.lines().all(|l| l.starts_with("deb [arch=arm64 signed-by=/usr/share/keyrings/")));
         assert!(text.contains("debian-security trixie-security main"));

@@ -107,8 +107,8 @@ fn build_server(
         if !foreign {
             wanted.extend(TOOLS);
         }
-        let server = Apt::open(cache, arch)?.fetch(&wanted)?;
-        let tools = if foreign { Apt::open(cache, host_arch)?.fetch(&tools)? } else { Vec::new() };
+        let server = Apt::open(cache, SUITE, arch)?.fetch(&wanted)?;
+        let tools = if foreign { Apt::open(cache, SUITE, host_arch)?.fetch(&tools)? } else { Vec::new() };
         Ok((server, tools))
     })?;
     let (epoch, tools) = timed(report, "unpacking them", || {
@@ -169,7 +169,7 @@ fn build_container(
 ) -> Result<()> {
     let root = dir.join("work");
     let packages = timed(report, &format!("downloading the packages of {}", image.name), || {
-        let resolved = Apt::open(cache, arch)?.fetch(image.packages)?;
+        let resolved = Apt::open(cache, SUITE, arch)?.fetch(image.packages)?;
         image.packages.iter().map(|name| apt::find(&resolved, name).cloned()).collect::<Result<Vec<_>>>()
     })?;
     let epoch = timed(report, &format!("unpacking {}", image.name), || {

@@ -14,12 +14,13 @@
 //! 6. `verify` looks once more: no program of another architecture, no key, no machine id.
 //!
 //! [`container_image`] shares the first two steps and stops there: a container needs files, not a configured system.
+//! [`unpacked_package`] is one package of any release for this machine itself.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
 //!
 //! The same inputs give the same bytes. `cache` keys every result by the hash of its inputs and moves it in whole.
 //!
 //! # Key types
-//! [`Arch`] · [`ServerImage`] · [`ContainerImage`] and its result [`OciLayout`] · [`registry::Registry`] · [`Report`]
+//! [`Arch`] · [`ServerImage`] · [`ContainerImage`] and its result [`OciLayout`] · [`registry::Registry`] · [`Unpacked`] · [`Report`]
 
 mod apt;
 mod arch;
@@ -39,6 +40,7 @@ mod modules;
 mod oci;
 mod overlay;
 pub mod packages;
+mod program;
 pub mod registry;
 mod report;
 mod settings;
@@ -48,6 +50,7 @@ pub use arch::Arch;
 pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
 pub use container::{ContainerImage, File, POSTGRES};
 pub use error::Error;
+pub use program::{Unpacked, unpacked_package};
 pub use report::{Report, Silent};
 
 /// What an image build returns.

@@ -1,14 +1,20 @@
 //! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud.
 
+mod hurried;
 pub mod live;
 mod rig;
 
+pub use hurried::Hurried;
 pub use rig::{Ended, Rig, sha256_file};
 
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Local};
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long installing PyPI packages may take.
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
 /// A trial that fails with the whole chain of its error.
 pub fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
@@ -30,24 +36,56 @@ pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
-/// Runs a Python script with these PyPI packages, from an environment kept in the cache, with `input` on stdin.
-pub fn python(packages: &[&str], script: &Path, args: &[&str], input: &str) -> Result<String> {
-    let cache = std::env::var_os("SOVEREIGN_CACHE").map(PathBuf::from);
+/// A real line of `authorized_keys`; its private half was never kept.
+pub const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture";
+
+/// Debian 13 without a disk, as clouds without machines have it on offer.
+pub fn offered_image(architecture: rehearsal::Architecture) -> rehearsal::ImageSource {
+    rehearsal::ImageSource {
+        name: "debian-13".into(),
+        description: "Debian 13".into(),
+        architecture,
+        os_flavor: "debian".into(),
+        os_version: None,
+        disk: "".into(),
+        kernel: None,
+        initrd: None,
+        cmdline: String::new(),
+        labels: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Where what can be made again is kept between runs.
+pub fn cache() -> Result<PathBuf> {
+    let own = std::env::var_os("SOVEREIGN_CACHE").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/sovereign"));
-    let cache = cache.or_else(home).context("finding the cache: set HOME")?;
-    let venv = cache.join(format!("python-{}", packages.join("-")));
-    let python = venv.join("bin/python");
+    own.or_else(home).context("finding the cache: set HOME")
+}
+
+/// The `bin` directory of a Python environment with these PyPI packages, from the cache or made.
+pub fn python_environment(packages: &[&str]) -> Result<PathBuf> {
+    let venv = cache()?.join(format!("python-{}", packages.join("-")));
+    let bin = venv.join("bin");
     if !venv.join("complete").exists() {
-        Local.run(&Cmd::new("python3").args(["-m", "venv", "--clear"]).path(&venv))?;
-        let mut install = Cmd::new(python.to_string_lossy())
+        let make = Cmd::new("python3").args(["-m", "venv", "--clear"]).path(&venv);
+        Local.run(&make.timeout(INSTALL_LIMIT))?;
+        let mut install = Cmd::new(bin.join("python").to_string_lossy())
             .args(["-m", "pip", "install", "-q"])
-            .args(packages.iter().copied());
+            .args(packages.iter().copied())
+            .timeout(INSTALL_LIMIT);
         for (name, value) in std::env::vars() {
             install = install.env(name, value);
         }
         Local.run(&install)?;
         host::files::write(&venv.join("complete"), b"", 0o644)?;
     }
+    Ok(bin)
+}
+
+/// Runs a Python script with these PyPI packages, from an environment kept in the cache, with `input` on stdin.
+pub fn python(packages: &[&str], script: &Path, args: &[&str], input: &str) -> Result<String> {
+    let python = python_environment(packages)?.join("python");
     let run = Cmd::new(python.to_string_lossy()).path(script).args(args.iter().copied()).stdin(input);
     Ok(Local.run(&run)?.text())
 }

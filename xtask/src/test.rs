@@ -7,7 +7,9 @@ use host::Cmd;
 /// For `test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// fast: units, golden files, the API; vm: a real machine; all: both. None: all that this machine can run.
+    /// fast: units, golden files, the API, clients; clients: only those; vm: a real machine;
+    /// cloud: the real Hetzner, with a token; all: everything but that.
+    /// None: all that this machine can run.
     #[arg(value_enum)]
     tier: Option<Tier>,
     /// Only tests whose name contains this.
@@ -18,11 +20,15 @@ pub(crate) struct Options {
 /// A tier of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Tier {
-    /// Units, golden files, the API against the rehearsal cloud, faults.
+    /// Units, golden files, the API against the rehearsal cloud, faults; clients.
     Fast,
+    /// Programs that others wrote for Hetzner, against the rehearsal cloud.
+    Clients,
     /// firstboot on a real aarch64 machine: LUKS, UFW, Docker, reboots, power cuts.
     Vm,
-    /// Both.
+    /// The real Hetzner: only with HCLOUD_TOKEN, spends money, is in no other tier.
+    Cloud,
+    /// Everything but the real Hetzner.
     All,
 }
 
@@ -48,13 +54,17 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| eprintln!("{text}")) {
         eprintln!("{error:#}\ntests that need what is missing will say SKIPPED");
     }
-    if tier != Tier::Vm && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())? {
+    if matches!(tier, Tier::Fast | Tier::All)
+        && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())?
+    {
         failed.push("units");
     }
     let tiers: &[&str] = match tier {
-        Tier::Fast => &["fast"],
+        Tier::Fast => &["fast", "clients"],
+        Tier::Clients => &["clients"],
         Tier::Vm => &["vm"],
-        Tier::All => &["fast", "vm"],
+        Tier::Cloud => &["cloud"],
+        Tier::All => &["fast", "clients", "vm"],
     };
     for tier in tiers {
         let filter = options.only.as_deref().unwrap_or(tier);

@@ -1,7 +1,7 @@
 //! A cloud without machines, and a project in it that asks for every kind of resource.
 
 use anyhow::{Context as _, Result, ensure};
-use provisioner::api::{Client, Clock};
+use provisioner::api::Client;
 use provisioner::apply::{Inputs, UserData, apply};
 use provisioner::destroy::{Also, destroy, fates};
 use provisioner::journal::Journal;
@@ -9,16 +9,12 @@ use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::{Plan, Wish, plan};
 use provisioner::project::{Folder, Project};
 use provisioner::report::Silent;
-use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
+use rehearsal::{Architecture, Config, Machines, Running};
 use serde_json::Value;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 use tempfile::TempDir;
-
-/// A real line of `authorized_keys`; its private half was never kept.
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture";
+use tests::{Hurried, PUBLIC_KEY as KEY, offered_image};
 
 /// What a person wants who wants everything.
 pub(crate) const WHOLE: &str = r#"
@@ -43,27 +39,6 @@ throwaway_identity = true
 
 /// A server, its volume, its addresses and what they need; nothing protected.
 pub(crate) const PLAIN: &str = "[cloud]\nrehearsal = true\nprotect = false\n[server]\ntype = \"cax11\"\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
-
-/// Lets waiting take no time: what is slept is added to the time instead.
-#[derive(Default)]
-struct Hurried {
-    skipped: Mutex<Duration>,
-    began: Mutex<Option<Instant>>,
-}
-
-impl Clock for Hurried {
-    fn now(&self) -> Duration {
-        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
-        let real = began.get_or_insert_with(Instant::now).elapsed();
-        real + *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sleep(&self, length: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner) += length;
-        // A moment all the same, so that what is waited for can happen.
-        Box::pin(tokio::time::sleep(Duration::from_millis(2)))
-    }
-}
 
 /// Talks to a cloud on behalf of a project whose folder is in `dir`.
 pub(crate) struct Operator {
@@ -153,20 +128,7 @@ impl Scene {
         let mut config = Config::new(dir.path().join("cloud"));
         config.machines = Machines::None;
         config.rate_limit = 1_000_000;
-        for architecture in [Architecture::Arm, Architecture::X86] {
-            config.images.push(ImageSource {
-                name: "debian-13".into(),
-                description: "Debian 13".into(),
-                architecture,
-                os_flavor: "debian".into(),
-                os_version: None,
-                disk: "".into(),
-                kernel: None,
-                initrd: None,
-                cmdline: String::new(),
-                labels: std::collections::BTreeMap::new(),
-            });
-        }
+        config.images.extend([Architecture::Arm, Architecture::X86].map(offered_image));
         set_up(&mut config);
         let running = rehearsal::start(config).await?;
         let project = Project::parse("demo", toml)?;
