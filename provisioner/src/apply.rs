@@ -134,7 +134,8 @@ impl Applying<'_> {
                     return Ok("nothing to apply".into());
                 };
                 let target = json!({ "apply_to": [{ "type": "server", "server": { "id": server } }] });
-                self.act(&format!("/firewalls/{firewall}/actions/apply_to_resources"), target).await?;
+                let path = format!("/firewalls/{firewall}/actions/apply_to_resources");
+                self.act_once(&path, "apply_firewall", target).await?;
             }
             Change::CreateServer { name, places } => return self.create_server(name, places).await,
             Change::Snapshot { server, description } => self.snapshot(*server, description).await?,
@@ -151,7 +152,7 @@ impl Applying<'_> {
                     return Ok("there is no server".into());
                 };
                 let body = json!({ "server": server, "automount": false });
-                self.act(&format!("/volumes/{volume}/actions/attach"), body).await?;
+                self.act_once(&format!("/volumes/{volume}/actions/attach"), "attach_volume", body).await?;
                 self.reread_volume(*volume).await?;
             }
             Change::GrowVolume { volume, size_gb } => {
@@ -303,7 +304,7 @@ impl Applying<'_> {
         self.all.client.act(&self.doing, path, &body, Repeat::Harmless, ACTION_LIMIT).await.map(drop)
     }
 
-    /// An action that must not be done twice. `command` is what the cloud calls it in its lists.
+    /// An action that must not be done twice, or that is refused the second time. `command` is what the cloud calls it in its lists.
     async fn act_once(&self, path: &str, command: &str, body: Value) -> Result<(), Error> {
         self.all.client.act(&self.doing, path, &body, Repeat::Never(command), ACTION_LIMIT).await.map(drop)
     }

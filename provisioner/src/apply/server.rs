@@ -89,7 +89,8 @@ impl Applying<'_> {
     pub(super) async fn change_type(&self, server: u64, from: &str, to: &str) -> Result<(), Error> {
         self.shut_down(server).await?;
         let body = json!({ "server_type": to, "upgrade_disk": false });
-        let changed = self.act(&format!("/servers/{server}/actions/change_type"), body).await;
+        let path = format!("/servers/{server}/actions/change_type");
+        let changed = self.act_once(&path, "change_server_type", body).await;
         // Whatever came of it, the server goes on.
         self.power_on(server).await?;
         if let Err(error) = &changed
