@@ -214,8 +214,7 @@ impl Applying<'_> {
             }
         };
         labels.extend(self.all.names.labels());
-        let auto_delete = self.all.inputs.project.lease.is_some();
-        let body = json!({ "name": name, "labels": labels, "auto_delete": auto_delete });
+        let body = json!({ "name": name, "labels": labels, "auto_delete": false });
         let path = format!("/primary_ips/{id}");
         let answer = self.all.client.change(&self.doing, Method::PUT, &path, Some(&body)).await?;
         let ip: PrimaryIp = self.all.client.field(&self.doing, answer, "primary_ip")?;

@@ -82,7 +82,8 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
     if let Some(volume) = &world.volume {
         fates.push(fate("volume", "volumes", volume, also.volume, volume.protection.delete));
     }
-    for ip in [&world.ipv4, &world.ipv6].into_iter().flatten() {
+    // One without the project's labels came with the server and goes with it.
+    for ip in [&world.ipv4, &world.ipv6].into_iter().flatten().filter(|ip| names.own(&ip.labels)) {
         fates.push(fate("primary IP", "primary_ips", ip, also.addresses, ip.protection.delete));
     }
     if let Some(zone) = &world.zone {

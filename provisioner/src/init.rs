@@ -20,6 +20,7 @@ pub fn init(folder: &Folder, recipients: &[String], rehearsal: bool) -> Result<(
     let text = TEMPLATE
         .replace("@NAME@", folder.name())
         .replace("@REHEARSAL@", if rehearsal { "true" } else { "false" })
+        .replace("@PROTECT@", if rehearsal { "false" } else { "true" })
         .replace("@RECIPIENTS@", &quoted.join(", "))
         .replace("@THROWAWAY@", if rehearsal && recipients.is_empty() { "true" } else { "false" });
     // What is written must at least be readable; a missing recipient is the operator's next step, not an error here.
@@ -41,8 +42,30 @@ mod tests {
         let folder = Folder::new(dir.path(), "demo");
         init(&folder, &[], true).unwrap();
         let project = folder.load().unwrap();
-        assert!(project.rehearsal && project.throwaway_identity);
+        assert!(project.rehearsal && project.throwaway_identity && !project.protect);
         assert!(init(&folder, &[], true).unwrap_err().to_string().contains("not touched"));
+    }
+
+    #[test]
+    fn what_it_comments_out_is_right_too() {
+        let text = TEMPLATE
+            .replace("@NAME@", "demo")
+            .replace("@REHEARSAL@", "true")
+            .replace("@PROTECT@", "true")
+            .replace("@RECIPIENTS@", "")
+            .replace("@THROWAWAY@", "true");
+        let setting = |line: &str| line.contains(" = ") || line.starts_with('[');
+        let uncommented = |line: &str| match line.strip_prefix("# ") {
+            Some(rest) if setting(rest) && !rest.starts_with("[images.pins]") && !rest.contains("sha256") => {
+                rest.to_owned()
+            }
+            _ => line.to_owned(),
+        };
+        let text: String = text.lines().map(|line| uncommented(line) + "\n").collect();
+        let project = Project::parse("demo", &text).unwrap();
+        assert_eq!(project.dns.unwrap().records.len(), 3);
+        assert_eq!(project.storage_box.unwrap().adopt, Some(12345));
+        assert_eq!(project.token_command.len(), 3);
     }
 
     #[test]

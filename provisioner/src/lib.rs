@@ -8,7 +8,9 @@
 //! [`Folder`](project::Folder) says what was set out to be made, and the same list of verbs is walked again.
 //!
 //! * [`project`]: `project.toml`, every mistake at once.
-//! * [`api`]: the thin, tolerant client and its one retry table.
+//! * [`api`]: the thin, tolerant client and the one table of what is done about which answer.
+//! * [`plan`]: what changes, as data; [`apply`]: making it, side by side where that is possible; [`dns`]: records.
+//! * [`lease`]: throw-away servers, and what is left of them.
 //! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.

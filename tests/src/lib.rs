@@ -1,6 +1,7 @@
 //! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud.
 
 mod hurried;
+pub mod live;
 mod rig;
 
 pub use hurried::Hurried;
@@ -33,6 +34,26 @@ pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {
     );
     eprintln!("SKIPPED {test}: {missing:?} are not installed");
     Ok(false)
+}
+
+/// A real line of `authorized_keys`; its private half was never kept.
+pub const PUBLIC_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture";
+
+/// Debian 13 without a disk, as clouds without machines have it on offer.
+pub fn offered_image(architecture: rehearsal::Architecture) -> rehearsal::ImageSource {
+    rehearsal::ImageSource {
+        name: "debian-13".into(),
+        description: "Debian 13".into(),
+        architecture,
+        os_flavor: "debian".into(),
+        os_version: None,
+        disk: "".into(),
+        kernel: None,
+        initrd: None,
+        cmdline: String::new(),
+        labels: std::collections::BTreeMap::new(),
+    }
 }
 
 /// Where what can be made again is kept between runs.

@@ -10,7 +10,7 @@ use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
 use provisioner::report::{Report as _, Stage};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ pub(crate) enum Images {
         /// For which architecture.
         #[arg(long, value_enum, default_value = "aarch64")]
         arch: Arch,
+        /// One JSON document on stdout, nothing else there.
+        #[arg(long)]
+        json: bool,
     },
     /// List what is cached.
     ///
@@ -44,23 +47,49 @@ pub(crate) enum Images {
 pub(crate) fn run(verb: &Images) -> Result<u8> {
     let cache = places::cache()?;
     match verb {
-        Images::Build { arch } => {
-            let screen = Screen::new();
-            let firstboot = crate::provision::build_firstboot(*arch, &cache, &screen)?;
-            println!("firstboot sha256:{} {}", firstboot.sha256, firstboot.path.display());
-            let server = server_image(&cache, *arch, &screen)?;
-            let manifest: images::Manifest = serde_json::from_slice(&std::fs::read(&server.manifest)?)?;
-            for (name, sha256) in manifest.outputs {
-                println!("{name} sha256:{sha256} {}", server.disk.with_file_name(&name).display());
-            }
-            for (_, image) in CONTAINERS {
-                let layout = container_image(&cache, image, *arch, &screen)?;
-                println!("{} {} {}", layout.name, layout.digest, layout.dir.display());
+        Images::Build { arch, json } => {
+            let built = build(&cache, *arch)?;
+            if *json {
+                crate::verbs::print_json(&built)?;
+            } else {
+                built
+                    .iter()
+                    .for_each(|made| println!("{} {} {}", made.name, made.digest, made.path.display()));
             }
         }
         Images::List { json } => list(&cache, *json)?,
     }
     Ok(0)
+}
+
+/// Something that was built, and where it is.
+#[derive(serde::Serialize)]
+struct Built {
+    name: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    digest: String,
+    path: PathBuf,
+}
+
+fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
+    let screen = Screen::new();
+    let firstboot = crate::provision::build_firstboot(arch, cache, &screen)?;
+    let made = |name: &str, sha256: &str, path: PathBuf| Built {
+        name: name.into(),
+        digest: format!("sha256:{sha256}"),
+        path,
+    };
+    let mut built = vec![made("firstboot", &firstboot.sha256, firstboot.path)];
+    let server = server_image(cache, arch, &screen)?;
+    let manifest: images::Manifest = serde_json::from_slice(&std::fs::read(&server.manifest)?)?;
+    for (name, sha256) in manifest.outputs {
+        built.push(made(&name, &sha256, server.disk.with_file_name(&name)));
+    }
+    for (_, image) in CONTAINERS {
+        let layout = container_image(cache, image, arch, &screen)?;
+        built.push(Built { name: layout.name.clone(), digest: layout.digest.to_string(), path: layout.dir });
+    }
+    Ok(built)
 }
 
 /// The container images that the project's stacks run, made and served where the project does not pin others.

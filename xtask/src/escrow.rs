@@ -46,6 +46,9 @@ pub(crate) enum Escrow {
         /// Write every entry below this directory, which must not exist yet.
         #[arg(long, value_name = "DIR", conflicts_with = "show")]
         to: Option<PathBuf>,
+        /// List as one JSON document on stdout: names, purposes and sizes, never values.
+        #[arg(long, conflicts_with_all = ["show", "to"])]
+        json: bool,
     },
 }
 
@@ -54,7 +57,8 @@ pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
     match verb {
         Escrow::Verify { name, json } => verify(projects, &name.project, *json),
         Escrow::Show { name, json } => show(projects, &name.project, *json),
-        Escrow::Open { name, identity, show, to } => {
+        Escrow::Open { name, identity, json: true, .. } => list(projects, &name.project, identity),
+        Escrow::Open { name, identity, show, to, .. } => {
             open(projects, &name.project, identity, show.as_deref(), to.as_deref())
         }
     }
@@ -89,6 +93,16 @@ fn show(projects: &Path, name: &str, json: bool) -> Result<u8> {
     } else {
         manifest.contents.iter().for_each(|entry| println!("{:<40} {}", entry.name, entry.purpose));
     }
+    Ok(0)
+}
+
+fn list(projects: &Path, name: &str, key: &Path) -> Result<u8> {
+    let bundle = need_current(&Folder::new(projects, name))?.open(&identity(key)?)?;
+    let listed = bundle.entries.iter().map(|entry| {
+        let bytes = entry.value.expose().len();
+        serde_json::json!({ "name": entry.name, "purpose": entry.purpose, "bytes": bytes })
+    });
+    print_json(&listed.collect::<Vec<_>>())?;
     Ok(0)
 }
 

@@ -7,7 +7,8 @@ use host::Cmd;
 /// For `test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// fast: units, golden files, the API, clients; clients: only those; vm: a real machine; all: everything.
+    /// fast: units, golden files, the API, clients; clients: only those; vm: a real machine;
+    /// cloud: the real Hetzner, with a token; all: everything but that.
     /// None: all that this machine can run.
     #[arg(value_enum)]
     tier: Option<Tier>,
@@ -25,7 +26,9 @@ enum Tier {
     Clients,
     /// firstboot on a real aarch64 machine: LUKS, UFW, Docker, reboots, power cuts.
     Vm,
-    /// Everything.
+    /// The real Hetzner: only with HCLOUD_TOKEN, spends money, is in no other tier.
+    Cloud,
+    /// Everything but the real Hetzner.
     All,
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
         Tier::Fast => &["fast", "clients"],
         Tier::Clients => &["clients"],
         Tier::Vm => &["vm"],
+        Tier::Cloud => &["cloud"],
         Tier::All => &["fast", "clients", "vm"],
     };
     for tier in tiers {

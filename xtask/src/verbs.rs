@@ -114,6 +114,9 @@ pub(crate) struct Init {
     /// An identity that is at hand and proves its recipient itself.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipient", "rehearsal"])]
     identity: Option<PathBuf>,
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the one document of `--json`.
@@ -286,15 +289,17 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
 /// `init`.
 pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
     let folder = Folder::new(projects, &options.name.project);
+    let say = |text: String| if options.json { eprintln!("{text}") } else { println!("{text}") };
+    let mut proved = Vec::new();
     if options.answer.is_empty() && options.identity.is_none() {
         provisioner::init::init(&folder, &options.recipient, options.rehearsal)?;
-        println!("wrote {}", folder.file("project.toml").display());
+        say(format!("wrote {}", folder.file("project.toml").display()));
     }
     let project = match folder.load() {
         Ok(project) => project,
         // A project without a recipient yet: its file says what comes next.
         Err(error) if options.recipient.is_empty() => {
-            println!("next: {error:#}");
+            say(format!("next: {error:#}"));
             return Ok(4);
         }
         Err(error) => return Err(error),
@@ -310,11 +315,16 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
             .chain(identity.iter().map(Proof::Identity));
         for proof in proofs {
             if recipients::prove(&folder, recipient, &proof).is_ok() {
-                println!("proved {recipient}");
+                say(format!("proved {recipient}"));
+                proved.push(recipient);
             }
         }
     }
     recipients::need_proof(&folder, &project, &all)?;
-    println!("next: cargo xtask provision --project {} --plan", options.name.project);
+    if options.json {
+        let file = folder.file("project.toml");
+        print_json(&serde_json::json!({ "file": file, "recipients": all, "proved_now": proved }))?;
+    }
+    say(format!("next: cargo xtask provision --project {} --plan", options.name.project));
     Ok(0)
 }

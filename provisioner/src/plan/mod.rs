@@ -135,11 +135,13 @@ impl Planner<'_> {
     }
 
     fn primary_ip(&mut self, family: &'static str) {
+        // A throw-away server's addresses come and go with it.
+        if self.project.lease.is_some() {
+            return;
+        }
         let name = self.names.primary_ip(family);
         let found = self.world.ip(family);
         let server = self.world.server.as_ref();
-        // A throw-away server's addresses die with it.
-        let kept = self.project.lease.is_none();
         match (found, server) {
             (Some(ip), _) if self.names.own(&ip.labels) => {
                 self.check_place("primary IP", &ip.name, ip.location.as_ref());
@@ -149,7 +151,7 @@ impl Planner<'_> {
                         ip.name,
                         ip.assignee_id.unwrap_or_default()
                     ));
-                } else if ip.auto_delete && kept {
+                } else if ip.auto_delete {
                     self.add(Change::KeepPrimaryIp { name, family }, "it would be deleted with the server");
                 } else if let Some(server) = server.filter(|_| ip.assignee_id.is_none()) {
                     // An address can only be assigned while the server is off, so a running one keeps what it has.

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tests::can_run;
+use tests::{PUBLIC_KEY, can_run};
 
 const PACKAGE: &str = "hcloud-cli";
 /// No command waits for anything here that takes longer.
@@ -19,9 +19,6 @@ const FEWEST: usize = 100;
 /// What is played, and at what time.
 const SESSIONS: [(&str, Profile); 2] =
     [("hcloud.session", Profile::Current), ("hcloud-legacy.session", Profile::Legacy)];
-/// A real public key; its private half was never kept.
-const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture\n";
 
 /// Runs the session with the client of a Debian release.
 pub(crate) fn session(suite: &str, version: &str) -> Result<()> {
@@ -63,7 +60,7 @@ impl Stage {
         }
         let rule = |port: &str| json!({"direction": "in", "protocol": "tcp", "port": port, "source_ips": ["0.0.0.0/0", "::/0"]});
         for (file, text) in [
-            ("key.pub", KEY.to_owned()),
+            ("key.pub", format!("{PUBLIC_KEY}\n")),
             ("user-data.yaml", "#cloud-config\n{}\n".to_owned()),
             ("one.json", json!([rule("22")]).to_string()),
             ("two.json", json!([rule("80"), rule("443")]).to_string()),

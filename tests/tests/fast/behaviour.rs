@@ -198,3 +198,13 @@ pub(crate) fn few_requests() -> Result<()> {
         Ok(())
     })
 }
+
+/// What the real Hetzner is tried with, tried here first.
+pub(crate) fn the_live_cycle() -> Result<()> {
+    block_on(async {
+        let scene = Scene::new(PLAIN).await?;
+        tests::live::full_cycle(&scene.operator.client, scene.path()).await?;
+        ensure!(scene.inventory().await?.is_empty(), "something is left");
+        Ok(())
+    })
+}

@@ -3,11 +3,10 @@
 //! The run is a process of its own, this test's own executable, and dies by SIGKILL at the moment the cloud has
 //! received its i-th request: before it is begun, or after it is done and before its answer.
 
-use crate::scene::{Operator, PLAIN, Scene, WHOLE, block_on, side_by_side};
+use crate::job::Job;
+use crate::scene::{Operator, PLAIN, Scene, block_on, side_by_side};
 use anyhow::{Context as _, Result, ensure};
 use host::Cmd;
-use provisioner::destroy::Also;
-use provisioner::plan::Wish;
 use provisioner::project::Project;
 use serde_json::json;
 use std::path::Path;
@@ -18,93 +17,6 @@ const CHILD: &str = "SOVEREIGN_TEST_RUN";
 /// A run that is neither struck nor ended by then hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What a run does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Job {
-    /// Everything from nothing.
-    Create,
-    /// A world that drifted in every way that can be put right.
-    Repair,
-    /// The root disk, overwritten.
-    Rebuild,
-    /// All of it, taken away.
-    Destroy,
-}
-
-impl Job {
-    const ALL: [Self; 4] = [Self::Create, Self::Repair, Self::Rebuild, Self::Destroy];
-
-    /// The project as it is when the run begins.
-    fn toml(self) -> String {
-        match self {
-            Self::Repair => WHOLE
-                .replace("size_gb = 10", "size_gb = 20")
-                .replace(r#"["cax11", "cax21"]"#, r#""cax21""#)
-                .replace("443/tcp", "8443/tcp")
-                .replace("@ MX 10 srv", "@ MX 20 srv"),
-            _ => WHOLE.to_owned(),
-        }
-    }
-
-    async fn run(self, operator: &Operator) -> Result<()> {
-        match self {
-            Self::Create | Self::Repair => operator.run(Wish::default()).await.map(drop),
-            Self::Rebuild => operator.run(Wish { rebuild: true }).await.map(drop),
-            Self::Destroy => operator.destroy(Also::ALL).await,
-        }
-    }
-
-    /// What the next run does after a crash. A rebuild that was begun may have been done, so that it is not asked for
-    /// twice, as an operator would not.
-    async fn run_again(self, operator: &Operator) -> Result<()> {
-        match self {
-            Self::Rebuild => Self::Create.run(operator).await,
-            _ => self.run(operator).await,
-        }
-    }
-
-    /// The world the run begins with.
-    async fn scene(self) -> Result<Scene> {
-        let scene = Scene::new(WHOLE).await?;
-        if self != Self::Create {
-            scene.operator.run(Wish::default()).await?;
-        }
-        if self == Self::Repair {
-            drift(&scene).await?;
-        }
-        Ok(scene)
-    }
-}
-
-/// Changes the cloud behind the project's back.
-async fn drift(scene: &Scene) -> Result<()> {
-    let client = &scene.operator.client;
-    let (world, _) = scene.operator.plan(Wish::default()).await?;
-    let server = world.server.as_ref().context("no server")?.id;
-    let firewall = world.firewall.as_ref().context("no firewall")?.id;
-    let (ipv4, volume) =
-        (world.ipv4.as_ref().context("no IPv4")?, world.volume.as_ref().context("no volume")?.id);
-    let doing = "drifting";
-    let act = async |path: String, body| {
-        let answer = client.change(doing, "POST".parse().context("a method")?, &path, Some(&body)).await?;
-        anyhow::Ok(client.finish(doing, &answer, LIMIT).await?)
-    };
-    let target = json!([{ "type": "server", "server": { "id": server } }]);
-    act(format!("/servers/{server}/actions/poweroff"), json!({})).await?;
-    act(format!("/firewalls/{firewall}/actions/remove_from_resources"), json!({ "remove_from": target }))
-        .await?;
-    act(format!("/volumes/{volume}/actions/change_protection"), json!({ "delete": false })).await?;
-    act(format!("/volumes/{volume}/actions/detach"), json!({})).await?;
-    act(
-        format!("/primary_ips/{}/actions/change_dns_ptr", ipv4.id),
-        json!({ "ip": ipv4.ip, "dns_ptr": null }),
-    )
-    .await?;
-    act("/zones/example.org/rrsets/www/CNAME/actions/change_ttl".into(), json!({ "ttl": 60 })).await?;
-    client.delete(doing, "/zones/example.org/rrsets/_sip._tcp/SRV").await?;
-    Ok(())
-}
-
 /// Where in a call the run is killed.
 const MOMENTS: [&str; 2] = ["hold_before", "hold_after"];
 
@@ -112,20 +24,24 @@ pub(crate) fn killed_at_every_call() -> Result<()> {
     block_on(async {
         println!("| run | calls | killed | converged |");
         for job in Job::ALL {
-            let start = job.scene().await?;
+            let start = job.start().await?;
             let undisturbed = start.like(&job.toml()).await?;
             job.run(&undisturbed.operator).await?;
             let (calls, wanted) = (undisturbed.total().await?, undisturbed.inventory().await?);
             ensure!(calls > 10, "{job:?}: only {calls} calls");
             let cases: Vec<_> = (1..=calls).flat_map(|nth| MOMENTS.map(|moment| (nth, moment))).collect();
             let (count, start, wanted) = (cases.len(), &start, &wanted);
-            let killed = side_by_side(cases, async |(nth, moment)| {
+            let runs = side_by_side(cases, async |(nth, moment)| {
                 let case = format!("{job:?}, killed at call {nth}, {moment}");
                 kill(job, start, nth, moment, wanted).await.with_context(|| case)
-            })
-            .await?;
-            let killed = killed.into_iter().filter(|killed| *killed).count();
-            println!("| {job:?} | {calls} | {killed} of {count} | {count} |");
+            });
+            let runs = runs.await;
+            let (converged, killed) = (
+                runs.iter().filter(|run| run.is_ok()).count(),
+                runs.iter().filter(|run| matches!(run, Ok(true))).count(),
+            );
+            println!("| {job:?} | {calls} | {killed} of {count} | {converged} |");
+            runs.into_iter().collect::<Result<Vec<_>>>()?;
             // Calls are made side by side and actions are polled, so that the last few may not come about.
             ensure!(killed * 10 >= count * 9, "{job:?}: only {killed} of {count} runs were killed");
         }
@@ -157,21 +73,9 @@ async fn kill(job: Job, start: &Scene, nth: u64, moment: &str, wanted: &[String]
     };
     scene.calm().await?;
     job.run_again(&scene.operator).await.context("the next run")?;
-    let mut found = scene.inventory().await?;
-    if job == Job::Rebuild {
-        // Killed before the rebuild was asked for, the disk was kept for nothing or not at all.
-        let snapshots = found.iter().filter(|line| line.starts_with("snapshot")).count();
-        ensure!(snapshots <= 1, "two snapshots: {found:#?}");
-        found.retain(|line| !line.starts_with("snapshot"));
-        let wanted: Vec<_> = wanted.iter().filter(|line| !line.starts_with("snapshot")).cloned().collect();
-        ensure!(found == wanted, "{found:#?}\ninstead of\n{wanted:#?}");
-    } else {
-        ensure!(found == wanted, "{found:#?}\ninstead of\n{wanted:#?}");
-    }
-    if job != Job::Destroy {
-        let (_, plan) = scene.operator.plan(Wish::default()).await?;
-        ensure!(plan.is_empty(), "a third run would still change something:\n{plan}");
-    }
+    job.converged(&scene, wanted).await?;
+    let snapshots = scene.inventory().await?.iter().filter(|line| line.starts_with("snapshot")).count();
+    ensure!(snapshots <= 1, "the disk was kept {snapshots} times");
     Ok(killed)
 }
 

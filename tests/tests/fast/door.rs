@@ -83,7 +83,7 @@ pub(crate) fn init() -> Result<()> {
 
 pub(crate) fn help() -> Result<()> {
     let rig = Rig::new()?;
-    let verbs: [&[&str]; 14] = [
+    let verbs: [&[&str]; 18] = [
         &["provision"],
         &["status"],
         &["verify"],
@@ -93,7 +93,11 @@ pub(crate) fn help() -> Result<()> {
         &["unlock"],
         &["ssh"],
         &["destroy"],
+        &["ephemeral"],
+        &["reap"],
         &["init"],
+        &["images", "build"],
+        &["images", "list"],
         &["cloud", "serve"],
         &["cloud", "stop"],
         &["test"],
@@ -102,6 +106,9 @@ pub(crate) fn help() -> Result<()> {
     for verb in verbs {
         let help = rig.xtask(&[verb, &["--help"]].concat())?.expect(0)?;
         ensure!(help.stdout.contains("Example: cargo xtask "), "{verb:?} has no example:\n{}", help.stdout);
+        // What hands the terminal to another program has its output.
+        let passes_on = matches!(verb, ["ssh"] | ["test"]);
+        ensure!(passes_on || help.stdout.contains("--json"), "{verb:?} has no --json:\n{}", help.stdout);
     }
     Ok(())
 }

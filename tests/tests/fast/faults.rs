@@ -1,5 +1,6 @@
 //! Every code of the policy at every call that changes something, replies lost after the work was done included.
 
+use crate::job::Job;
 use crate::scene::{Scene, WHOLE, block_on, side_by_side};
 use anyhow::{Context as _, Result, ensure};
 use provisioner::api::policy::{BARE, Row, TABLE};
@@ -24,54 +25,102 @@ enum Outcome {
     Stopped,
 }
 
+/// A fault, and the row of the policy it stands for; none where the call is done and only its answer is lost.
+#[derive(Clone)]
+struct Fault {
+    name: String,
+    order: Value,
+    row: Option<&'static Row>,
+}
+
+/// Every code of the policy, and every way an answer gets lost.
+fn faults() -> Vec<Fault> {
+    let refused = TABLE.iter().filter(|row| row.code != BARE).map(|row| Fault {
+        name: row.code.into(),
+        order: json!({ "kind": "refuse", "status": row.status.unwrap_or(422), "code": row.code }),
+        row: Some(row),
+    });
+    let lost = Fault { name: "lost after it was done".into(), order: json!({ "kind": "lose" }), row: None };
+    let answered = [500, 502, 503, 504].map(|status| Fault {
+        name: format!("{status} after it was done"),
+        order: json!({ "kind": "answer", "status": status }),
+        row: None,
+    });
+    refused.chain([lost]).chain(answered).collect()
+}
+
+/// One code of each step: what the run of every kind is struck with. What makes everything is struck with all codes.
+const ONE_A_STEP: [&str; 8] = [
+    "conflict",
+    "locked",
+    "rate_limit_exceeded",
+    "server_error",
+    "maintenance",
+    "uniqueness_error",
+    "invalid_input",
+    "forbidden",
+];
+
+/// What an undisturbed run came to.
+struct Undisturbed {
+    job: Job,
+    start: Scene,
+    wanted: Vec<String>,
+    total: u64,
+    calls: Vec<Call>,
+}
+
+impl Undisturbed {
+    async fn run(job: Job) -> Result<Self> {
+        let start = job.start().await?;
+        let scene = start.like(&job.toml()).await?;
+        job.run(&scene.operator).await?;
+        let (total, calls) = (scene.total().await?, calls(&scene).await?);
+        ensure!(calls.len() > 8, "{job:?}: only {} calls change something", calls.len());
+        Ok(Self { job, start, wanted: scene.inventory().await?, total, calls })
+    }
+}
+
 pub(crate) fn matrix() -> Result<()> {
     block_on(async {
-        let undisturbed = Scene::new(WHOLE).await?;
-        undisturbed.operator.run(Wish::default()).await?;
-        let wanted = undisturbed.inventory().await?;
-        let total = undisturbed.total().await?;
-        let calls = calls(&undisturbed).await?;
-        ensure!(calls.len() > 20, "only {} calls change something", calls.len());
-        let mut faults: Vec<(String, Value, Option<&Row>)> = TABLE
-            .iter()
-            .filter(|row| row.code != BARE)
-            .map(|row| {
-                let status = row.status.unwrap_or(422);
-                (
-                    row.code.to_owned(),
-                    json!({ "kind": "refuse", "status": status, "code": row.code }),
-                    Some(row),
-                )
-            })
-            .collect();
-        faults.push(("lost after it was done".into(), json!({ "kind": "lose" }), None));
-        for status in [500, 502, 503, 504] {
-            faults.push((
-                format!("{status} after it was done"),
-                json!({ "kind": "answer", "status": status }),
-                None,
-            ));
+        let mut table: BTreeMap<String, [u32; 3]> = BTreeMap::new();
+        let mut first_wrong = None;
+        println!("| run | calls that change something |\n| --- | --- |");
+        for job in Job::ALL {
+            let undisturbed = Undisturbed::run(job).await?;
+            println!("| {job:?} | {} |", undisturbed.calls.len());
+            let mut faults = faults();
+            if job != Job::Create {
+                faults.retain(|fault| fault.row.is_none() || ONE_A_STEP.contains(&fault.name.as_str()));
+            }
+            let cases =
+                faults.iter().flat_map(|fault| undisturbed.calls.iter().map(move |call| (fault, call)));
+            let undisturbed = &undisturbed;
+            let outcomes = side_by_side(cases.collect(), async |(fault, call)| {
+                let case = format!("{job:?}: {} at {} {} ({})", fault.name, call.method, call.path, call.nth);
+                (&fault.name, strike(undisturbed, call, fault).await.context(case))
+            });
+            for (name, outcome) in outcomes.await {
+                let row = table.entry(name.clone()).or_default();
+                match outcome {
+                    Ok(Outcome::Converged) => row[0] += 1,
+                    Ok(Outcome::Stopped) => row[1] += 1,
+                    Err(error) => {
+                        row[2] += 1;
+                        eprintln!("wrong: {error:#}");
+                        first_wrong.get_or_insert(error);
+                    }
+                }
+            }
         }
-        let cases: Vec<_> =
-            faults.iter().flat_map(|fault| calls.iter().map(move |call| (fault, call))).collect();
-        let (count, wanted) = (cases.len(), &wanted);
-        let outcomes = side_by_side(cases, async |((name, fault, row), call)| {
-            let case = format!("{name} at {} {} ({})", call.method, call.path, call.nth);
-            strike(call, fault, *row, wanted, total).await.map(|outcome| (name, outcome)).context(case)
-        })
-        .await?;
-        let mut table: BTreeMap<(&String, Outcome), u32> = BTreeMap::new();
-        outcomes.into_iter().for_each(|row| *table.entry(row).or_default() += 1);
         println!("| fault | cases | converged | stopped rightly | wrong |\n| --- | --- | --- | --- | --- |");
-        let mut sums = [0; 2];
-        for (name, ..) in &faults {
-            let of = |outcome| table.get(&(name, outcome)).copied().unwrap_or_default();
-            let found = [of(Outcome::Converged), of(Outcome::Stopped)];
-            println!("| {name} | {} | {} | {} | 0 |", calls.len(), found[0], found[1]);
-            sums = [sums[0] + found[0], sums[1] + found[1]];
+        let mut all = [0; 3];
+        for (name, row) in &table {
+            println!("| {name} | {} | {} | {} | {} |", row.iter().sum::<u32>(), row[0], row[1], row[2]);
+            all = [all[0] + row[0], all[1] + row[1], all[2] + row[2]];
         }
-        println!("| all | {count} | {} | {} | 0 |", sums[0], sums[1]);
-        Ok(())
+        println!("| all | {} | {} | {} | {} |", all.iter().sum::<u32>(), all[0], all[1], all[2]);
+        first_wrong.map_or(Ok(()), Err)
     })
 }
 
@@ -87,44 +136,39 @@ async fn calls(undisturbed: &Scene) -> Result<Vec<Call>> {
     Ok(calls)
 }
 
-async fn strike(
-    call: &Call,
-    fault: &Value,
-    row: Option<&Row>,
-    wanted: &[String],
-    total: u64,
-) -> Result<Outcome> {
-    let scene = Scene::new(WHOLE).await?;
-    let mut order = fault.clone();
+async fn strike(undisturbed: &Undisturbed, call: &Call, fault: &Fault) -> Result<Outcome> {
+    let Undisturbed { job, start, wanted, total, .. } = undisturbed;
+    let scene = start.like(&job.toml()).await?;
+    let mut order = fault.order.clone();
     order["method"] = json!(call.method);
     // The shape of a path without ids is the path itself; a longer one must not be taken for it.
     order["path"] = json!(exact(&call.path));
     order["nth"] = json!(call.nth);
     scene.strike(order).await?;
-    let ran = scene.operator.run(Wish::default()).await;
+    let ran = job.run(&scene.operator).await;
     let asked = scene.total().await?;
     ensure!(asked < 2 * total + 40, "{asked} calls instead of about {total}");
     let outcome = match ran {
-        Ok(_) => Outcome::Converged,
+        Ok(()) => Outcome::Converged,
         Err(error) => {
-            judge(&error, row)?;
+            judge(&error, fault.row)?;
             Outcome::Stopped
         }
     };
-    if let Some(row) = row
-        && matches!(row.step, Step::Again(_))
-    {
+    if fault.row.is_some_and(|row| matches!(row.step, Step::Again(_))) {
         ensure!(outcome == Outcome::Converged, "it should have been asked again");
     }
-    if row.is_none() {
+    if fault.row.is_none() {
         ensure!(outcome == Outcome::Converged, "what was done should have been found");
     }
     scene.calm().await?;
-    scene.operator.run(Wish::default()).await.context("the next run")?;
-    let found = scene.inventory().await?;
-    ensure!(found == wanted, "{found:#?}\ninstead of\n{wanted:#?}");
-    let (_, plan) = scene.operator.plan(Wish::default()).await?;
-    ensure!(plan.is_empty(), "a third run would still change something:\n{plan}");
+    match outcome {
+        Outcome::Converged => job.run_again(&scene.operator).await,
+        // What stopped before its work was done is asked for once more.
+        Outcome::Stopped => job.run(&scene.operator).await,
+    }
+    .context("the next run")?;
+    job.converged(&scene, wanted).await?;
     Ok(outcome)
 }
 

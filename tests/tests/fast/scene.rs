@@ -9,15 +9,12 @@ use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::{Plan, Wish, plan};
 use provisioner::project::{Folder, Project};
 use provisioner::report::Silent;
-use rehearsal::{Architecture, Config, ImageSource, Machines, Running};
+use rehearsal::{Architecture, Config, Machines, Running};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
-use tests::Hurried;
-
-/// A real line of `authorized_keys`; its private half was never kept.
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9f0sP0mGk2v7x0w1l1yJ8o1f3Kk0w9c3J4mYq0b7uE fixture";
+use tests::{Hurried, PUBLIC_KEY as KEY, offered_image};
 
 /// What a person wants who wants everything.
 pub(crate) const WHOLE: &str = r#"
@@ -103,7 +100,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(toml: &str) -> Result<Self> {
-        Self::serve(tempfile::tempdir()?, toml, |_| {}).await
+        Self::serve(scratch()?, toml, |_| {}).await
     }
 
     /// A scene that begins where another has come to.
@@ -118,7 +115,7 @@ impl Scene {
     }
 
     fn copy(&self) -> Result<TempDir> {
-        let dir = tempfile::tempdir()?;
+        let dir = scratch()?;
         for name in ["cloud/state.json", "cloud/token", "demo/journal.json"] {
             if let Some(bytes) = host::files::read(&self.dir.path().join(name))? {
                 host::files::write(&dir.path().join(name), &bytes, 0o600)?;
@@ -131,20 +128,7 @@ impl Scene {
         let mut config = Config::new(dir.path().join("cloud"));
         config.machines = Machines::None;
         config.rate_limit = 1_000_000;
-        for architecture in [Architecture::Arm, Architecture::X86] {
-            config.images.push(ImageSource {
-                name: "debian-13".into(),
-                description: "Debian 13".into(),
-                architecture,
-                os_flavor: "debian".into(),
-                os_version: None,
-                disk: "".into(),
-                kernel: None,
-                initrd: None,
-                cmdline: String::new(),
-                labels: std::collections::BTreeMap::new(),
-            });
-        }
+        config.images.extend([Architecture::Arm, Architecture::X86].map(offered_image));
         set_up(&mut config);
         let running = rehearsal::start(config).await?;
         let project = Project::parse("demo", toml)?;
@@ -242,16 +226,22 @@ impl Scene {
     }
 }
 
+/// A directory in memory where there is one: a cloud syncs every change, and here nothing has to outlive a power cut.
+fn scratch() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
+}
+
 /// Runs a trial's future to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
 }
 
 /// Runs `case` for every item, some at a time, since most of each case is waiting.
-pub(crate) async fn side_by_side<I, T, F>(items: Vec<I>, case: impl Fn(I) -> F) -> Result<Vec<T>>
+pub(crate) async fn side_by_side<I, T, F>(items: Vec<I>, case: impl Fn(I) -> F) -> Vec<T>
 where
-    F: Future<Output = Result<T>>,
+    F: Future<Output = T>,
 {
-    use futures_util::stream::{StreamExt as _, TryStreamExt as _};
-    futures_util::stream::iter(items.into_iter().map(case)).buffered(4).try_collect().await
+    use futures_util::stream::StreamExt as _;
+    futures_util::stream::iter(items.into_iter().map(case)).buffered(4).collect().await
 }
