@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// As storage boxes want it.
+pub(crate) const PASSWORD: &str = "Long-enough-4-You!";
+
 /// The published document, where it was put beside the repository.
 pub(crate) fn published() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/hetzner/openapi.json")
@@ -130,7 +133,7 @@ fn bodies(cloud: &Cloud) -> Result<Known> {
     let mut known = Known::from([
         ("dns_ptr", vec![json!("a.example.com"), Value::Null]),
         ("home_directory", vec![json!("backup/a"), json!("backup/b")]),
-        ("password", vec![json!("Long-enough-4-You!")]),
+        ("password", vec![json!(PASSWORD)]),
         ("public_key", (10..20).map(|number| json!(public_key(number))).collect()),
         ("storage_boxes.ssh_keys", vec![json!(public_key(20))]),
         ("ttl", vec![json!(60), json!(86400)]),

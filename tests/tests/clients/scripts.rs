@@ -34,7 +34,7 @@ pub(crate) fn run_all() -> Result<()> {
         let start = Instant::now();
         match Local.run(&run) {
             Ok(output) => {
-                println!("{name}: {shown}: {} ({:.1} s)", output.text(), start.elapsed().as_secs_f64())
+                println!("{name}: {shown}: {} ({:.1} s)", output.text(), start.elapsed().as_secs_f64());
             }
             Err(error) => wrong.push(format!("{shown}: {error}")),
         }
