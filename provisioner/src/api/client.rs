@@ -73,6 +73,16 @@ impl Client {
         Self { clock, ..self }
     }
 
+    /// The time by its clock, since 1970.
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Waits by its clock.
+    pub async fn rest(&self, length: Duration) {
+        self.clock.sleep(length).await;
+    }
+
     /// What is left of the project's budget of requests, as its last answer said.
     pub fn budget(&self) -> Option<Level> {
         self.cloud.budget().level()

@@ -7,7 +7,7 @@ use crate::errors::NeedsOperator;
 use crate::plan::Place;
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the system may take to shut down when its button is pressed, before its power is cut.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(90);
@@ -106,12 +106,12 @@ impl Applying<'_> {
             return Ok(());
         }
         self.act(&format!("/servers/{server}/actions/shutdown"), json!({})).await?;
-        let start = Instant::now();
+        let (client, start) = (self.all.client, self.all.client.now());
         while self.reread_server(server).await?.status != "off" {
-            if start.elapsed() > SHUTDOWN_LIMIT {
+            if client.now().saturating_sub(start) > SHUTDOWN_LIMIT {
                 return self.act(&format!("/servers/{server}/actions/poweroff"), json!({})).await;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            client.rest(LOOK_AGAIN).await;
         }
         Ok(())
     }
