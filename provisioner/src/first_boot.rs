@@ -217,11 +217,13 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Drops the throw-away key, once the lasting one is pinned beside it and the server has changed over.
+    /// Drops every key but the lasting one, once the server has changed over to that. Which one it is, the server says:
+    /// an interrupted rebuild leaves the key of the system before, or that of the system that never came, among the pins.
     pub fn settle_host_key(&self) -> Result<()> {
-        let pinned = self.known_hosts.keys()?;
-        if let [_, lasting] = pinned.as_slice() {
-            self.known_hosts.only(lasting)?;
+        if self.known_hosts.keys()?.len() > 1 {
+            let lasting = self.observe(|_| {})?.receipt.and_then(|receipt| receipt.host_key);
+            self.known_hosts
+                .settle(&lasting.context("settling the host key: the server's receipt does not name it")?)?;
             self.session.wait("true", CONNECT_LIMIT, |_| {})?;
         }
         keys::forget_first_contact(self.folder)
