@@ -243,6 +243,12 @@ pub fn address(world: &World) -> Result<&str> {
     Ok(&ipv4.ip)
 }
 
+/// The receipt of what was confirmed last.
+pub(crate) fn filed_receipt(folder: &Folder) -> Result<Option<Receipt>> {
+    let json = host::files::read(&folder.file(RECEIPT))?;
+    json.map(|json| Receipt::from_json(&json)).transpose().context("opening the receipt on file")
+}
+
 fn is_rebuild(change: &Change) -> bool {
     matches!(change, Change::RebuildServer { .. })
 }
