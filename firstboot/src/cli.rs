@@ -24,7 +24,7 @@ usage: firstboot COMMAND
   events [--from N] [--follow] the event stream, one JSON document a line
   acknowledge GATE VALUE       GATE: host-key, escrow, firewall
   escrow bundle|manifest|signature   prints what was sealed
-  unlock                       reads the volume's key from stdin, opens it, brings everything up
+  unlock                       reads the volume's key from stdin, opens it, brings up what was done before
   verify [--json]              looks at everything, changes nothing
   --version, --help
 
@@ -110,6 +110,11 @@ fn unlock(here: &Here) -> Result<u8> {
         }
         Opened::Now => eprintln!("the volume is open"),
         Opened::Before => eprintln!("the volume was open already"),
+    }
+    if !cx.exists(paths::DONE)? {
+        // Its gates want somebody who answers them.
+        eprintln!("first boot is not done: `cargo xtask provision` goes on");
+        return Ok(DONE);
     }
     ended(&cx)
 }

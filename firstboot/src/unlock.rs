@@ -1,4 +1,4 @@
-//! `firstboot unlock`: opens the volume with the operator's key; the steps then bring everything up.
+//! `firstboot unlock`: opens the volume with the operator's key.
 
 use crate::Cx;
 use crate::steps::disk::{self, Refusal, luks};

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long the cloud may take over one action; a server from an image of our own takes longest.
 const ACTION_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -58,12 +59,27 @@ pub async fn apply(
     inputs: &Inputs<'_>,
     report: &dyn Report,
 ) -> Result<World> {
-    let applier =
-        Applier { client, inputs, names: Names::of(inputs.project), report, world: Mutex::new(world) };
-    let (in_order, beside): (Vec<_>, Vec<_>) =
-        plan.changes.iter().partition(|planned| planned.change.stage() != Stage::Beside);
-    let (in_order, beside) = tokio::join!(applier.in_order(&in_order), applier.one_by_one(&beside));
-    in_order.and(beside)?;
+    let (placed, _) = watch::channel(false);
+    let applier = Applier {
+        client,
+        inputs,
+        names: Names::of(inputs.project),
+        report,
+        world: Mutex::new(world),
+        placed,
+    };
+    let of = |stages: std::ops::RangeInclusive<Stage>| {
+        let changes = plan.changes.iter().filter(move |planned| stages.contains(&planned.change.stage()));
+        changes.collect::<Vec<_>>()
+    };
+    let (server, addresses) = (of(Stage::Before..=Stage::Last), of(Stage::Addresses..=Stage::Names));
+    let beside = of(Stage::Beside..=Stage::Beside);
+    let (server, addresses, beside) = tokio::join!(
+        applier.server_lane(&server),
+        applier.address_lane(&addresses),
+        applier.one_by_one(&beside)
+    );
+    server.and(addresses).and(beside)?;
     Ok(applier.world.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -73,9 +89,37 @@ struct Applier<'a> {
     names: Names<'a>,
     report: &'a dyn Report,
     world: Mutex<World>,
+    /// Whether the server has its place, and with it its addresses, or will find none.
+    placed: watch::Sender<bool>,
 }
 
 impl Applier<'_> {
+    /// Everything up to the server, the server, and what hangs on it.
+    async fn server_lane(&self, changes: &[&Planned]) -> Result<()> {
+        let before = changes.partition_point(|planned| planned.change.stage() <= Stage::Before);
+        let made = self.in_order(&changes[..before]).await;
+        let creates = |planned: &&Planned| matches!(planned.change, Change::CreateServer { .. });
+        if made.is_ok() && !changes.iter().any(creates) {
+            self.placed.send_replace(true);
+        }
+        let made = match made {
+            Ok(()) => self.in_order(&changes[before..]).await,
+            failed => failed,
+        };
+        // Whoever still waits finds no server then.
+        self.placed.send_replace(true);
+        made
+    }
+
+    /// The addresses and what names them, once the server has its place. Where it finds none there is nothing to do.
+    async fn address_lane(&self, changes: &[&Planned]) -> Result<()> {
+        let told = self.placed.subscribe().wait_for(|placed| *placed).await.is_ok();
+        if !told || self.world().server.is_none() {
+            return Ok(());
+        }
+        self.in_order(changes).await
+    }
+
     /// Stage after stage, the changes of each side by side.
     async fn in_order(&self, changes: &[&Planned]) -> Result<()> {
         for stage in changes.chunk_by(|a, b| a.change.stage() == b.change.stage()) {
@@ -286,7 +330,19 @@ impl Applying<'_> {
         path: &str,
         key: &str,
         name: &str,
+        body: Value,
+    ) -> Result<T, Error> {
+        self.create_noted(path, key, name, body, |_| {}).await
+    }
+
+    /// The same; `noted` is told of it as soon as it is there, before its actions have ended.
+    async fn create_noted<T: DeserializeOwned + Resource>(
+        &self,
+        path: &str,
+        key: &str,
+        name: &str,
         mut body: Value,
+        noted: impl Fn(&T),
     ) -> Result<T, Error> {
         if body.get("labels").is_none() {
             body["labels"] = json!(self.all.names.labels());
@@ -296,7 +352,8 @@ impl Applying<'_> {
             let found = client.list::<T>(&self.doing, path, &path[1..], &[("name", name)]).await?;
             Ok(found.into_iter().find(|resource| self.all.names.own(resource.labels())))
         };
-        let made = client.create_or_adopt(&self.doing, path, key, &body, ACTION_LIMIT, look).await?;
+        let made =
+            client.create_or_adopt_noted(&self.doing, path, key, &body, ACTION_LIMIT, look, noted).await?;
         Ok(made.object)
     }
 

@@ -1,7 +1,7 @@
 //! Takes a project's server away. What holds data or reputation stays unless it is named.
 
 use crate::api::model::{Record, Resource};
-use crate::api::{Client, Error};
+use crate::api::{Client, Error, Repeat};
 use crate::dns::added;
 use crate::journal::Journal;
 use crate::names::Names;
@@ -10,7 +10,6 @@ use crate::project::{Folder, Project};
 use crate::report::{Report, Stage};
 use anyhow::Result;
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
@@ -123,16 +122,17 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
     fates
 }
 
-/// Takes away what goes: the server first, since the rest hangs on it, then all else side by side.
+/// Takes away what goes: the server first, since most of the rest hangs on it, and then that, side by side.
 /// Protection is lifted here, so the caller must have had the name typed.
 pub async fn destroy(client: &Client, folder: &Folder, fates: &[Fate], report: &dyn Report) -> Result<()> {
-    let going = || fates.iter().filter(|fate| fate.goes);
-    for fate in going().filter(|fate| fate.kind == "server") {
-        remove(client, fate, report).await?;
-    }
-    let others = going().filter(|fate| fate.kind != "server");
-    let done = join_all(others.map(async |fate| {
-        remove(client, fate, report).await?;
+    let (first, rest): (Vec<_>, Vec<_>) =
+        fates.iter().filter(|fate| fate.goes).partition(|fate| matches!(fate.kind, "server" | "ssh key"));
+    let lifted = rest.iter().filter(|fate| fate.protected).map(|fate| lift(client, fate));
+    let (first, lifted) =
+        tokio::join!(join_all(first.iter().map(|fate| remove(client, fate, report))), join_all(lifted));
+    first.into_iter().chain(lifted).collect::<Result<(), Error>>()?;
+    let done = join_all(rest.into_iter().map(async |fate| {
+        remove(client, &Fate { protected: false, ..fate.clone() }, report).await?;
         if fate.kind == "volume" {
             Journal::load(folder)?.forget_volume(folder)?;
         }
@@ -145,32 +145,46 @@ pub async fn destroy(client: &Client, folder: &Folder, fates: &[Fate], report: &
 pub async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result<(), Error> {
     let stage = Stage::begin(report, format!("- {} {}", fate.kind, fate.name));
     let doing = format!("removing the {} {}", fate.kind, fate.name);
-    let act = async |action: &str, body: serde_json::Value| {
-        let path = format!("{}/actions/{action}", fate.path);
-        let answer = client.change(&doing, Method::POST, &path, Some(&body)).await?;
-        client.finish(&doing, &answer, LIMIT).await
-    };
     if fate.protected {
-        let mut body = json!({ "delete": false });
-        if fate.kind == "server" {
-            body["rebuild"] = json!(false);
-        }
-        act("change_protection", body).await?;
-    }
-    if fate.kind == "volume" {
-        // A volume has to be off every server before it can go; one that is off already says so.
-        match act("detach", json!({})).await {
-            Err(Error::Refused { .. }) | Ok(()) => {}
-            Err(error) => return Err(error),
-        }
+        lift(client, fate).await?;
     }
     if !fate.values.is_empty() {
-        act("remove_records", json!({ "records": fate.values })).await?;
+        act(client, &doing, fate, "remove_records", json!({ "records": fate.values })).await?;
         stage.done("gone, what others keep there stays");
         return Ok(());
     }
-    let answer = client.delete(&doing, &fate.path).await?;
-    client.finish(&doing, &answer, LIMIT).await?;
+    let mut removed = client.delete(&doing, &fate.path).await;
+    if fate.kind == "volume" && removed.as_ref().is_err_and(is_attached) {
+        // Without its server it was off already; one that hangs on a server has to be taken off first.
+        act(client, &doing, fate, "detach", json!({})).await?;
+        removed = client.delete(&doing, &fate.path).await;
+    }
+    client.finish(&doing, &removed?, LIMIT).await?;
     stage.done("gone");
     Ok(())
+}
+
+/// Whether a volume was not deleted because it hangs on a server.
+fn is_attached(error: &Error) -> bool {
+    matches!(error, Error::Refused { status: 409 | 422 | 423, code, .. } if code != "protected")
+}
+
+async fn lift(client: &Client, fate: &Fate) -> Result<(), Error> {
+    let doing = format!("lifting the protection of the {} {}", fate.kind, fate.name);
+    let mut body = json!({ "delete": false });
+    if fate.kind == "server" {
+        body["rebuild"] = json!(false);
+    }
+    act(client, &doing, fate, "change_protection", body).await
+}
+
+async fn act(
+    client: &Client,
+    doing: &str,
+    fate: &Fate,
+    action: &str,
+    body: serde_json::Value,
+) -> Result<(), Error> {
+    let path = format!("{}/actions/{action}", fate.path);
+    client.act(doing, &path, &body, Repeat::Harmless, LIMIT).await.map(drop)
 }

@@ -54,6 +54,14 @@ pub struct Observed {
     pub running_from: Option<u64>,
 }
 
+impl Observed {
+    /// Whether the volume holds data, is shut, and nobody there is about to open it.
+    pub fn is_locked(&self) -> bool {
+        let volume = self.receipt.as_ref().and_then(|receipt| receipt.volume.as_ref());
+        volume.is_some_and(|volume| volume.formatted) && !self.unlocked && self.running_from.is_none()
+    }
+}
+
 /// A server and what is known of it on this side.
 pub struct Server<'a> {
     /// The project's folder.
@@ -144,12 +152,15 @@ impl Server<'_> {
 
     /// Follows the event stream from `from` on, through lost connections, until first boot is done.
     pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<()> {
-        let mut follower = Follower { server: self, expected, next: from, stage: None };
+        let mut follower = Follower { server: self, expected, next: from, stage: None, locked: false };
         let mut lost = 0;
         loop {
             let before = follower.next;
             if follower.read_events()? {
                 return Ok(());
+            }
+            if follower.locked {
+                return Err(self.locked());
             }
             lost = if follower.next > before { 0 } else { lost + 1 };
             if lost > RECONNECTS {
@@ -160,6 +171,15 @@ impl Server<'_> {
             follower.detail("the connection broke; taking it up again");
             std::thread::sleep(RECONNECT_PAUSE);
         }
+    }
+
+    /// What a locked volume wants of the operator.
+    pub fn locked(&self) -> anyhow::Error {
+        let name = self.folder.name();
+        NeedsOperator(format!(
+            "the server's volume is locked: open it with `cargo xtask unlock --project {name} --identity FILE`"
+        ))
+        .into()
     }
 
     /// Fetches the sealed bundle, proves it, files it. Does nothing when it is on file already.
@@ -217,27 +237,32 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Drops the throw-away key, once the lasting one is pinned beside it and the server has changed over.
+    /// Drops every key but the lasting one, once the server has changed over to that. Which one it is, the server says:
+    /// an interrupted rebuild leaves the key of the system before, or that of the system that never came, among the pins.
     pub fn settle_host_key(&self) -> Result<()> {
-        let pinned = self.known_hosts.keys()?;
-        if let [_, lasting] = pinned.as_slice() {
-            self.known_hosts.only(lasting)?;
+        if self.known_hosts.keys()?.len() > 1 {
+            let lasting = self.observe(|_| {})?.receipt.and_then(|receipt| receipt.host_key);
+            self.known_hosts
+                .settle(&lasting.context("settling the host key: the server's receipt does not name it")?)?;
             self.session.wait("true", CONNECT_LIMIT, |_| {})?;
         }
         keys::forget_first_contact(self.folder)
     }
 }
 
-/// Whether the node spec on the server is this one, with or without the leave to format, which ends when it is used.
+/// Whether the node spec on the server is this one, with or without the leave to format, which ends when it is used, and
+/// what is known of the volume, which begins then.
 fn is_followed(node: &NodeSpec, there: &Observed) -> bool {
     let hash = |node: &NodeSpec| hex(&Sha256::digest(node.to_json()));
     let token = there
         .format_nonce
         .as_ref()
         .map(|nonce| FormatToken { volume_id: node.disk.volume_id, nonce: nonce.clone() });
-    [None, token, node.disk.format.clone()].into_iter().any(|format| {
+    let known = node.disk.known.clone();
+    let disks = [(None, known), (None, None), (token, None), (node.disk.format.clone(), None)];
+    disks.into_iter().any(|disk| {
         let mut same = node.clone();
-        same.disk.format = format;
+        (same.disk.format, same.disk.known) = disk;
         there.node_spec.as_deref() == Some(&hash(&same))
     })
 }
@@ -247,6 +272,8 @@ struct Follower<'s, 'a> {
     expected: &'s Expected<'s>,
     next: u64,
     stage: Option<(String, Instant)>,
+    /// Whether firstboot's last word was that the volume is locked. The stream ends when it is gone itself.
+    locked: bool,
 }
 
 impl Follower<'_, '_> {
@@ -272,6 +299,7 @@ impl Follower<'_, '_> {
 
     fn handle(&mut self, kind: EventKind) -> Result<bool> {
         let report = self.server.report;
+        self.locked = kind == EventKind::Locked;
         match kind {
             EventKind::Started { .. } => {
                 if let Some((name, start)) = self.stage.take() {
@@ -308,14 +336,65 @@ impl Follower<'_, '_> {
                 bail!("first boot, step {step}: {error}");
             }
             EventKind::Locked => {
-                let name = self.server.folder.name();
-                return Err(NeedsOperator(format!(
-                    "the server's volume is locked: open it with `cargo xtask unlock --project {name} --identity FILE`"
-                ))
-                .into());
+                if let Some((name, start)) = self.stage.take() {
+                    report.end(&name, "locked", start.elapsed());
+                }
             }
             EventKind::Done => return Ok(true),
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spec::{DiskSpec, KnownVolume, ServerSpec, SshSpec, VolumeRecord};
+
+    fn node(format: Option<&str>, uuid: Option<&str>) -> NodeSpec {
+        let format = format.map(|nonce| FormatToken { volume_id: 7, nonce: nonce.into() });
+        let known = uuid.map(|uuid| KnownVolume { volume_id: 7, luks_uuid: uuid.into() });
+        NodeSpec {
+            version: spec::VERSION,
+            project: "demo".into(),
+            server: ServerSpec { id: 1, name: "demo".into() },
+            disk: DiskSpec { volume_id: 7, size_gb: 10, format, known },
+            recipients: vec![],
+            ssh: SshSpec { port: 22 },
+            inbound: vec![],
+            registries: vec![],
+            stacks: vec![],
+        }
+    }
+
+    #[test]
+    fn what_is_on_file_of_a_volume_alone_is_no_reason_to_hand_over_again() {
+        let there = |node: &NodeSpec| Observed {
+            node_spec: Some(hex(&Sha256::digest(node.to_json()))),
+            format_nonce: Some("abc".into()),
+            ..Observed::default()
+        };
+        let now = node(None, Some("ours"));
+        for handed_over in [node(Some("abc"), None), node(None, None), now.clone()] {
+            assert!(is_followed(&now, &there(&handed_over)));
+        }
+        for another in [node(None, Some("another")), NodeSpec { ssh: SshSpec { port: 2222 }, ..now.clone() }]
+        {
+            assert!(!is_followed(&now, &there(&another)));
+        }
+    }
+
+    #[test]
+    fn a_volume_is_locked_when_it_holds_data_and_nobody_opens_it() {
+        let observed = |formatted, unlocked, running_from| {
+            let mut receipt = Receipt::new("demo", 1);
+            receipt.volume = Some(VolumeRecord { id: 7, luks_uuid: "ours".into(), formatted });
+            Observed { receipt: Some(receipt), unlocked, running_from, ..Observed::default() }
+        };
+        assert!(observed(true, false, None).is_locked());
+        assert!(!observed(false, false, None).is_locked(), "it is not formatted yet");
+        assert!(!observed(true, true, None).is_locked());
+        assert!(!observed(true, false, Some(4)).is_locked(), "firstboot may hold the bootstrap key");
+        assert!(!Observed::default().is_locked(), "nothing was handed over yet");
     }
 }

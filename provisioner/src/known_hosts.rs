@@ -4,7 +4,7 @@
 
 use crate::keys;
 use crate::project::Folder;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use host::files;
 use std::path::PathBuf;
 
@@ -58,6 +58,17 @@ impl<'a> KnownHosts<'a> {
         self.set(&all)
     }
 
+    /// Pins this key alone, which must be among the pinned ones.
+    pub fn settle(&self, lasting: &str) -> Result<()> {
+        if !self.keys()?.contains(&bare(lasting)) {
+            bail!(
+                "settling the host key: the server names one that is not pinned, so nothing was changed; look at {}",
+                self.path().display()
+            );
+        }
+        self.only(lasting)
+    }
+
     /// Pins this key alone, once the server has answered with it.
     pub fn only(&self, key: &str) -> Result<()> {
         self.set(&[bare(key)])
@@ -82,6 +93,28 @@ fn bare(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_an_interrupted_rebuild_left_the_lasting_key_alone_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), "demo");
+        let known_hosts = KnownHosts::new(&folder, 1);
+        let lasting = "ssh-ed25519 AAAAlasting";
+        let interrupted = [
+            // The disk was overwritten, then the operator's command was killed, then first boot went on.
+            &["ssh-ed25519 AAAAbefore", "ssh-ed25519 AAAAthrowaway", lasting][..],
+            // The rebuild never came about.
+            &[lasting, "ssh-ed25519 AAAAthrowaway"],
+        ];
+        for keys in interrupted {
+            keys.iter().try_for_each(|key| known_hosts.add(key)).unwrap();
+            known_hosts.settle(lasting).unwrap();
+            assert_eq!(known_hosts.keys().unwrap(), [lasting]);
+        }
+        let error = known_hosts.settle("ssh-ed25519 AAAAstranger").unwrap_err().to_string();
+        assert!(error.contains("not pinned"), "{error}");
+        assert_eq!(known_hosts.keys().unwrap(), [lasting]);
+    }
 
     #[test]
     fn keys_are_kept_by_server_and_changed_over_without_a_gap() {

@@ -5,10 +5,11 @@ use crate::escrow_folder::Filed;
 use crate::journal::Journal;
 use crate::names::FORMAT_NONCE;
 use crate::project::{Folder, Project};
+use crate::provision::filed_receipt;
 use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
 pub use spec::Registry;
-use spec::{DiskSpec, FormatToken, NodeSpec, ServerSpec, SshSpec, StackSpec};
+use spec::{DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec};
 use std::collections::BTreeMap;
 
 /// The container images of the enabled stacks, each pinned by digest, and the registries they come from.
@@ -65,7 +66,7 @@ pub fn node_spec(
         version: spec::VERSION,
         project: project.name.clone(),
         server: ServerSpec { id: server.id, name: server.name.clone() },
-        disk: DiskSpec { volume_id: volume.id, size_gb: volume.size, format: format_token(folder, volume)? },
+        disk: disk(folder, volume)?,
         recipients: recipients.to_vec(),
         ssh: SshSpec { port: project.ssh_port },
         inbound: project.open.clone(),
@@ -74,14 +75,31 @@ pub fn node_spec(
     })
 }
 
-/// Leave to format: only for a volume that carries the nonce this folder wrote down before it asked for it,
-/// and only until an escrow for it is on file. From then on the volume may hold the only copy of something.
+/// What may be done to the volume. Once an escrow for it is on file it may hold the only copy of something: from then on
+/// it is never formatted, and a server whose root disk is new takes it up.
+fn disk(folder: &Folder, volume: &Volume) -> Result<DiskSpec> {
+    let escrow = Filed::current(folder)?.map(|filed| filed.manifest()).transpose()?;
+    let (format, known) = match escrow.filter(|escrow| escrow.volume_id == volume.id) {
+        Some(escrow) => (None, known(folder, escrow)?),
+        None => (format_token(folder, volume)?, None),
+    };
+    Ok(DiskSpec { volume_id: volume.id, size_gb: volume.size, format, known })
+}
+
+/// The volume of an escrow, by the manifest the server signed; where that was sealed by a release that did not say it,
+/// by the receipt on file.
+fn known(folder: &Folder, escrow: EscrowManifest) -> Result<Option<KnownVolume>> {
+    let volume_id = escrow.volume_id;
+    let recorded = || -> Result<Option<String>> {
+        let volume = filed_receipt(folder)?.and_then(|receipt| receipt.volume);
+        Ok(volume.filter(|volume| volume.formatted && volume.id == volume_id).map(|volume| volume.luks_uuid))
+    };
+    let luks_uuid = escrow.luks_uuid.map_or_else(recorded, |uuid| Ok(Some(uuid)))?;
+    Ok(luks_uuid.map(|luks_uuid| KnownVolume { volume_id, luks_uuid }))
+}
+
+/// Leave to format: only for a volume that carries the nonce this folder wrote down before it asked for it.
 fn format_token(folder: &Folder, volume: &Volume) -> Result<Option<FormatToken>> {
-    if let Some(filed) = Filed::current(folder)?
-        && filed.manifest()?.volume_id == volume.id
-    {
-        return Ok(None);
-    }
     let journalled = Journal::load(folder)?.format_nonce;
     let carried = volume.labels.get(FORMAT_NONCE);
     Ok(journalled
@@ -113,29 +131,51 @@ mod tests {
         assert_eq!(format_token(&folder, &volume(Some(&nonce))).unwrap().unwrap().volume_id, 7);
     }
 
-    #[test]
-    fn once_its_escrow_is_on_file_a_volume_is_never_formatted_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new(dir.path(), "demo");
-        let nonce = Journal::load(&folder).unwrap().volume_nonce(&folder).unwrap();
-        let manifest = |volume_id| spec::EscrowManifest {
+    /// Files an escrow of a volume, as if a server had handed it over.
+    fn file_escrow(folder: &Folder, volume_id: u64, luks_uuid: Option<&str>) {
+        let manifest = EscrowManifest {
             version: spec::VERSION,
             project: "demo".into(),
             server_id: 1,
             volume_id,
+            luks_uuid: luks_uuid.map(str::to_owned),
             created: String::new(),
             sha256: String::new(),
             size: 0,
             recipients: vec![],
             contents: vec![],
         };
-        let file = |volume_id| {
-            let filed = Filed { sealed: vec![1], manifest: manifest(volume_id).to_json(), signature: vec![] };
-            filed.file(&folder).unwrap();
-        };
-        file(8);
-        assert!(format_token(&folder, &volume(Some(&nonce))).unwrap().is_some(), "another volume's escrow");
-        file(7);
-        assert_eq!(format_token(&folder, &volume(Some(&nonce))).unwrap(), None);
+        let filed = Filed { sealed: vec![1], manifest: manifest.to_json(), signature: vec![] };
+        filed.file(folder).unwrap();
+    }
+
+    #[test]
+    fn once_its_escrow_is_on_file_a_volume_is_never_formatted_again_but_taken_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), "demo");
+        let nonce = Journal::load(&folder).unwrap().volume_nonce(&folder).unwrap();
+        let described = || disk(&folder, &volume(Some(&nonce))).unwrap();
+        let known = |uuid: &str| Some(KnownVolume { volume_id: 7, luks_uuid: uuid.into() });
+        file_escrow(&folder, 8, Some("of-another"));
+        assert!(described().format.is_some(), "another volume's escrow");
+        assert_eq!(described().known, None);
+        file_escrow(&folder, 7, Some("signed"));
+        assert_eq!((described().format, described().known), (None, known("signed")));
+    }
+
+    #[test]
+    fn an_escrow_that_does_not_say_the_uuid_leaves_it_to_the_receipt_of_the_same_volume() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), "demo");
+        let described = || disk(&folder, &volume(None)).unwrap();
+        file_escrow(&folder, 7, None);
+        assert_eq!((described().format, described().known), (None, None), "nobody knows it");
+        let mut receipt = spec::Receipt::new("demo", 1);
+        for (id, formatted, found) in [(8, true, false), (7, false, false), (7, true, true)] {
+            receipt.volume = Some(spec::VolumeRecord { id, luks_uuid: "recorded".into(), formatted });
+            host::files::write(&folder.file("receipt.json"), &receipt.to_json(), 0o644).unwrap();
+            let known = described().known.map(|known| known.luks_uuid);
+            assert_eq!(known.as_deref(), found.then_some("recorded"), "{id} {formatted}");
+        }
     }
 }

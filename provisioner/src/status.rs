@@ -66,6 +66,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         }
         let there = view.observe(|_| {})?;
         let state = match (there.done, there.unlocked) {
+            (false, _) if there.is_locked() => "locked",
             (false, _) => "first-boot",
             (true, false) => "locked",
             (true, true) => "ready",

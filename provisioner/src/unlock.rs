@@ -1,36 +1,94 @@
-//! Opens the volume after a reboot: the key goes from the escrow over the pinned channel into firstboot's stdin.
+//! Opens the volume after a reboot or a rebuild: the key goes from the escrow over the pinned channel into firstboot's
+//! stdin.
 
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::need_current;
+use crate::first_boot::{Binary, Server};
 use crate::known_hosts::KnownHosts;
+use crate::node::ImageLock;
 use crate::observe::World;
-use crate::provision::{Context, Prepared};
+use crate::provision::{Context, Prepared, Provisioned};
 use crate::report::Stage;
+use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail};
-use escrow::{Identity, LUKS_KEY};
+use escrow::{Bundle, Identity, LUKS_KEY};
 use host::{Cmd, Host as _};
 use spec::paths;
-use std::time::Duration;
 
-/// A rebooting server, emulated on a busy host, takes this long at the most.
-const BOOT_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// The opened escrow and the server it is for.
+pub struct Unlock<'a> {
+    context: &'a Context<'a>,
+    prepared: &'a Prepared,
+    world: &'a World,
+    known_hosts: KnownHosts<'a>,
+    session: Session,
+    bundle: Bundle,
+}
 
-/// Unlocks the server's volume with the escrowed key. The key never touches a disk on the way.
-pub fn unlock(context: &Context<'_>, prepared: &Prepared, world: &World, identity: &Identity) -> Result<()> {
-    let server = world.server.as_ref().context("unlocking: there is no server")?;
-    let bundle = need_current(context.folder)?.open(identity)?;
-    let key = bundle.get(LUKS_KEY).with_context(|| format!("unlocking: the escrow holds no {LUKS_KEY}"))?;
-    let known_hosts = KnownHosts::new(context.folder, server.id);
-    let session = context.session(prepared, world, &known_hosts)?;
-    let stage = Stage::begin(context.report, "waiting for the server");
-    session.wait("true", BOOT_LIMIT, |said| stage.detail(said))?;
-    stage.done("connected");
-    let stage = Stage::begin(context.report, "unlocking the volume, starting the stacks");
-    let output = session.probe(&Cmd::new(paths::BINARY).arg("unlock").stdin_secret(&key.value))?;
-    match output.code {
-        Some(0) => stage.done("unlocked"),
-        Some(4) => return Err(NeedsOperator(output.stderr.trim().to_owned()).into()),
-        _ => bail!("unlocking: {}", output.stderr.trim()),
+/// How far an unlocked server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlocked {
+    /// Everything runs.
+    Up,
+    /// Its first boot is not done, as after a rebuild: [`Unlock::finish`] brings it to its end.
+    HalfWay,
+}
+
+impl<'a> Unlock<'a> {
+    /// Opens the escrow with the offline key.
+    pub fn new(
+        context: &'a Context<'a>,
+        prepared: &'a Prepared,
+        world: &'a World,
+        identity: &Identity,
+    ) -> Result<Self> {
+        let server = world.server.as_ref().context("unlocking: there is no server")?;
+        let known_hosts = KnownHosts::new(context.folder, server.id);
+        let session = context.session(prepared, world, &known_hosts)?;
+        let bundle = need_current(context.folder)?.open(identity)?;
+        Ok(Self { context, prepared, world, known_hosts, session, bundle })
     }
-    Ok(())
+
+    /// Unlocks the volume, if the server has come as far as that. The key never touches a disk on the way.
+    pub fn unlock(&self) -> Result<Unlocked> {
+        let there = self.server().connect()?;
+        if there.done || there.is_locked() {
+            self.send_key()?;
+        }
+        Ok(if there.done { Unlocked::Up } else { Unlocked::HalfWay })
+    }
+
+    /// Brings first boot to its end, unlocking on the way where that has not been done yet.
+    pub fn finish(&self, lock: &ImageLock, binary: &Binary<'_>) -> Result<Provisioned> {
+        let bring_up = || self.context.bring_up(self.prepared, self.world, true, lock, binary);
+        match bring_up() {
+            Err(error) if error.is::<NeedsOperator>() && self.server().observe(|_| {})?.is_locked() => {
+                self.send_key()?;
+                bring_up()
+            }
+            ended => ended,
+        }
+    }
+
+    fn send_key(&self) -> Result<()> {
+        let key = self.bundle.get(LUKS_KEY);
+        let key = key.with_context(|| format!("unlocking: the escrow holds no {LUKS_KEY}"))?;
+        let stage = Stage::begin(self.context.report, "unlocking the volume, starting what was done before");
+        let output = self.session.probe(&Cmd::new(paths::BINARY).arg("unlock").stdin_secret(&key.value))?;
+        match output.code {
+            Some(0) => stage.done("unlocked"),
+            Some(4) => return Err(NeedsOperator(output.stderr.trim().to_owned()).into()),
+            _ => bail!("unlocking: {}", output.stderr.trim()),
+        }
+        Ok(())
+    }
+
+    fn server(&self) -> Server<'_> {
+        Server {
+            folder: self.context.folder,
+            session: &self.session,
+            known_hosts: &self.known_hosts,
+            report: self.context.report,
+        }
+    }
 }

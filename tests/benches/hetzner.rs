@@ -1,5 +1,5 @@
 //! Calls and wall time of making and removing a whole server, beside a shell script that does the same with Debian's
-//! hcloud CLI, against one rehearsal cloud with a fixed latency. Run it with `cargo bench --package tests --bench hetzner`.
+//! hcloud CLI, against one rehearsal cloud with a fixed latency. Run it with `cargo bench --profile dev --package tests --bench hetzner`.
 
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};

@@ -17,7 +17,8 @@ for family in ipv4 ipv6; do
     ip=$(hcloud server describe peer -o format="$address")
     [ $family = ipv6 ] && ip=${ip}1
     hcloud primary-ip update "$id" --name "peer-$family" --auto-delete=false
-    hcloud primary-ip add-label "$id" managed-by=script project=peer
+    hcloud primary-ip add-label "$id" managed-by=script
+    hcloud primary-ip add-label "$id" project=peer
     hcloud primary-ip set-rdns "$id" --ip "$ip" --hostname srv.example.org
     hcloud primary-ip enable-protection "$id" delete
 done

@@ -234,7 +234,7 @@ fn agree(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<()> {
 }
 
 /// What was done, in figures, and what comes next.
-fn summarise(context: &Context<'_>, made: &Made, provisioned: &Provisioned, start: Instant) {
+pub(crate) fn summarise(context: &Context<'_>, made: &Made, provisioned: &Provisioned, start: Instant) {
     let name = context.folder.name();
     let note = |text: &str| context.report.note(text);
     let total = start.elapsed().as_secs_f64();

@@ -2,6 +2,7 @@
 
 use crate::Name;
 use crate::project::Opened;
+use crate::provision::{make_for, summarise};
 use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
 use provisioner::confirm::confirm;
@@ -11,9 +12,11 @@ use provisioner::known_hosts::KnownHosts;
 use provisioner::project::Folder;
 use provisioner::recipients::{self, Proof};
 use provisioner::report::Report as _;
+use provisioner::unlock::{Unlock as Unlocking, Unlocked};
 use serde::Serialize;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A project, and how to print.
 #[derive(clap::Args)]
@@ -231,11 +234,17 @@ pub(crate) async fn verify(projects: &Path, options: &Json) -> Result<u8> {
 /// `unlock`.
 pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let opened = Opened::existing(projects, &options.name.project)?;
+    let _lock = opened.folder.lock()?;
+    let start = Instant::now();
     let identity = provisioner::escrow_folder::identity(&options.identity)?;
     let (prepared, world) = opened.look().await?;
-    tokio::task::block_in_place(|| {
-        provisioner::unlock::unlock(&opened.context(), &prepared, &world, &identity)
-    })?;
+    let context = opened.context();
+    let unlock = Unlocking::new(&context, &prepared, &world, &identity)?;
+    if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::HalfWay {
+        let made = make_for(&opened.project, &world, &opened.screen).await?;
+        let provisioned = tokio::task::block_in_place(|| unlock.finish(&made.lock, &made.binary()))?;
+        summarise(&context, &made, &provisioned, start);
+    }
     Ok(0)
 }
 

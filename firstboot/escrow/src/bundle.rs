@@ -168,6 +168,7 @@ pub fn manifest(
     sealed: &[u8],
     recipients: &[Recipient],
     node: &spec::NodeSpec,
+    luks_uuid: &str,
     created: &str,
 ) -> EscrowManifest {
     EscrowManifest {
@@ -175,6 +176,7 @@ pub fn manifest(
         project: node.project.clone(),
         server_id: node.server.id,
         volume_id: node.disk.volume_id,
+        luks_uuid: Some(luks_uuid.into()),
         created: created.into(),
         sha256: sha256(sealed),
         size: sealed.len() as u64,

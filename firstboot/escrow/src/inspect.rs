@@ -147,7 +147,8 @@ mod tests {
             .as_bytes(),
         );
         let sealed = seal(&bundle(), &recipients).unwrap();
-        let manifest = manifest(&bundle(), &sealed, &recipients, &node.unwrap(), "2026-01-01T00:00:00Z");
+        let created = "2026-01-01T00:00:00Z";
+        let manifest = manifest(&bundle(), &sealed, &recipients, &node.unwrap(), "a-uuid", created);
         Case { sealed, manifest, recipients: names }
     }
 

@@ -23,7 +23,9 @@ mod status;
 pub use check::{Check, Verdict};
 pub use event::{Event, EventKind, Gate, Outcome, StepName};
 pub use manifest::{EscrowEntry, EscrowManifest};
-pub use node::{DiskSpec, FormatToken, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec};
+pub use node::{
+    DiskSpec, FormatToken, KnownVolume, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec,
+};
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
 pub use status::{State, Status};
 

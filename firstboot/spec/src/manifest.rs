@@ -14,6 +14,9 @@ pub struct EscrowManifest {
     pub server_id: u64,
     /// The volume its key opens.
     pub volume_id: u64,
+    /// The UUID of that volume's LUKS2 header; bundles sealed by the first releases do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub luks_uuid: Option<String>,
     /// When it was sealed, RFC 3339 in UTC.
     pub created: String,
     /// SHA-256 of the sealed bytes, hexadecimal.

@@ -47,6 +47,20 @@ pub struct DiskSpec {
     /// Leave to format, present only when this project's own run created the volume and no escrow has been
     /// acknowledged for it yet.
     pub format: Option<FormatToken>,
+    /// What the operator's side has on file of a volume that holds data, so that a server whose root disk is new takes
+    /// it up. It is only ever opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<KnownVolume>,
+}
+
+/// A volume whose escrow is on file at the operator's side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownVolume {
+    /// The volume it speaks of; must equal [`DiskSpec::volume_id`].
+    pub volume_id: u64,
+    /// The UUID of its LUKS2 header.
+    pub luks_uuid: String,
 }
 
 /// Says that the volume was created empty by this project's run. Without it nothing is ever formatted.
@@ -145,6 +159,23 @@ impl NodeSpec {
                 token.volume_id, self.disk.volume_id
             ));
         }
+        if let Some(known) = &self.disk.known {
+            if known.volume_id != self.disk.volume_id {
+                return Err(format!(
+                    "the volume known to hold data is {}, the server's volume is {}",
+                    known.volume_id, self.disk.volume_id
+                ));
+            }
+            if !is_uuid(&known.luks_uuid) {
+                return Err(format!("{:?} is no UUID of a LUKS header", known.luks_uuid));
+            }
+            if self.disk.format.is_some() {
+                return Err(format!(
+                    "volume {} is known to hold data, so there is no leave to format it",
+                    known.volume_id
+                ));
+            }
+        }
         let unpinned = self.stacks.iter().flat_map(|s| s.images.values()).find(|image| !pinned(image));
         match unpinned {
             Some(image) => {
@@ -163,6 +194,10 @@ fn pinned(image: &str) -> bool {
     })
 }
 
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +207,7 @@ mod tests {
             version: VERSION,
             project: "demo".into(),
             server: ServerSpec { id: 1, name: "demo".into() },
-            disk: DiskSpec { volume_id: 7, size_gb: 10, format: None },
+            disk: DiskSpec { volume_id: 7, size_gb: 10, format: None, known: None },
             recipients: vec!["age1example".into()],
             ssh: SshSpec { port: 22 },
             inbound: vec![],
@@ -213,5 +248,22 @@ mod tests {
         let mut wrong = spec();
         wrong.disk.format = Some(FormatToken { volume_id: 8, nonce: "0".repeat(32) });
         assert!(NodeSpec::from_json(&wrong.to_json()).unwrap_err().to_string().contains("volume 8"));
+    }
+
+    #[test]
+    fn a_volume_known_to_hold_data_is_this_one_and_never_formatted() {
+        let known = |volume_id, luks_uuid: &str| Some(KnownVolume { volume_id, luks_uuid: luks_uuid.into() });
+        let uuid = "11111111-2222-4333-8444-555555555555";
+        let mut one = spec();
+        one.disk.known = known(7, uuid);
+        assert_eq!(NodeSpec::from_json(&one.to_json()).unwrap(), one);
+        let refused = |disk: DiskSpec| {
+            let spec = NodeSpec { disk, ..spec() };
+            NodeSpec::from_json(&spec.to_json()).unwrap_err().to_string()
+        };
+        assert!(refused(DiskSpec { known: known(8, uuid), ..one.disk.clone() }).contains("is 8"));
+        assert!(refused(DiskSpec { known: known(7, ""), ..one.disk.clone() }).contains("no UUID"));
+        let format = Some(FormatToken { volume_id: 7, nonce: "0".repeat(32) });
+        assert!(refused(DiskSpec { format, ..one.disk }).contains("no leave to format"));
     }
 }

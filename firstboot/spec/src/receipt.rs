@@ -55,7 +55,8 @@ pub struct VolumeRecord {
     pub id: u64,
     /// The UUID of its LUKS2 header, recorded before the header is written.
     pub luks_uuid: String,
-    /// Whether the format was seen through: opened, with a file system, mounted once.
+    /// Whether the format was seen through: opened, with a file system, mounted once. A volume that was taken up with
+    /// its data was formatted by an earlier system of this server.
     pub formatted: bool,
 }
 

@@ -94,7 +94,8 @@ impl Escrow<'_> {
             cx.spec.recipients.iter().map(|r| Recipient::parse(r)).collect::<Result<_, _>>()?;
         let sealed = ::escrow::seal(&bundle, &recipients)?;
         let created = rfc3339(cx.machine().now());
-        let manifest = ::escrow::manifest(&bundle, &sealed, &recipients, &cx.spec, &created);
+        let uuid = luks::Header::read(cx, &self.volume.device)?.uuid;
+        let manifest = ::escrow::manifest(&bundle, &sealed, &recipients, &cx.spec, &uuid, &created);
         let json = manifest.to_json();
         let signature = ::escrow::signature::sign(cx, &self.identity.key, &json)?;
         cx.write(Path::new(paths::ESCROW_BUNDLE), &sealed, 0o644)?;

@@ -40,7 +40,8 @@ impl Step for Finish<'_> {
 }
 
 /// Whether an earlier run had come as far as revoking the bootstrap key when the power was cut: then everything held,
-/// and what is left needs no open volume.
+/// and what is left needs no open volume. The header tells, not the key's file: a volume that was taken up may have a
+/// slot whose key lay on the root disk before this one.
 pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     let receipt = cx.receipt();
     let Some(volume) = receipt.volume.as_ref().filter(|v| v.formatted) else { return Ok(false) };
@@ -49,9 +50,6 @@ pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     }
     if cx.exists(luks::mapping())? {
         return Ok(false);
-    }
-    if !cx.exists(BOOTSTRAP_KEY)? {
-        return Ok(true);
     }
     let Ok(device) = super::disk::attached(cx) else { return Ok(false) };
     let header = luks::Header::read(cx, &device)?;

@@ -4,6 +4,7 @@
 //! survives a reboot without an operator, and opens nothing once first boot is done. Every other secret is drawn
 //! into memory and moves onto the volume as soon as that is open; there it stays.
 
+use super::disk;
 use super::preflight::ThisServer;
 use crate::Cx;
 use crate::machine::draw;
@@ -49,7 +50,7 @@ impl Step for Secrets {
     type Output = Keys;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Keys>> {
-        if formatted(cx) {
+        if disk::on_record(cx).is_some_and(|volume| volume.formatted) {
             // From here on the secrets are the volume's; drawing others would only confuse.
             return Ok(Some(Keys(())));
         }
@@ -79,11 +80,6 @@ impl Step for Secrets {
         }
         Ok(())
     }
-}
-
-/// Whether the volume holds the secrets already.
-fn formatted(cx: &Cx<'_>) -> bool {
-    cx.receipt().volume.as_ref().is_some_and(|v| v.formatted)
 }
 
 /// All secrets of this server: the volume's key and what its stacks read.

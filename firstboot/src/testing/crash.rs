@@ -7,7 +7,7 @@ use crate::steps::secrets::BOOTSTRAP_KEY;
 use spec::{EventKind, Gate, paths};
 
 /// What must be true at the end, whatever happened on the way.
-fn assert_converged(fake: &Fake, at: &str) {
+pub(super) fn assert_converged(fake: &Fake, at: &str) {
     let luks = fake.luks();
     assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0], "{at}: slots");
     assert!(fake.get(paths::DONE).is_some() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");

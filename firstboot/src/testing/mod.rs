@@ -8,6 +8,7 @@ mod flow;
 mod programs;
 mod refusals;
 mod state;
+mod taken_up;
 mod volume;
 
 pub(crate) use state::{Cut, Files, Node, State};
@@ -59,15 +60,40 @@ impl Fake {
             }),
             identity,
         };
-        fake.put("/etc/ssh/ssh_host_ed25519_key", b"throw-away");
-        fake.put("/etc/ssh/ssh_host_ed25519_key.pub", b"ssh-ed25519 THROWAWAY");
-        fake.put("/etc/ssh/ssh_host_rsa_key", b"rsa");
-        fake.put("/etc/default/ufw", b"IPV6=yes\n");
-        fake.put("/etc/ufw/ufw.conf", b"ENABLED=no\n");
-        fake.put("/etc/systemd/system/multi-user.target.wants/docker.service", b"");
-        fake.put(paths::NODE_SPEC, &fake.spec().to_json());
-        fake.boot();
+        fake.write_root(&fake.spec());
         fake
+    }
+
+    /// The root disk as an image leaves it, with a node spec, and the power on.
+    fn write_root(&self, spec: &spec::NodeSpec) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.root.clear();
+            state.mounted = false;
+        }
+        self.put("/etc/ssh/ssh_host_ed25519_key", b"throw-away");
+        self.put("/etc/ssh/ssh_host_ed25519_key.pub", b"ssh-ed25519 THROWAWAY");
+        self.put("/etc/ssh/ssh_host_rsa_key", b"rsa");
+        self.put("/etc/default/ufw", b"IPV6=yes\n");
+        self.put("/etc/ufw/ufw.conf", b"ENABLED=no\n");
+        self.put("/etc/systemd/system/multi-user.target.wants/docker.service", b"");
+        self.install(spec);
+        self.boot();
+    }
+
+    /// The same server after its root disk was overwritten: of its volume the operator's side knows the LUKS UUID.
+    pub(crate) fn rebuild(&self) {
+        let mut spec = self.spec();
+        spec.disk.format = None;
+        spec.disk.known = Some(spec::KnownVolume { volume_id: 7, luks_uuid: self.luks().uuid });
+        self.write_root(&spec);
+    }
+
+    /// Another server in the same state, with the same operator.
+    pub(crate) fn copy(&self) -> Self {
+        let identity = self.identity.to_file_contents();
+        let identity = escrow::Identity::from_file_contents(std::str::from_utf8(identity.expose()).unwrap());
+        Self { state: self.state.clone(), identity: identity.unwrap() }
     }
 
     /// What the fake server shall be.

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 /// How many actions are asked for at once: the ids stand in the URL.
 const BATCH: usize = 25;
-/// The first pause between two looks; each is twice the one before ...
+/// The first pause between two looks ...
 const FIRST: Duration = Duration::from_millis(250);
-/// ... up to this.
+/// ... and the longest. Between them a pause is this part of what was waited so far, so that no wait is much longer than
+/// what it waits for, and a long one asks seldom.
 const LONGEST: Duration = Duration::from_secs(2);
+const PART: u32 = 8;
 
 /// Which API an action is asked for at, and its id there.
 type Key = (&'static str, u64);
@@ -41,7 +43,7 @@ impl Client {
             watch.see(doing, key_of(&action), action);
         }
         let start = self.clock.now();
-        let (mut told, mut pause) = (start, FIRST);
+        let mut told = start;
         while !watch.open.is_empty() {
             let now = self.clock.now();
             let so_far = now.saturating_sub(start);
@@ -58,8 +60,7 @@ impl Client {
                 let (progress, so_far) = (watch.progress(), so_far.as_secs());
                 self.say(&format!("{doing}: {progress}; {so_far} s so far, {} s at most", limit.as_secs()));
             }
-            self.clock.sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
+            self.clock.sleep((so_far / PART).clamp(FIRST, LONGEST)).await;
             self.look_at(doing, &mut watch).await?;
         }
         watch.verdict()

@@ -46,6 +46,25 @@ impl Client {
         T: DeserializeOwned + Subject,
         Looked: Future<Output = Result<Option<T>, Error>>,
     {
+        self.create_or_adopt_noted(doing, path, key, body, limit, look, |_| {}).await
+    }
+
+    /// The same; `noted` is told of the object as soon as it is there, before its actions have ended.
+    #[expect(clippy::too_many_arguments, reason = "a request has that many parts")]
+    pub async fn create_or_adopt_noted<T, Looked>(
+        &self,
+        doing: &str,
+        path: &str,
+        key: &str,
+        body: &Value,
+        limit: Duration,
+        look: impl Fn() -> Looked,
+        noted: impl Fn(&T),
+    ) -> Result<Made<T>, Error>
+    where
+        T: DeserializeOwned + Subject,
+        Looked: Future<Output = Result<Option<T>, Error>>,
+    {
         let mut doubt = Doubt::default();
         loop {
             let created = match self.create(doing, path, body).await {
@@ -55,6 +74,7 @@ impl Client {
             };
             let error = match created {
                 Ok((object, answer)) => {
+                    noted(&object);
                     self.finish(doing, &answer, limit).await?;
                     return Ok(Made { object, adopted: false });
                 }
@@ -62,6 +82,7 @@ impl Client {
             };
             let error = doubt.settle(self, error).await?;
             if let Some(object) = look().await? {
+                noted(&object);
                 self.say(&format!("{doing}: it is there and ours, so that it is taken up"));
                 if let Some(actions) = object.actions_path(path) {
                     self.finish_running(doing, &actions, limit).await?;

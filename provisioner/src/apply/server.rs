@@ -19,7 +19,12 @@ impl Applying<'_> {
         let mut tried = Vec::new();
         for place in places {
             let body = self.server_body(name, place);
-            match self.create::<Server>("/servers", "server", name, body).await {
+            // Its addresses are there as soon as it is, so that they need not wait until it runs.
+            let noted = |server: &Server| {
+                self.all.world().server = Some(server.clone());
+                self.all.placed.send_replace(true);
+            };
+            match self.create_noted::<Server>("/servers", "server", name, body, noted).await {
                 Ok(server) => {
                     self.all.world().server = Some(server);
                     let bytes = self.all.inputs.user_data.of(place.stock_image).len();

@@ -233,7 +233,8 @@ impl fmt::Display for Protected {
     }
 }
 
-/// When a change is made: all of a stage side by side, the next stage when they are done.
+/// When a change is made: all of a stage side by side, the next stage when they are done. The stages up to [`Last`](Stage::Last)
+/// follow each other; those of the addresses begin as soon as the server has its place, while it is still being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// What the server needs before it is made.
@@ -242,10 +243,14 @@ pub enum Stage {
     Keep,
     /// The server itself.
     Server,
-    /// What hangs on the server and its addresses.
+    /// What hangs on the server.
     After,
-    /// Names and protection, once everything is in its place.
+    /// Once all that is in its place.
     Last,
+    /// The server's addresses.
+    Addresses,
+    /// What names them.
+    Names,
     /// What nothing else waits for, beside all the others.
     Beside,
 }
@@ -263,23 +268,24 @@ impl Change {
             | Self::RebuildServer { .. }
             | Self::ChangeServerType { .. }
             | Self::PowerOn { .. } => Stage::Server,
-            Self::ApplyFirewall { .. }
-            | Self::KeepPrimaryIp { .. }
-            | Self::CreateVolume { .. }
-            | Self::AttachVolume { .. }
-            | Self::SetTtl { .. } => Stage::After,
-            Self::GrowVolume { .. }
-            | Self::SetReverse { .. }
+            Self::ApplyFirewall { .. } | Self::CreateVolume { .. } | Self::AttachVolume { .. } => {
+                Stage::After
+            }
+            Self::GrowVolume { .. } | Self::Protect { what: Protected::Server | Protected::Volume } => {
+                Stage::Last
+            }
+            Self::KeepPrimaryIp { .. } | Self::SetTtl { .. } => Stage::Addresses,
+            Self::SetReverse { .. }
             | Self::CreateRecords { .. }
             | Self::SetRecords { .. }
             | Self::AddRecords { .. }
             | Self::RemoveRecords { .. }
-            | Self::DeleteRecords { .. } => Stage::Last,
-            Self::Protect { what } if *what != Protected::StorageBox => Stage::Last,
+            | Self::DeleteRecords { .. }
+            | Self::Protect { what: Protected::Ipv4 | Protected::Ipv6 | Protected::Zone } => Stage::Names,
             Self::CreateStorageBox { .. }
             | Self::AdoptStorageBox { .. }
             | Self::ChangeStorageBoxType { .. }
-            | Self::Protect { .. } => Stage::Beside,
+            | Self::Protect { what: Protected::StorageBox } => Stage::Beside,
         }
     }
 

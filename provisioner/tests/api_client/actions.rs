@@ -116,7 +116,9 @@ async fn progress_is_said_every_ten_seconds_and_the_wait_ends() {
     assert!((4..=6).contains(&notices.len()), "{notices:?}");
     assert!(notices[0].contains("command_1 40 %, command_2 40 %; 1") && notices[0].contains("60 s at most"));
     let slept = scene.clock.slept();
-    assert_eq!(slept[..4], [250, 500, 1000, 2000].map(Duration::from_millis));
+    // Often at first, and as the wait grows an eighth of it.
+    assert_eq!(slept[..3], [250; 3].map(Duration::from_millis));
+    assert!(slept.is_sorted() && slept.len() < 60, "{slept:?}");
     assert!(slept.iter().all(|pause| *pause <= Duration::from_secs(2)));
 }
 

@@ -50,6 +50,6 @@ pub(crate) fn old_documents_are_read() -> Result<()> {
         outcome.with_context(|| format!("reading the fixture {name}"))?;
         read += 1;
     }
-    ensure!(read >= 4, "only {read} fixtures were found");
+    ensure!(read >= 6, "only {read} fixtures were found");
     Ok(())
 }

@@ -16,7 +16,7 @@ pub struct Plan {
     pub uuid: String,
 }
 
-/// Decides what may be done to a volume. `record` is what the receipt says of it, `escrowed` whether an escrow was
+/// Decides what may be done to a volume. `record` is what is on record of it, `escrowed` whether an escrow was
 /// acknowledged for it.
 pub fn decide(
     facts: &Facts,
@@ -100,7 +100,7 @@ mod tests {
 
     fn disk() -> DiskSpec {
         let format = Some(FormatToken { volume_id: 7, nonce: "0".repeat(32) });
-        DiskSpec { volume_id: 7, size_gb: 10, format }
+        DiskSpec { volume_id: 7, size_gb: 10, format, known: None }
     }
 
     fn record(formatted: bool) -> VolumeRecord {

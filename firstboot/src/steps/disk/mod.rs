@@ -1,7 +1,10 @@
 //! Step 4: LUKS2 on the volume, opened and mounted, the secrets stored on it.
 //!
+//! Where the root disk is new and the volume is not, the volume is taken up: it is only ever opened, with the key that
+//! `unlock` brings, and what is stored on it counts.
+//!
 //! 1. [`look`] gathers what can be known about the device without writing to it.
-//! 2. [`decide`] is pure: from these facts and the receipt it says format, open, or a [`Refusal`].
+//! 2. [`decide`] is pure: from these facts and what is on record it says format, open, or a [`Refusal`].
 //! 3. `luks` formats (with a UUID recorded beforehand, so that a power cut in between is recognised) and opens.
 //! 4. `store` puts the secrets on the volume, each exactly once, and gives their key the slot that stays.
 
@@ -82,9 +85,21 @@ pub(crate) fn attached(cx: &Cx<'_>) -> Result<PathBuf> {
     }
 }
 
+/// What is on record of the volume: by this server's receipt, or, where its root disk is new and the receipt is gone, by
+/// the operator's side.
+pub(crate) fn on_record(cx: &Cx<'_>) -> Option<VolumeRecord> {
+    let recorded = cx.receipt().volume.clone();
+    let known = cx.spec.disk.known.as_ref().map(|known| VolumeRecord {
+        id: known.volume_id,
+        luks_uuid: known.luks_uuid.clone(),
+        formatted: true,
+    });
+    recorded.clone().filter(|volume| volume.formatted).or(known).or(recorded)
+}
+
 /// Opens the volume, formatting it first where that is allowed; gives the LUKS header's UUID.
 fn open(cx: &Cx<'_>, device: &Path) -> Result<String> {
-    let record = cx.receipt().volume.clone();
+    let record = on_record(cx);
     if let Some(record) = &record
         && luks::opened_from(cx, &record.luks_uuid)?.is_some_and(|below| below == device)
     {
@@ -98,6 +113,10 @@ fn open(cx: &Cx<'_>, device: &Path) -> Result<String> {
     let plan = decide(&facts, &cx.spec.disk, record.as_ref(), escrowed(cx))?;
     let key = Path::new(BOOTSTRAP_KEY);
     if known {
+        if cx.receipt().volume != record {
+            cx.say(format!("taking up volume {} with its data", cx.spec.disk.volume_id))?;
+            cx.record(|receipt| receipt.volume = record)?;
+        }
         if !cx.exists(key)? || !luks::open_with_file(cx, device, luks::BOOTSTRAP_SLOT, key)? {
             return Err(Locked.into());
         }

@@ -78,10 +78,13 @@ impl Qemu {
 }
 
 /// Whether this is the state of a QEMU that is ending: its memory and command line are gone, its ports and disks are
-/// not yet. They are once it is a zombie.
+/// not yet. They are once it is a zombie without another thread: the first thread may end before those that hold them.
 fn is_ending(stat: &str) -> bool {
     let Some((name, rest)) = stat.rsplit_once(')') else { return false };
-    name.contains("(qemu-system") && !rest.trim_start().starts_with(['Z', 'X'])
+    let mut fields = rest.split_whitespace();
+    let dead = matches!(fields.next(), Some("Z" | "X"));
+    let threads: u32 = fields.nth(16).and_then(|number| number.parse().ok()).unwrap_or(0);
+    name.contains("(qemu-system") && (!dead || threads > 1)
 }
 
 /// Fails with the packages to install when a machine of this architecture lacks something on this machine.
@@ -297,7 +300,10 @@ mod tests {
     #[test]
     fn an_ending_machine_is_told_from_an_ended_one_and_from_others() {
         assert!(is_ending("42 (qemu-system-aar) R 1 42"));
-        assert!(!is_ending("42 (qemu-system-aar) Z 1 42"));
+        let dead =
+            |threads| format!("42 (qemu-system-aar) Z 1 42 42 0 -1 4 0 0 0 0 9 9 0 0 20 0 {threads} 0 77");
+        assert!(!is_ending(&dead(1)));
+        assert!(is_ending(&dead(3)), "the others have the ports and disks still");
         assert!(!is_ending("42 (kworker/0:1) I 2 0"));
         assert!(!is_ending(""));
     }
