@@ -330,7 +330,7 @@ fn zone() -> World {
         ip.dns_ptr = vec![read(json!({ "ip": address, "dns_ptr": "srv.example.org" }))];
     }
     world.storage_box = Some(read(json!({ "id": 9, "name": "demo-backup", "labels": labels,
-        "storage_box_type": { "name": "bx11" }, "protection": { "delete": true } })));
+        "storage_box_type": { "id": 1333, "name": "bx11" }, "protection": { "delete": true } })));
     let protect = |on: &mut bool| *on = true;
     protect(&mut world.server.as_mut().unwrap().protection.delete);
     protect(&mut world.volume.as_mut().unwrap().protection.delete);
