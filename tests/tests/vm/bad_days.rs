@@ -1,0 +1,125 @@
+//! Power cuts, a killed operator, a volume with something on it, a registry that fails or lies.
+
+use super::{PROGRAMS, act, identity, run_async, volume_image};
+use anyhow::{Context as _, Result, ensure};
+use provisioner::api::model::{Server, Volume};
+use std::path::{Path, PathBuf};
+use tests::{Rig, can_run, sha256_file};
+
+/// Kills the operator's command and cuts the server's power at the start of every step in turn; the command run
+/// again goes on and finishes, with one server, one volume and one escrow.
+pub(crate) fn every_step_cut_off() -> Result<()> {
+    if !can_run("vm_every_step_cut_off", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = Rig::new()?;
+    rig.demo("demo")?;
+    let mut sealed = None;
+    for step in spec::StepName::ALL {
+        let begins = format!("... first boot: {step}");
+        let (ended, killed) =
+            rig.run_until(&["provision", "--project", "demo", "--yes"], |line| line.starts_with(&begins))?;
+        println!("cut at {step}: {}", if killed { "killed" } else { "the run had ended" });
+        if !killed {
+            ended.expect(0)?;
+            continue;
+        }
+        act(&rig, "poweroff")?;
+        let escrow = std::fs::read_to_string(rig.projects().join("demo/escrow/current")).ok();
+        ensure!(sealed.is_none() || sealed == escrow, "an acknowledged escrow was replaced at {step}");
+        sealed = escrow;
+    }
+    let last = rig.xtask(&["provision", "--project", "demo", "--yes"])?;
+    // Cut off in the very last step, the key that opens the volume by itself may be gone already: then it is locked.
+    if last.code == Some(4) {
+        rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
+        rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    } else {
+        last.expect(0)?;
+    }
+    rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
+    rig.xtask(&["escrow", "verify", "--project", "demo"])?.expect(0)?;
+    let (servers, volumes) = run_async(async {
+        let client = rig.client()?;
+        let servers: Vec<Server> = client.list("listing servers", "/servers", "servers", &[]).await?;
+        let volumes: Vec<Volume> = client.list("listing volumes", "/volumes", "volumes", &[]).await?;
+        Ok((servers.len(), volumes.len()))
+    })?;
+    ensure!((servers, volumes) == (1, 1), "{servers} servers, {volumes} volumes");
+    Ok(())
+}
+
+/// A volume that turns out to carry a file system: firstboot names it and leaves every byte.
+pub(crate) fn volume_not_blank() -> Result<()> {
+    if !can_run("vm_volume_not_blank", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = Rig::new()?;
+    rig.demo("demo")?;
+    // Another program sits on the server's ssh port, on every address: the cloud says who and what to do.
+    let squatter = std::net::TcpListener::bind("0.0.0.0:2222").context("taking port 2222")?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["2222", "process"])?;
+    drop(squatter);
+    // Long before the disk step, somebody's data appears on the volume.
+    let (_, killed) = rig
+        .run_until(&["provision", "--project", "demo", "--yes"], |line| line.starts_with("... connecting"))?;
+    ensure!(killed, "the run ended before it connected");
+    let volume = volume_image(&rig)?;
+    let mkfs = host::Cmd::new("mkfs.ext4").args(["-q", "-F", "-L", "precious"]).path(&volume);
+    host::Host::run(&host::Local, &mkfs)?;
+    let before = sha256_file(&volume)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["disk", "ext4"])?;
+    act(&rig, "poweroff")?;
+    ensure!(sha256_file(&volume)? == before, "the volume was written to");
+    Ok(())
+}
+
+/// The registry is down, then serves other bytes than the digest says, then is well again.
+pub(crate) fn registry_bad_days() -> Result<()> {
+    if !can_run("vm_registry_bad_days", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = Rig::new()?;
+    rig.demo("demo")?;
+    let registry = rig.path().join("state/registry");
+    let mut stopped = Ok(());
+    let gone = |line: &str| {
+        if line.starts_with("... first boot: docker") {
+            stopped = rig.registry().stop();
+        }
+        false
+    };
+    let (ended, _) = rig.run_until(&["provision", "--project", "demo", "--yes"], gone)?;
+    stopped?;
+    ended.expect(1)?.says(&["stacks", "the registry cannot be reached", "try again"])?;
+
+    let layer = largest_file(&registry.join("storage"))?;
+    let whole = layer.with_extension("whole");
+    std::fs::rename(&layer, &whole)?;
+    let mut bytes = std::fs::read(&whole)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&layer, bytes)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["stacks", "digest"])?;
+
+    std::fs::rename(&whole, &layer)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?.says(&["is ready at"])?;
+    Ok(())
+}
+
+fn largest_file(dir: &Path) -> Result<PathBuf> {
+    let mut largest = (0, PathBuf::new());
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            if meta.is_dir() {
+                open.push(entry.path());
+            } else if meta.len() > largest.0 {
+                largest = (meta.len(), entry.path());
+            }
+        }
+    }
+    Ok(largest.1)
+}

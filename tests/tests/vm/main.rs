@@ -1,0 +1,82 @@
+//! Real aarch64 machines: the whole job as an operator does it, and its bad days. One after the other, since a
+//! machine is as much as two cores bear.
+
+mod bad_days;
+mod builds;
+mod leases;
+mod main_job;
+mod rebuilt;
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Arguments;
+use provisioner::api::model::{Server, Volume};
+use std::path::PathBuf;
+use std::time::Duration;
+use tests::{Rig, trial};
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = vec![
+        trial("vm_main_job", main_job::main_job),
+        trial("vm_every_step_cut_off_and_the_operator_killed", bad_days::every_step_cut_off),
+        trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
+        trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
+        trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
+        trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
+        trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+pub(crate) const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];
+
+pub(crate) fn identity(rig: &Rig, name: &str) -> String {
+    rig.projects().join(name).join("offline-identity.txt").to_string_lossy().into_owned()
+}
+
+/// Runs a line of SQL on the server's database.
+pub(crate) fn sql(rig: &Rig, name: &str, line: &str) -> Result<String> {
+    let command =
+        format!("docker exec -i postgres-postgres-1 psql -U postgres -At -v ON_ERROR_STOP=1 -c \"{line}\"");
+    Ok(rig.xtask(&["ssh", "--project", name, "--", &command])?.expect(0)?.stdout)
+}
+
+/// Asks the cloud for a power action on the rig's server, and waits for it.
+pub(crate) fn act(rig: &Rig, action: &str) -> Result<()> {
+    run_async(async {
+        let client = rig.client()?;
+        let servers: Vec<Server> = client.list("listing servers", "/servers", "servers", &[]).await?;
+        let server = servers.first().context("there is no server")?;
+        let path = format!("/servers/{}/actions/{action}", server.id);
+        let answer = client.create(action, &path, &serde_json::json!({})).await?;
+        Ok(client.finish(action, &answer, Duration::from_secs(120)).await?)
+    })
+}
+
+pub(crate) fn run_async<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+pub(crate) fn volume_image(rig: &Rig) -> Result<PathBuf> {
+    let id = run_async(async {
+        let volumes: Vec<Volume> = rig.client()?.list("listing volumes", "/volumes", "volumes", &[]).await?;
+        Ok(volumes.first().context("there is no volume")?.id)
+    })?;
+    Ok(rehearsal::volume_file(&rig.cloud(), id))
+}
+
+pub(crate) fn again_changes_nothing(rig: &Rig) -> Result<()> {
+    let before = receipt(rig)?;
+    let again = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?.says(&["No changes"])?;
+    println!("provision again: {:.2} s", again.took.as_secs_f64());
+    ensure!(receipt(rig)? == before, "a second run changed the receipt");
+    rig.xtask(&["provision", "--project", "demo", "--plan"])?.expect(0)?;
+    rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
+    rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
+    Ok(())
+}
+
+pub(crate) fn receipt(rig: &Rig) -> Result<String> {
+    Ok(std::fs::read_to_string(rig.projects().join("demo/receipt.json"))?)
+}
