@@ -60,6 +60,9 @@ pub(crate) struct Unlock {
     /// The offline identity that opens the escrow.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    json: bool,
 }
 
 /// For `ssh`.
@@ -240,10 +243,15 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
     let unlock = Unlocking::new(&context, &prepared, &world, &identity)?;
+    let mut finished = None;
     if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::HalfWay {
         let made = make_for(&opened.project, &world, &opened.screen).await?;
         let provisioned = tokio::task::block_in_place(|| unlock.finish(&made.lock, &made.binary()))?;
         summarise(&context, &made, &provisioned, start);
+        finished = Some(provisioned);
+    }
+    if options.json {
+        print_json(&serde_json::json!({ "unlocked": true, "first_boot_finished": finished }))?;
     }
     Ok(0)
 }

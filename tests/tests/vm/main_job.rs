@@ -202,7 +202,7 @@ fn the_volume_opens_on_this_side(rig: &Rig) -> Result<()> {
 }
 
 fn destroyed_is_gone_but_for_what_holds_data(rig: &Rig) -> Result<()> {
-    rig.xtask(&["destroy", "--project", "demo"])?.expect(4)?.says(&["nothing was removed"])?;
+    rig.xtask(&["destroy", "--project", "demo"])?.expect(4)?.says(&["nothing was changed"])?;
     rig.xtask(&["destroy", "--project", "demo", "--yes"])?.expect(0)?.says(&["stays volume demo-data"])?;
     let status = rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
     ensure!(status.stdout.contains("demo: absent"), "{}", status.stdout);
