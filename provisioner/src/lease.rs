@@ -13,7 +13,9 @@ use crate::observe::World;
 use crate::plan::{Change, Plan};
 use crate::project::{ImageSource, Lease, Project};
 use anyhow::{Result, bail};
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The shortest and the longest lease.
@@ -143,6 +145,31 @@ fn cost(world: &World, plan: &Plan, ttl: Duration) -> Money {
 
 /// Hetzner's month, in hours, as its prices an hour have it: fewer hours cost more each, so this is on the safe side.
 const HOURS_A_MONTH: u64 = 624;
+
+/// How guarded work ended.
+#[derive(Debug)]
+pub enum End<T, B> {
+    /// By itself.
+    Done(Result<T>),
+    /// It was broken off.
+    Broken(B),
+}
+
+/// Does `work` until it ends, fails, panics, or `broken` ends first; then, whatever it was, removes what was made.
+/// Gives back how the work ended, and how its removal did.
+pub async fn guarded<T, B>(
+    work: impl Future<Output = Result<T>>,
+    broken: impl Future<Output = B>,
+    remove: impl AsyncFnOnce() -> Result<()>,
+) -> (End<T, B>, Result<()>) {
+    let ended = tokio::select! {
+        done = AssertUnwindSafe(work).catch_unwind() => {
+            End::Done(done.unwrap_or_else(|_| bail!("the work panicked; what it had made is removed")))
+        }
+        broken = broken => End::Broken(broken),
+    };
+    (ended, remove().await)
+}
 
 /// Something that was leased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -283,5 +310,29 @@ mod tests {
         };
         assert!(found(Some(5)).is_expired(6));
         assert!(!found(Some(6)).is_expired(6) && !found(None).is_expired(u64::MAX));
+    }
+
+    #[tokio::test]
+    async fn what_was_made_is_removed_however_the_work_ends() {
+        async fn run(work: impl Future<Output = Result<u8>>, broken: bool) -> (End<u8, ()>, bool) {
+            let removed = std::cell::Cell::new(false);
+            let breaks = async move {
+                if !broken {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let (ended, removal) = guarded(work, breaks, async || {
+                removed.set(true);
+                Ok(())
+            })
+            .await;
+            removal.unwrap();
+            (ended, removed.get())
+        }
+        let forever = std::future::pending::<Result<u8>>;
+        assert!(matches!(run(async { Ok(7) }, false).await, (End::Done(Ok(7)), true)));
+        assert!(matches!(run(async { bail!("no") }, false).await, (End::Done(Err(_)), true)));
+        assert!(matches!(run(async { panic!("a bug") }, false).await, (End::Done(Err(_)), true)));
+        assert!(matches!(run(forever(), true).await, (End::Broken(()), true)));
     }
 }

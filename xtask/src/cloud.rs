@@ -207,6 +207,8 @@ pub(crate) async fn start(images: &[(Arch, ServerImage)], screen: &Screen) -> Re
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;
     let mut config = Config::load(&state).unwrap_or_else(|_| Config::new(&state));
+    // One that was last served to test clients of the API gets machines and the time of day again.
+    (config.machines, config.clock) = (Machines::Qemu, rehearsal::Clock::Real);
     for (arch, image) in images {
         let source = source(image, *arch);
         config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);

@@ -9,12 +9,11 @@ use crate::provision;
 use crate::screen::Screen;
 use crate::verbs::print_json;
 use anyhow::{Context as _, Result, bail};
-use futures_util::FutureExt as _;
 use host::Cmd;
 use provisioner::cloud::Endpoint;
 use provisioner::destroy::{Also, destroy, fates, remove};
 use provisioner::known_hosts::KnownHosts;
-use provisioner::lease::{self, Ceiling, Leased};
+use provisioner::lease::{self, Ceiling, End, Leased};
 use provisioner::money::Money;
 use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::Wish;
@@ -24,7 +23,6 @@ use provisioner::report::{Report as _, Stage};
 use provisioner::ssh::Session;
 use std::io::IsTerminal as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -95,29 +93,36 @@ enum Broken {
     LeaseOver,
 }
 
+impl Broken {
+    fn sentence(&self) -> &'static str {
+        match self {
+            Self::Signal(_) => "interrupted: removing the server",
+            Self::LeaseOver => "the lease is over: removing the server",
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Signal(number) => u8::try_from(128 + number).unwrap_or(1),
+            Self::LeaseOver => 124,
+        }
+    }
+}
+
 /// Runs it; the exit code is the command's, 124 when the lease ended first, 128 and the number when a signal did.
 pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     let start = Instant::now();
     let leased = Leasing::begin(projects, options).await?;
     // From here on something may be there that costs money, so that every way out leads over its removal.
-    let work = AssertUnwindSafe(leased.work(options)).catch_unwind();
-    let ended = tokio::select! {
-        done = work => match done {
-            Ok(done) => done,
-            Err(_) => Err(anyhow::anyhow!("the work panicked; what it had made is removed")),
-        },
-        broken = broken_off(options.ttl) => broken.map(|broken| match broken {
-            Broken::Signal(number) => {
-                leased.opened.screen.note("interrupted: removing the server");
-                Ended { code: u8::try_from(128 + number).unwrap_or(1), address: None }
-            }
-            Broken::LeaseOver => {
-                leased.opened.screen.note("the lease is over: removing the server");
-                Ended { code: 124, address: None }
-            }
-        }),
+    let guarded =
+        lease::guarded(leased.work(options), broken_off(options.ttl, &leased.opened.screen), || {
+            leased.remove_all()
+        });
+    let (ended, removed) = guarded.await;
+    let ended = match ended {
+        End::Done(done) => done,
+        End::Broken(broken) => broken.map(|broken| Ended { code: broken.exit_code(), address: None }),
     };
-    let removed = leased.remove_all().await;
     let ended = match (ended, removed) {
         (Err(error), Err(left)) => {
             leased.opened.screen.note(&format!("error: {left:#}"));
@@ -311,17 +316,19 @@ impl Drop for Child {
     }
 }
 
-/// Ends when the process is told to end, or when the lease is over.
-async fn broken_off(ttl: Duration) -> Result<Broken> {
+/// Ends when the process is told to end, or when the lease is over, and says so.
+async fn broken_off(ttl: Duration, screen: &Screen) -> Result<Broken> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("listening for signals")?;
-    Ok(tokio::select! {
+    let broken = tokio::select! {
         _ = interrupt.recv() => Broken::Signal(SignalKind::interrupt().as_raw_value()),
         _ = terminate.recv() => Broken::Signal(SignalKind::terminate().as_raw_value()),
         _ = hang_up.recv() => Broken::Signal(SignalKind::hangup().as_raw_value()),
         () = tokio::time::sleep(ttl) => Broken::LeaseOver,
-    })
+    };
+    screen.note(broken.sentence());
+    Ok(broken)
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

@@ -36,6 +36,10 @@ pub(crate) fn removed_whatever_happens() -> Result<()> {
     interrupted.expect(143)?.says(&["interrupted"])?;
     nothing_is_left(&rig)?;
 
+    let outlived = rig.xtask(&[&lease("60s")[..], &["sleep", "600"]].concat())?;
+    outlived.expect(124)?.says(&["the lease is over"])?;
+    nothing_is_left(&rig)?;
+
     // Killed: nobody removes anything, and the sweeper leaves what still has its lease.
     let (_, killed) = rig.run_until(&[&lease("60s")[..], &["sleep", "600"]].concat(), |line| {
         line.starts_with("... connecting")
