@@ -53,6 +53,9 @@ pub struct Fate {
     /// Where it is at the API.
     #[serde(skip)]
     path: String,
+    /// Whether it hangs on something that stays, and has to be taken off that first.
+    #[serde(skip)]
+    attached: bool,
     /// The values that go, where it is an RRSet that others keep values in.
     #[serde(skip)]
     values: Vec<Record>,
@@ -62,7 +65,16 @@ impl Fate {
     /// A resource that goes and is not protected. `plural` is its kind's path at the API.
     pub(crate) fn of(kind: &'static str, plural: &str, name: &str, id: u64) -> Self {
         let path = format!("/{plural}/{id}");
-        Self { kind, name: name.into(), id, goes: true, protected: false, path, values: Vec::new() }
+        Self {
+            kind,
+            name: name.into(),
+            id,
+            goes: true,
+            protected: false,
+            path,
+            attached: false,
+            values: Vec::new(),
+        }
     }
 }
 
@@ -79,7 +91,11 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
         fates.push(fate("server", "servers", server, true, server.protection.delete));
     }
     if let Some(volume) = &world.volume {
-        fates.push(fate("volume", "volumes", volume, also.volume, volume.protection.delete));
+        // With the project's own server it comes off that.
+        let attached =
+            volume.server.is_some() && volume.server != world.server.as_ref().map(|server| server.id);
+        let fate = fate("volume", "volumes", volume, also.volume, volume.protection.delete);
+        fates.push(Fate { attached, ..fate });
     }
     // One without the project's labels came with the server and goes with it.
     for ip in [&world.ipv4, &world.ipv6].into_iter().flatten().filter(|ip| names.own(&ip.labels)) {
@@ -98,6 +114,7 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
                     goes: also.addresses,
                     protected: false,
                     path: format!("/zones/{}/rrsets/{}/{}", zone.id, set.name, set.kind),
+                    attached: false,
                     values: if own { Vec::new() } else { values },
                 });
             }
@@ -153,20 +170,13 @@ pub async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result
         stage.done("gone, what others keep there stays");
         return Ok(());
     }
-    let mut removed = client.delete(&doing, &fate.path).await;
-    if fate.kind == "volume" && removed.as_ref().is_err_and(is_attached) {
-        // Without its server it was off already; one that hangs on a server has to be taken off first.
+    if fate.attached {
         act(client, &doing, fate, "detach", json!({})).await?;
-        removed = client.delete(&doing, &fate.path).await;
     }
-    client.finish(&doing, &removed?, LIMIT).await?;
+    let answer = client.delete(&doing, &fate.path).await?;
+    client.finish(&doing, &answer, LIMIT).await?;
     stage.done("gone");
     Ok(())
-}
-
-/// Whether a volume was not deleted because it hangs on a server.
-fn is_attached(error: &Error) -> bool {
-    matches!(error, Error::Refused { status: 409 | 422 | 423, code, .. } if code != "protected")
 }
 
 async fn lift(client: &Client, fate: &Fate) -> Result<(), Error> {
