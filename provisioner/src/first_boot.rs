@@ -349,7 +349,7 @@ impl Follower<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spec::{DiskSpec, KnownVolume, ServerSpec, SshSpec, VolumeRecord};
+    use spec::{DiskSpec, KnownVolume, ServerSpec, SshSpec, UnlockSpec, VolumeRecord};
 
     fn node(format: Option<&str>, uuid: Option<&str>) -> NodeSpec {
         let format = format.map(|nonce| FormatToken { volume_id: 7, nonce: nonce.into() });
@@ -364,6 +364,10 @@ mod tests {
             inbound: vec![],
             registries: vec![],
             stacks: vec![],
+            unlock: UnlockSpec::Operator,
+            reboot: None,
+            vpn: None,
+            exceptions: vec![],
         }
     }
 

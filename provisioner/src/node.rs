@@ -9,7 +9,9 @@ use crate::provision::filed_receipt;
 use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
 pub use spec::Registry;
-use spec::{DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec};
+use spec::{
+    DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec, UnlockSpec,
+};
 use std::collections::BTreeMap;
 
 /// The container images of the enabled stacks, each pinned by digest, and the registries they come from.
@@ -72,6 +74,10 @@ pub fn node_spec(
         inbound: project.open.clone(),
         registries: lock.registries.clone(),
         stacks: project.stacks.iter().map(stack).collect::<Result<_>>()?,
+        unlock: UnlockSpec::Operator,
+        reboot: None,
+        vpn: None,
+        exceptions: vec![],
     })
 }
 

@@ -18,6 +18,7 @@ mod manifest;
 mod node;
 pub mod paths;
 mod receipt;
+mod server;
 mod status;
 
 pub use check::{Check, Verdict};
@@ -27,6 +28,7 @@ pub use node::{
     DiskSpec, FormatToken, KnownVolume, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec,
 };
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
+pub use server::{Exception, RebootWindow, TangServer, UnlockSpec, VpnSpec};
 pub use status::{State, Status};
 
 /// The version of every document in this crate; raised when one changes its meaning.

@@ -1,4 +1,4 @@
-use crate::{Error, VERSION, parse, to_json};
+use crate::{Error, Exception, RebootWindow, UnlockSpec, VERSION, VpnSpec, parse, to_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +24,18 @@ pub struct NodeSpec {
     pub registries: Vec<Registry>,
     /// The stacks to run, in the order they are started.
     pub stacks: Vec<StackSpec>,
+    /// How the volume is opened after a reboot.
+    #[serde(default)]
+    pub unlock: UnlockSpec,
+    /// When it may restart by itself; never where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<RebootWindow>,
+    /// The private network, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpn: Option<VpnSpec>,
+    /// Findings of the audit that are accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
 }
 
 /// The server's identity at the cloud.
@@ -216,6 +228,10 @@ mod tests {
                 name: "postgres".into(),
                 images: [("postgres".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)))].into(),
             }],
+            unlock: UnlockSpec::Operator,
+            reboot: None,
+            vpn: None,
+            exceptions: vec![],
         }
     }
 
