@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Arguments;
 use provisioner::api::model::{Server, Volume};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tests::{Rig, trial};
 
@@ -26,7 +27,28 @@ fn main() {
         trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
     ];
-    libtest_mimic::run(&arguments, trials).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // A static is never dropped, and a rig stops its cloud and its machines when it is.
+    drop(STANDING.lock().map(|mut rig| rig.take()));
+    conclusion.exit();
+}
+
+static STANDING: std::sync::Mutex<Option<Arc<Rig>>> = std::sync::Mutex::new(None);
+
+/// The server that trials share, ready and unlocked, in project `demo`: whichever trial comes first provisions it, and
+/// each leaves it as it found it. A machine of its own for every trial would cost minutes each.
+#[expect(dead_code, reason = "until the first trial shares it")]
+pub(crate) fn standing() -> Result<Arc<Rig>> {
+    let Ok(mut standing) = STANDING.lock() else {
+        anyhow::bail!("an earlier trial broke down while it made the server")
+    };
+    if let Some(rig) = &*standing {
+        return Ok(Arc::clone(rig));
+    }
+    let rig = Rig::new()?;
+    rig.demo("demo")?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    Ok(Arc::clone(standing.insert(Arc::new(rig))))
 }
 
 pub(crate) const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];
