@@ -25,12 +25,14 @@ mod events;
 mod follow;
 mod gate;
 mod install;
+mod keys;
 pub mod machine;
 mod status;
 pub mod step;
 pub mod steps;
 mod units;
 mod unlock;
+mod words;
 
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@
 
 mod crash;
 mod flow;
+mod keys;
 mod programs;
 mod refusals;
 mod state;
@@ -57,6 +58,7 @@ impl Fake {
                 formats: 0,
                 operator: true,
                 taken: vec![],
+                filed: vec![],
             }),
             identity,
         };
@@ -181,6 +183,11 @@ impl Fake {
             return Err(dark());
         }
         state.acts += 1;
+        assert!(
+            state.escrow_opens(),
+            "the escrow on file does not open the volume, before act {}",
+            state.acts
+        );
         let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
         state.dead = cut.is_some();
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
@@ -209,6 +216,10 @@ impl Fake {
         if let Gate::Escrow { sha256 } = &waiting {
             let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
             assert_eq!(crate::cx::sha256(&bundle), *sha256);
+            let opened = escrow::open(&bundle, &self.identity).unwrap();
+            let keys =
+                [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].into_iter().filter_map(|name| opened.get(name));
+            self.state.borrow_mut().filed = keys.map(|entry| entry.value.expose().to_vec()).collect();
             self.state.borrow_mut().taken.push(bundle);
         }
         gate::acknowledge(self, waiting.name(), waiting.value()).ok();
