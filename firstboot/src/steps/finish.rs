@@ -1,5 +1,5 @@
-//! Step 10: a change of the volume's keys comes to its end, the bootstrap key is revoked, its file overwritten, and the done
-//! marker written last.
+//! A change of the volume's keys comes to its end, the bootstrap key is revoked, its file overwritten, and the done marker
+//! written last.
 
 use super::disk::{Volume, luks, slots};
 use super::secrets::BOOTSTRAP_KEY;
