@@ -26,6 +26,7 @@ mod events;
 mod follow;
 mod gate;
 mod install;
+mod keys;
 mod lanes;
 pub mod machine;
 mod status;
@@ -33,6 +34,7 @@ pub mod step;
 pub mod steps;
 mod units;
 mod unlock;
+mod words;
 
 #[cfg(test)]
 mod testing;

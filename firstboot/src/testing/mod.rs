@@ -5,6 +5,7 @@
 
 mod crash;
 mod flow;
+mod keys;
 mod programs;
 mod refusals;
 mod state;
@@ -57,6 +58,7 @@ impl Fake {
                 operator: true,
                 lanes: Lanes::MainFirst,
                 taken: vec![],
+                filed: vec![],
             }),
             identity,
         };
@@ -181,6 +183,11 @@ impl Fake {
             return Err(dark());
         }
         state.acts += 1;
+        assert!(
+            state.escrow_opens(),
+            "the escrow on file does not open the volume, before act {}",
+            state.acts
+        );
         let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
         state.dead = cut.is_some();
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
@@ -214,6 +221,10 @@ impl Fake {
             if let Gate::Escrow { sha256 } = &gate {
                 let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
                 assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                let opened = escrow::open(&bundle, &self.identity).unwrap();
+                let keys = [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].map(|name| opened.get(name));
+                let keys = keys.into_iter().flatten().map(|entry| entry.value.expose().to_vec());
+                self.state.borrow_mut().filed = keys.collect();
                 self.state.borrow_mut().taken.push(bundle);
             }
             gate::acknowledge(self, gate.name(), gate.value()).ok();
