@@ -15,7 +15,7 @@ pub struct ThisServer(());
 pub struct Preflight;
 
 /// Each program the later steps run, and the Debian package that carries it.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("systemctl", "systemd"),
@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("wipefs", "util-linux"),
     ("cryptsetup", "cryptsetup-bin"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("openssl", "openssl"),
     ("ufw", "ufw"),
     ("iptables", "iptables"),
     ("ip6tables", "iptables"),
@@ -59,6 +60,7 @@ impl Step for Preflight {
         }
         for stack in &cx.spec.stacks {
             ::stacks::render(stack, &cx.spec.inbound)?;
+            ::stacks::config(::stacks::find(&stack.name)?, cx.spec.vpn.as_ref())?;
         }
         Ok(missing(cx, Which::First).is_empty().then_some(ThisServer(())))
     }
