@@ -19,6 +19,7 @@
 pub mod boot;
 pub mod cli;
 mod clock;
+mod closing;
 mod cx;
 mod engine;
 mod events;
