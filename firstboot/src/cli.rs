@@ -3,7 +3,7 @@
 use crate::machine::{Here, Machine};
 use crate::steps::verify;
 use crate::unlock::Opened;
-use crate::{Cx, boot, cx, follow, gate, install, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, install, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -25,7 +25,7 @@ usage: firstboot COMMAND
   acknowledge GATE VALUE       GATE: host-key, escrow, firewall
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
-  verify [--json]              looks at everything, changes nothing
+  verify [--json] [--quick]    looks at everything, changes nothing; --quick: without the audit
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -66,8 +66,9 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
         ["escrow", "signature"] => cat(&here, paths::ESCROW_SIGNATURE),
         ["unlock"] => unlock(&here),
-        ["verify"] => verify(&here, false),
-        ["verify", "--json"] => verify(&here, true),
+        ["verify", flags @ ..] if flags.iter().all(|flag| ["--json", "--quick"].contains(flag)) => {
+            verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
+        }
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -138,17 +139,18 @@ fn events(here: &Here, flags: &[&str]) -> Result<u8> {
     follow::events(here, from, on, &running).map(|()| DONE)
 }
 
-fn verify(here: &Here, json: bool) -> Result<u8> {
-    let checks = verify::checks(&Cx::read_only(here)?);
-    let complaints: Vec<String> = checks.iter().filter_map(spec::Check::complaint).collect();
+fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
+    let cx = Cx::read_only(here)?;
+    let mut checks = verify::checks(&cx);
+    if !quick {
+        checks.extend(audit::checks(&cx));
+    }
     if json {
         output(&[serde_json::to_vec_pretty(&checks)?, b"\n".to_vec()].concat())?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        output(spec::for_people(&checks).as_bytes())?;
     }
-    Ok(if complaints.is_empty() { DONE } else { FAILED })
+    Ok(if spec::Tally::of(&checks).is_well() { DONE } else { FAILED })
 }
 
 fn cat(here: &Here, path: &str) -> Result<u8> {

@@ -16,6 +16,7 @@
 //!
 //! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
 
+pub mod audit;
 pub mod boot;
 pub mod cli;
 mod clock;

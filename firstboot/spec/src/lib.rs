@@ -5,13 +5,14 @@
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
 //! * [`Status`] says how far the server is, at any moment.
-//! * [`Check`]s say what was looked at and what was found.
+//! * [`Check`]s say what was looked at and what was found; [`audit`] is the catalogue most of them are of.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
 //! * [`paths`] says where all of it lies on the server.
 //!
 //! Every document carries a `version` and refuses fields it does not know, so that two sides of different
 //! age find out at once and not half-way. Old documents stay readable: see `tests/fixtures`.
 
+pub mod audit;
 mod check;
 mod event;
 mod manifest;
@@ -21,7 +22,7 @@ mod receipt;
 mod server;
 mod status;
 
-pub use check::{Check, Verdict};
+pub use check::{Check, Tally, Verdict, for_people};
 pub use event::{Event, EventKind, Gate, Outcome, StepName};
 pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{

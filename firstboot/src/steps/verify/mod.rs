@@ -2,6 +2,8 @@
 
 mod listening;
 
+pub(crate) use listening::undeclared;
+
 use super::disk::{self, look_serial, luks};
 use super::firewall::Rules;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
@@ -48,7 +50,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
             Ok(wrong) => Verdict::Fail(wrong.join(", ")),
             Err(e) => Verdict::CouldNotLook(format!("{e:#}")),
         };
-        checks.push(Check { what, verdict });
+        checks.push(Check::new(what, verdict));
     };
     look("all data lies on this server's LUKS volume".into(), volume(cx));
     look("sshd answers with the lasting host key alone and takes no passwords".into(), sshd(cx));
@@ -273,7 +275,7 @@ mod tests {
 
     #[test]
     fn not_having_looked_is_no_pass() {
-        let check = Check { what: "x holds".into(), verdict: Verdict::CouldNotLook("no such file".into()) };
+        let check = Check::new("x holds", Verdict::CouldNotLook("no such file".into()));
         assert_eq!(check.complaint().unwrap(), "could not look whether x holds: no such file");
         let json = serde_json::to_string(&check).unwrap();
         assert_eq!(json, r#"{"what":"x holds","result":"could-not-look","why":"no such file"}"#);
