@@ -54,8 +54,10 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Resu
     Ok((events.last().map_or(0, |event| event.seq) + 1).to_string())
 }
 
-/// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume.
+/// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume,
+/// nor what the audit accepts.
 fn work(mut spec: NodeSpec) -> NodeSpec {
     (spec.disk.format, spec.disk.known) = (None, None);
+    spec.exceptions.clear();
     spec
 }

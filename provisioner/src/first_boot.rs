@@ -3,6 +3,7 @@
 //! Every connection may break and every run may be killed: what is done on the server is read back from its receipt,
 //! what is acknowledged is on file here first, so the next run goes on where this one stopped.
 
+use crate::clock;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::Filed;
 use crate::journal::{Journal, hex};
@@ -135,6 +136,7 @@ impl Server<'_> {
             }
         }
         let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
+        clock::refuse_wrong(self.session)?;
         if !same_binary {
             let bytes =
                 std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
