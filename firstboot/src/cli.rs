@@ -3,7 +3,7 @@
 use crate::machine::{Here, Machine};
 use crate::steps::verify;
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, cx, follow, gate, install, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -80,6 +80,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
 
 fn run(here: &Here) -> Result<u8> {
     let _lock = lock()?;
+    room::need(here)?;
     ended(&Cx::begin(here, &version()?)?)
 }
 
@@ -99,6 +100,7 @@ fn unlock(here: &Here) -> Result<u8> {
     std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
     let key = Secret::new(key.trim_ascii_end().to_vec());
     let _lock = lock()?;
+    room::need(here)?;
     let cx = Cx::begin(here, &version()?)?;
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {

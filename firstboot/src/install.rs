@@ -2,7 +2,7 @@
 
 use crate::cx::{Cx, receipt};
 use crate::machine::Machine;
-use crate::{events, units};
+use crate::{events, room, units};
 use anyhow::{Context as _, Result, bail};
 use spec::{NodeSpec, paths};
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::path::Path;
 /// Installs a node spec for this firstboot, known by its version. Gives back the number of the first event to follow,
 /// or `done` when there is nothing to do.
 pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Result<String> {
+    room::need(machine)?;
     let spec = NodeSpec::from_json(json)?;
     for recipient in &spec.recipients {
         escrow::Recipient::parse(recipient)?;

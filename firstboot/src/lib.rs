@@ -27,6 +27,7 @@ mod follow;
 mod gate;
 mod install;
 pub mod machine;
+mod room;
 mod status;
 pub mod step;
 pub mod steps;

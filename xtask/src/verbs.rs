@@ -196,6 +196,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         print_json(&status)?;
     } else {
         println!("{}: {}", options.name.project, status.state);
+        if let Some(error) = &status.error {
+            println!("  error   {error}");
+        }
         if let Some((id, state)) = &status.server {
             println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
         }

@@ -1,5 +1,6 @@
 //! Step 1: this is the server that is meant, and what the other steps run is there.
 
+use super::disk::vanished;
 use crate::Cx;
 use crate::step::Step;
 use anyhow::{Result, bail};
@@ -42,6 +43,7 @@ impl Step for Preflight {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<ThisServer>> {
         check_server(cx)?;
+        vanished::refuse(cx)?;
         for recipient in &cx.spec.recipients {
             ::escrow::Recipient::parse(recipient)?;
         }

@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) operator: bool,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
+    /// Free bytes on the root disk.
+    pub(crate) free: u64,
 }
 
 impl State {

@@ -1,9 +1,8 @@
 //! The whole job, as README has it, and everything an operator does afterwards.
 
-use super::{PROGRAMS, act, again_changes_nothing, identity, receipt, sql, volume_image};
+use super::{PROGRAMS, act, again_changes_nothing, identity, receipt, sql, volume_image, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tests::{Rig, can_run};
 
 pub(crate) fn main_job() -> Result<()> {
@@ -138,7 +137,7 @@ fn nothing_to_do_is_quick_on_the_machine(rig: &Rig) -> Result<()> {
 fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     let host_key = std::fs::read_to_string(rig.projects().join("demo/known_hosts"))?;
     act(rig, "reset")?;
-    wait_for(rig, "locked", 4)?;
+    wait_until_locked(rig)?;
     rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(4)?.says(&["locked", "unlock"])?;
     let stranger = rig.path().join("stranger.txt");
     host::files::write(&stranger, escrow::Identity::generate().to_file_contents().expose(), 0o600)?;
@@ -158,18 +157,6 @@ fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     );
     rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
     Ok(())
-}
-
-fn wait_for(rig: &Rig, state: &str, code: i32) -> Result<()> {
-    for _ in 0..60 {
-        let status = rig.xtask(&["status", "--project", "demo"])?;
-        if status.stdout.starts_with(&format!("demo: {state}")) {
-            status.expect(code)?;
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_secs(3));
-    }
-    anyhow::bail!("the server did not become {state}")
 }
 
 /// Opens the volume's image with the escrowed key on this side, by an implementation of LUKS2 that is not cryptsetup:

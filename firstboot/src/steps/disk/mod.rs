@@ -13,6 +13,7 @@ mod look;
 pub(crate) mod luks;
 mod refusal;
 pub(crate) mod store;
+pub(crate) mod vanished;
 
 pub use decide::{Plan, decide};
 pub(crate) use look::serial as look_serial;

@@ -4,13 +4,13 @@ mod listening;
 
 pub(crate) use listening::undeclared;
 
-use super::disk::{self, look_serial, luks};
+use super::disk::{self, look_serial, luks, vanished};
 use super::firewall::Rules;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
 use super::{docker, identity};
 use crate::step::Step;
-use crate::{Cx, engine};
+use crate::{Cx, engine, room};
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
@@ -61,6 +61,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
+    look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
     checks
 }
 
@@ -69,6 +70,9 @@ fn volume(cx: &Cx<'_>) -> Result<Vec<String>> {
     let Some(device) = luks::opened_from(cx, &record.luks_uuid)? else {
         return Ok(vec!["the volume is not open".into()]);
     };
+    if vanished::vanished(cx.machine())? {
+        return Ok(vec![vanished::SENTENCE.into()]);
+    }
     let mut wrong = Vec::new();
     let serial = look_serial(cx, &device)?;
     if serial != cx.spec.disk.volume_id.to_string() {
