@@ -17,6 +17,7 @@
 
 pub mod api;
 pub mod apply;
+mod clock;
 pub mod cloud;
 pub mod confirm;
 pub mod destroy;

@@ -2,7 +2,7 @@
 
 use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
-use crate::confirm::confirm;
+use crate::confirm::{Depth, confirm};
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
@@ -203,7 +203,8 @@ impl Context<'_> {
         let known_hosts = KnownHosts::new(self.folder, server.id);
         let session = self.session(prepared, world, &known_hosts)?;
         let stage = Stage::begin(self.report, "confirming from outside");
-        let checks = confirm(&session, address(world)?, self.project.ssh_port, &self.project.open)?;
+        let checks =
+            confirm(&session, address(world)?, self.project.ssh_port, &self.project.open, Depth::Ready)?;
         let complaints: String =
             checks.iter().filter_map(Check::complaint).map(|c| format!("\n  {c}")).collect();
         if !complaints.is_empty() {

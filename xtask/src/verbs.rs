@@ -5,7 +5,7 @@ use crate::project::Opened;
 use crate::provision::{make_for, summarise};
 use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
-use provisioner::confirm::confirm;
+use provisioner::confirm::{Depth, Tally, confirm, for_people};
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::dns::{self, Addresses};
 use provisioner::known_hosts::KnownHosts;
@@ -196,6 +196,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         print_json(&status)?;
     } else {
         println!("{}: {}", options.name.project, status.state);
+        if let Some(error) = &status.error {
+            println!("  error   {error}");
+        }
         if let Some((id, state)) = &status.server {
             println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
         }
@@ -222,16 +225,14 @@ pub(crate) async fn verify(projects: &Path, options: &Json) -> Result<u8> {
     let session = opened.context().session(&prepared, &world, &known_hosts)?;
     let address = provisioner::provision::address(&world)?;
     let checks = tokio::task::block_in_place(|| {
-        confirm(&session, address, opened.project.ssh_port, &opened.project.open)
+        confirm(&session, address, opened.project.ssh_port, &opened.project.open, Depth::Audit)
     })?;
     if options.json {
         print_json(&checks)?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        print!("{}", for_people(&checks));
     }
-    Ok(u8::from(checks.iter().any(|check| check.complaint().is_some())))
+    Ok(u8::from(!Tally::of(&checks).is_well()))
 }
 
 /// `unlock`.

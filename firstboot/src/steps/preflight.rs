@@ -1,5 +1,6 @@
 //! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
+use super::disk::vanished;
 use crate::Cx;
 use crate::step::Step;
 use anyhow::{Result, bail};
@@ -54,6 +55,7 @@ impl Step for Preflight {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<ThisServer>> {
         check_server(cx)?;
+        vanished::refuse(cx)?;
         for recipient in &cx.spec.recipients {
             ::escrow::Recipient::parse(recipient)?;
         }

@@ -61,6 +61,7 @@ impl Fake {
                 silent_at: None,
                 taken: vec![],
                 filed: vec![],
+                free: 1 << 30,
             }),
             identity,
         };
@@ -314,6 +315,10 @@ impl Machine for Fake {
             "/dev/mapper/sovereign" if state.open => Some("/dev/dm-0".into()),
             _ => None,
         })
+    }
+
+    fn free(&self, _: &Path) -> Result<u64, Error> {
+        Ok(self.state.borrow().free)
     }
 
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {

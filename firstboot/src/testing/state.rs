@@ -102,6 +102,8 @@ pub(crate) struct State {
     pub(crate) taken: Vec<Vec<u8>>,
     /// The volume's keys in the one that was filed last.
     pub(crate) filed: Vec<Vec<u8>>,
+    /// Free bytes on the root disk.
+    pub(crate) free: u64,
 }
 
 impl State {

@@ -14,6 +14,7 @@ pub(crate) mod luks;
 mod refusal;
 pub(crate) mod slots;
 pub(crate) mod store;
+pub(crate) mod vanished;
 
 pub use decide::{Plan, decide};
 pub(crate) use look::serial as look_serial;
