@@ -23,7 +23,7 @@ usage: firstboot COMMAND
   install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
   status [--json]              how far it is
   events [--from N] [--follow] the event stream, one JSON document a line
-  acknowledge GATE VALUE       GATE: host-key, escrow, firewall
+  acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
   verify [--json]              looks at everything, changes nothing
@@ -63,7 +63,9 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
         ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
         ["events", flags @ ..] => events(&here, flags),
-        ["acknowledge", name @ ("host-key" | "escrow" | "firewall"), value @ ..] if !value.is_empty() => {
+        ["acknowledge", name @ ("host-key" | "escrow" | "firewall" | "sshd"), value @ ..]
+            if !value.is_empty() =>
+        {
             gate::acknowledge(&here, name, &value.join(" ")).map(|()| DONE)
         }
         ["escrow", "bundle"] => cat(&here, paths::ESCROW_BUNDLE),

@@ -20,6 +20,7 @@
 pub mod boot;
 pub mod cli;
 mod clock;
+mod closing;
 mod cx;
 mod engine;
 mod events;

@@ -85,7 +85,8 @@ pub(crate) struct State {
     pub(crate) stacks: Vec<String>,
     /// The host key sshd answers with.
     pub(crate) sshd: Vec<u8>,
-    pub(crate) timer: bool,
+    /// When each armed timer runs its script, and which.
+    pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
     pub(crate) clock: Duration,
@@ -98,6 +99,8 @@ pub(crate) struct State {
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
     pub(crate) lanes: Lanes,
+    /// The gate that is left unanswered.
+    pub(crate) silent_at: Option<&'static str>,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
     /// The volume's keys in the one that was filed last.
