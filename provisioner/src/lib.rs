@@ -13,6 +13,7 @@
 //! * [`lease`]: throw-away servers, and what is left of them.
 //! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
+//! * [`key_slots`]: the volume's keys, changed while the server runs.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
 
 pub mod api;
@@ -27,6 +28,7 @@ pub mod escrow_folder;
 pub mod first_boot;
 pub mod init;
 pub mod journal;
+pub mod key_slots;
 pub mod keys;
 pub mod known_hosts;
 pub mod lease;

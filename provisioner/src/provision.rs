@@ -98,18 +98,28 @@ impl Context<'_> {
     ) -> Result<Provisioned> {
         let node = self.describe(prepared, world, lock)?;
         let receipt = self.first_boot(prepared, world, &node, binary)?;
-        // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
-        let confirmed = self.is_filed(&receipt)?;
-        let checks = if confirmed { Vec::new() } else { self.confirm(prepared, world)? };
-        self.file_receipt(&receipt)?;
+        let checks = self.confirm_and_file(prepared, world, &receipt)?;
         Ok(Provisioned {
-            changed: changed || !confirmed,
+            changed: changed || checks.is_some(),
             address: address(world)?.to_owned(),
             server: node.server.id,
             volume: node.disk.volume_id,
-            checks,
+            checks: checks.unwrap_or_default(),
             receipt,
         })
+    }
+
+    /// Confirms a server that is done, unless its receipt is the one on file: that is of what was confirmed last.
+    pub(crate) fn confirm_and_file(
+        &self,
+        prepared: &Prepared,
+        world: &World,
+        receipt: &Receipt,
+    ) -> Result<Option<Vec<Check>>> {
+        let confirmed = self.is_filed(receipt)?;
+        let checks = if confirmed { None } else { Some(self.confirm(prepared, world)?) };
+        self.file_receipt(receipt)?;
+        Ok(checks)
     }
 
     /// Applies the plan, or says what stands in its way.

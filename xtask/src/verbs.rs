@@ -12,7 +12,7 @@ use provisioner::known_hosts::KnownHosts;
 use provisioner::project::Folder;
 use provisioner::recipients::{self, Proof};
 use provisioner::report::Report as _;
-use provisioner::unlock::{Unlock as Unlocking, Unlocked};
+use provisioner::unlock::{Unlock as Unlocking, Unlocked, With};
 use serde::Serialize;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,9 @@ pub(crate) struct Unlock {
     /// The offline identity that opens the escrow.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
+    /// Send the recovery words instead of the key.
+    #[arg(long)]
+    recovery: bool,
     /// One JSON document on stdout, nothing else there.
     #[arg(long)]
     json: bool,
@@ -243,7 +246,8 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let identity = provisioner::escrow_folder::identity(&options.identity)?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
-    let unlock = Unlocking::new(&context, &prepared, &world, &identity)?;
+    let with = if options.recovery { With::Recovery } else { With::Key };
+    let unlock = Unlocking::new(&context, &prepared, &world, &identity, with)?;
     let mut finished = None;
     if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::HalfWay {
         let made = make_for(&opened.project, &world, &opened.screen).await?;

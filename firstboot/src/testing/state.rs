@@ -70,6 +70,9 @@ pub(crate) struct State {
     pub(crate) memory: Files,
     pub(crate) volume: Content,
     pub(crate) serial: String,
+    /// The volume's size at the cloud, and that of the opened mapping.
+    pub(crate) size: u64,
+    pub(crate) mapped: u64,
     pub(crate) unreadable: Option<u64>,
     pub(crate) open: bool,
     pub(crate) mounted: bool,
