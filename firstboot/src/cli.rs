@@ -1,5 +1,6 @@
 //! The command line: one line a command.
 
+use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::steps::verify;
 use crate::unlock::Opened;
@@ -26,6 +27,9 @@ usage: firstboot COMMAND
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
   verify [--json]              looks at everything, changes nothing
+  keys list                    the volume's keyslots in use (JSON)
+  keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
+  keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -70,6 +74,8 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["unlock"] => unlock(&here),
         ["verify"] => verify(&here, false),
         ["verify", "--json"] => verify(&here, true),
+        ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
+        ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -119,6 +125,16 @@ fn unlock(here: &Here) -> Result<u8> {
         return Ok(DONE);
     }
     ended(&cx)
+}
+
+/// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
+fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
+    let from = {
+        let _lock = lock()?;
+        request::request(here, wish)?
+    };
+    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
+    print(&from.to_string())
 }
 
 fn events(here: &Here, flags: &[&str]) -> Result<u8> {

@@ -27,6 +27,7 @@ mod events;
 mod follow;
 mod gate;
 mod install;
+mod keys;
 mod lanes;
 pub mod machine;
 mod status;
@@ -34,6 +35,7 @@ pub mod step;
 pub mod steps;
 mod units;
 mod unlock;
+mod words;
 
 #[cfg(test)]
 mod testing;

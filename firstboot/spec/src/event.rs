@@ -120,7 +120,7 @@ impl Gate {
         match self {
             Self::HostKey { .. } | Self::Sshd { .. } => StepName::Identity,
             Self::Escrow { .. } => StepName::Escrow,
-            Self::Firewall { .. } => StepName::Firewall,
+            Self::Firewall { .. } | Self::Sshd { .. } => StepName::Firewall,
         }
     }
 

@@ -6,6 +6,7 @@
 mod closings;
 mod crash;
 mod flow;
+mod keys;
 mod programs;
 mod refusals;
 mod state;
@@ -56,9 +57,10 @@ impl Fake {
                 lines: vec![],
                 formats: 0,
                 operator: true,
-                silent_at: None,
                 lanes: Lanes::MainFirst,
+                silent_at: None,
                 taken: vec![],
+                filed: vec![],
             }),
             identity,
         };
@@ -186,6 +188,11 @@ impl Fake {
             return Err(dark());
         }
         state.acts += 1;
+        assert!(
+            state.escrow_opens(),
+            "the escrow on file does not open the volume, before act {}",
+            state.acts
+        );
         let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
         state.dead = cut.is_some();
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
@@ -207,19 +214,25 @@ impl Fake {
     /// The operator's side: answers every gate that waits.
     fn answer_gates(&self) {
         let mut waiting: Vec<Gate> = Vec::new();
-        let silent_at = self.state.borrow().silent_at;
         for kind in self.events() {
             match kind {
                 EventKind::Started { .. } => waiting.clear(),
-                EventKind::GateWaiting { gate } if silent_at != Some(gate.name()) => waiting.push(gate),
+                EventKind::GateWaiting { gate } => waiting.push(gate),
                 EventKind::GatePassed { gate } => waiting.retain(|waits| *waits != gate),
                 _ => {}
             }
         }
         for gate in waiting {
+            if self.state.borrow().silent_at == Some(gate.name()) {
+                continue;
+            }
             if let Gate::Escrow { sha256 } = &gate {
                 let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
                 assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                let opened = escrow::open(&bundle, &self.identity).unwrap();
+                let keys = [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].map(|name| opened.get(name));
+                let keys = keys.into_iter().flatten().map(|entry| entry.value.expose().to_vec());
+                self.state.borrow_mut().filed = keys.collect();
                 self.state.borrow_mut().taken.push(bundle);
             }
             gate::acknowledge(self, gate.name(), gate.value()).ok();

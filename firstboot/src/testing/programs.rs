@@ -111,7 +111,8 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
     let key = match after("--key-file") {
         Some("-") => cmd.input().to_vec(),
         Some(path) => get(state, path),
-        None => vec![],
+        // As typed: up to the return key.
+        None => cmd.input().split(|b| *b == b'\n').next().unwrap_or_default().to_vec(),
     };
     let slot = after("--key-slot").map(|s| s.parse().unwrap());
     let salt = state.acts;

@@ -95,14 +95,23 @@ pub(crate) struct State {
     pub(crate) formats: u32,
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
+    pub(crate) lanes: Lanes,
     /// The gate that is left unanswered.
     pub(crate) silent_at: Option<&'static str>,
-    pub(crate) lanes: Lanes,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
+    /// The volume's keys in the one that was filed last.
+    pub(crate) filed: Vec<Vec<u8>>,
 }
 
 impl State {
+    /// Whether the escrow that was filed last opens the volume: with every key in it, but for one being revoked.
+    pub(crate) fn escrow_opens(&self) -> bool {
+        let Content::Luks(luks) = &self.volume else { return true };
+        let opening = self.filed.iter().filter(|key| luks.opens(key, None)).count();
+        opening == self.filed.len()
+    }
+
     /// Where a path lies: in memory, on the opened volume, or on the root disk.
     pub(crate) fn files(&mut self, path: &Path) -> &mut Files {
         if ["/run", "/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top)) {
