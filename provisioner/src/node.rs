@@ -76,7 +76,7 @@ pub fn node_spec(
         stacks: project.stacks.iter().map(stack).collect::<Result<_>>()?,
         unlock: UnlockSpec::Operator,
         reboot: None,
-        vpn: None,
+        vpn: project.vpn.clone(),
         exceptions: project.exceptions.clone(),
     })
 }

@@ -3,6 +3,7 @@
 mod exceptions;
 mod folder;
 mod reader;
+mod vpn;
 mod wishes;
 
 pub use folder::Folder;
@@ -11,7 +12,7 @@ pub use wishes::{Dns, Lease, StorageBoxWish};
 
 use crate::dns::{self, Record, RrSetWish};
 use reader::Document;
-use spec::{Exception, Port, Protocol};
+use spec::{Exception, Port, Protocol, VpnSpec};
 use std::collections::BTreeMap;
 
 /// Hetzner sells volumes of this many GB (OpenAPI document, `POST /volumes`).
@@ -48,7 +49,7 @@ pub struct Project {
     pub ssh_port: u16,
     /// Public keys let in besides the project's own.
     pub authorized_keys: Vec<String>,
-    /// Ports open to the world besides ssh.
+    /// Ports open to the world besides ssh: the operator's, then the stacks'.
     pub open: Vec<Port>,
     /// The offline keys the escrow is sealed to.
     pub recipients: Vec<String>,
@@ -60,6 +61,8 @@ pub struct Project {
     pub images: ImageSource,
     /// The names the server is reached by.
     pub dns: Option<Dns>,
+    /// The private network, where there is one.
+    pub vpn: Option<VpnSpec>,
     /// The box that backups go to.
     pub storage_box: Option<StorageBoxWish>,
     /// Findings of the audit that are accepted.
@@ -119,6 +122,8 @@ impl Project {
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
         let (stacks, images) = read_stacks(&mut document);
         let dns = read_dns(&mut document, name, &stacks);
+        let vpn = vpn::read(&mut document, dns.as_ref(), &stacks);
+        let open = vpn::with_ports_of(&stacks, open);
         let storage_box = read_storage_box(&mut document);
         let exceptions = exceptions::read(&mut document);
         document.finish()?;
@@ -142,6 +147,7 @@ impl Project {
             stacks,
             images,
             dns,
+            vpn,
             storage_box,
             exceptions,
             lease: None,
