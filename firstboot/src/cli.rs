@@ -2,9 +2,9 @@
 
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
-use crate::steps::verify;
+use crate::steps::{verify, vpn};
 use crate::unlock::Opened;
-use crate::{Cx, boot, cx, follow, gate, install, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -23,13 +23,16 @@ usage: firstboot COMMAND
   install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
   status [--json]              how far it is
   events [--from N] [--follow] the event stream, one JSON document a line
-  acknowledge GATE VALUE       GATE: host-key, escrow, firewall
+  acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
-  verify [--json]              looks at everything, changes nothing
+  verify [--json] [--quick]    looks at everything, changes nothing; --quick: without the audit
   keys list                    the volume's keyslots in use (JSON)
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
+  vpn list                     the operator's devices, and whether each has a key (JSON)
+  vpn renew DEVICE             makes a device's key worthless and asks for a new one
+  vpn certificate              prints the certificate that the control server answers with
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -63,17 +66,23 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
         ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
         ["events", flags @ ..] => events(&here, flags),
-        ["acknowledge", name @ ("host-key" | "escrow" | "firewall"), value @ ..] if !value.is_empty() => {
+        ["acknowledge", name @ ("host-key" | "escrow" | "firewall" | "sshd"), value @ ..]
+            if !value.is_empty() =>
+        {
             gate::acknowledge(&here, name, &value.join(" ")).map(|()| DONE)
         }
         ["escrow", "bundle"] => cat(&here, paths::ESCROW_BUNDLE),
         ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
         ["escrow", "signature"] => cat(&here, paths::ESCROW_SIGNATURE),
         ["unlock"] => unlock(&here),
-        ["verify"] => verify(&here, false),
-        ["verify", "--json"] => verify(&here, true),
+        ["verify", flags @ ..] if flags.iter().all(|flag| ["--json", "--quick"].contains(flag)) => {
+            verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
+        }
         ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
         ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
+        ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
+        ["vpn", "renew", device] => renew_device(&here, device),
+        ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -85,6 +94,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
 
 fn run(here: &Here) -> Result<u8> {
     let _lock = lock()?;
+    room::need(here)?;
     ended(&Cx::begin(here, &version()?)?)
 }
 
@@ -104,6 +114,7 @@ fn unlock(here: &Here) -> Result<u8> {
     std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
     let key = Secret::new(key.trim_ascii_end().to_vec());
     let _lock = lock()?;
+    room::need(here)?;
     let cx = Cx::begin(here, &version()?)?;
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {
@@ -135,6 +146,16 @@ fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
     print(&from.to_string())
 }
 
+/// The same for a device's key.
+fn renew_device(here: &Here, device: &str) -> Result<u8> {
+    let from = {
+        let _lock = lock()?;
+        vpn::renew(&Cx::read_only(here)?, device)?
+    };
+    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
+    print(&from.to_string())
+}
+
 fn events(here: &Here, flags: &[&str]) -> Result<u8> {
     let (mut from, mut on) = (1, false);
     let mut flags = flags.iter();
@@ -154,17 +175,18 @@ fn events(here: &Here, flags: &[&str]) -> Result<u8> {
     follow::events(here, from, on, &running).map(|()| DONE)
 }
 
-fn verify(here: &Here, json: bool) -> Result<u8> {
-    let checks = verify::checks(&Cx::read_only(here)?);
-    let complaints: Vec<String> = checks.iter().filter_map(spec::Check::complaint).collect();
+fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
+    let cx = Cx::read_only(here)?;
+    let mut checks = verify::checks(&cx);
+    if !quick {
+        checks.extend(audit::checks(&cx));
+    }
     if json {
         output(&[serde_json::to_vec_pretty(&checks)?, b"\n".to_vec()].concat())?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        output(spec::for_people(&checks).as_bytes())?;
     }
-    Ok(if complaints.is_empty() { DONE } else { FAILED })
+    Ok(if spec::Tally::of(&checks).is_well() { DONE } else { FAILED })
 }
 
 fn cat(here: &Here, path: &str) -> Result<u8> {

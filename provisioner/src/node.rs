@@ -77,7 +77,7 @@ pub fn node_spec(
         unlock: UnlockSpec::Operator,
         reboot: None,
         vpn: project.vpn.clone(),
-        exceptions: vec![],
+        exceptions: project.exceptions.clone(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
-use crate::confirm::confirm;
+use crate::confirm::{Depth, confirm};
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
@@ -98,18 +98,28 @@ impl Context<'_> {
     ) -> Result<Provisioned> {
         let node = self.describe(prepared, world, lock)?;
         let receipt = self.first_boot(prepared, world, &node, binary)?;
-        // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
-        let confirmed = self.is_filed(&receipt)?;
-        let checks = if confirmed { Vec::new() } else { self.confirm(prepared, world)? };
-        self.file_receipt(&receipt)?;
+        let checks = self.confirm_and_file(prepared, world, &receipt)?;
         Ok(Provisioned {
-            changed: changed || !confirmed,
+            changed: changed || checks.is_some(),
             address: address(world)?.to_owned(),
             server: node.server.id,
             volume: node.disk.volume_id,
-            checks,
+            checks: checks.unwrap_or_default(),
             receipt,
         })
+    }
+
+    /// Confirms a server that is done, unless its receipt is the one on file: that is of what was confirmed last.
+    pub(crate) fn confirm_and_file(
+        &self,
+        prepared: &Prepared,
+        world: &World,
+        receipt: &Receipt,
+    ) -> Result<Option<Vec<Check>>> {
+        let confirmed = self.is_filed(receipt)?;
+        let checks = if confirmed { None } else { Some(self.confirm(prepared, world)?) };
+        self.file_receipt(receipt)?;
+        Ok(checks)
     }
 
     /// Applies the plan, or says what stands in its way.
@@ -203,7 +213,8 @@ impl Context<'_> {
         let known_hosts = KnownHosts::new(self.folder, server.id);
         let session = self.session(prepared, world, &known_hosts)?;
         let stage = Stage::begin(self.report, "confirming from outside");
-        let checks = confirm(&session, address(world)?, self.project.ssh_port, &self.project.open)?;
+        let checks =
+            confirm(&session, address(world)?, self.project.ssh_port, &self.project.open, Depth::Ready)?;
         let complaints: String =
             checks.iter().filter_map(Check::complaint).map(|c| format!("\n  {c}")).collect();
         if !complaints.is_empty() {

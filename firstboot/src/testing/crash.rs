@@ -20,7 +20,10 @@ pub(super) fn assert_converged(fake: &Fake, at: &str) {
         let path = std::path::PathBuf::from("/srv/sovereign/secrets").join(name);
         luks.files.as_ref().and_then(|f| f.get(&path)).map(|n| n.bytes.clone()).unwrap_or_default()
     };
-    assert!(fake.state.borrow().closed && !fake.state.borrow().timer, "{at}: the firewall stays closed");
+    assert!(
+        fake.state.borrow().closed && fake.state.borrow().timers.is_empty(),
+        "{at}: the firewall stays closed"
+    );
     assert!(luks.opens(&stored("luks-key"), Some(0)), "{at}: the stored key opens the volume");
     assert!(luks.opens(&stored("luks-recovery"), Some(2)), "{at}: the stored words open the volume");
     // Every escrow that was ever acknowledged still holds what is true: nothing was drawn anew afterwards.

@@ -1,5 +1,6 @@
 //! The project folder and its `project.toml`: one file, one type, every mistake reported at once.
 
+mod exceptions;
 mod folder;
 mod reader;
 mod vpn;
@@ -11,7 +12,7 @@ pub use wishes::{Dns, Lease, StorageBoxWish};
 
 use crate::dns::{self, Record, RrSetWish};
 use reader::Document;
-use spec::{Port, Protocol, VpnSpec};
+use spec::{Exception, Port, Protocol, VpnSpec};
 use std::collections::BTreeMap;
 
 /// Hetzner sells volumes of this many GB (OpenAPI document, `POST /volumes`).
@@ -64,6 +65,8 @@ pub struct Project {
     pub vpn: Option<VpnSpec>,
     /// The box that backups go to.
     pub storage_box: Option<StorageBoxWish>,
+    /// Findings of the audit that are accepted.
+    pub exceptions: Vec<Exception>,
     /// Set on a throw-away server's project only.
     pub lease: Option<Lease>,
 }
@@ -122,6 +125,7 @@ impl Project {
         let vpn = vpn::read(&mut document, dns.as_ref(), &stacks);
         let open = vpn::with_ports_of(&stacks, open);
         let storage_box = read_storage_box(&mut document);
+        let exceptions = exceptions::read(&mut document);
         document.finish()?;
 
         Ok(Self {
@@ -145,8 +149,15 @@ impl Project {
             dns,
             vpn,
             storage_box,
+            exceptions,
             lease: None,
         })
+    }
+
+    /// The images that its stacks name.
+    pub fn image_names(&self) -> Vec<&'static str> {
+        let stacks = self.stacks.iter().filter_map(|name| stacks::find(name).ok());
+        stacks.flat_map(|stack| stack.images).copied().collect()
     }
 
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.

@@ -104,7 +104,7 @@ pub(crate) fn go(cx: &Cx<'_>, device: &Path, changes: &[String]) -> Result<()> {
     }
     if !passed(cx, &note.sha256)? {
         cx.say("waiting until the escrow is off the server")?;
-        gate::wait(cx, &Gate::Escrow { sha256: note.sha256.clone() }, None)?;
+        gate::wait(cx, &Gate::Escrow { sha256: note.sha256.clone() }, || Ok(false))?;
     }
     take_effect(cx, &note)
 }

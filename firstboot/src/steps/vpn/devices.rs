@@ -79,8 +79,9 @@ fn read(cx: &Cx<'_>, device: &str) -> Result<(String, Secret)> {
     Ok((String::from_utf8_lossy(id).into_owned(), Secret::new(key.trim_ascii().to_vec())))
 }
 
-/// `firstboot vpn renew DEVICE`: makes the old key worthless and asks for a new one; first boot's next run makes it.
-pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<()> {
+/// `firstboot vpn renew DEVICE`: makes the old key worthless and asks for a new one, which first boot's next run makes.
+/// Gives the number of the first event of that.
+pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<u64> {
     let known = cx.spec.vpn.as_ref().is_some_and(|vpn| vpn.devices.iter().any(|name| name == device));
     if !known {
         bail!("renewing the key of device {device}: the project names no such device; add it to `devices` in [vpn]");
@@ -93,7 +94,10 @@ pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<()> {
     }
     // First the marker: a cut in between must not leave a wish that nobody follows.
     cx.remove(Path::new(paths::DONE))?;
-    Ok(cx.remove(&note(device))?)
+    cx.remove(&note(device))?;
+    cx.machine().sync_all();
+    let events = crate::events::parse(&cx.read(Path::new(paths::EVENTS))?.unwrap_or_default());
+    Ok(events.last().map_or(0, |event| event.seq) + 1)
 }
 
 /// `firstboot vpn list`: each device, and whether a key was issued to it.

@@ -23,6 +23,8 @@ use serde_json::json;
 use spec::{StepName, VpnSpec, paths};
 use std::path::{Path, PathBuf};
 
+/// What the control server answers with; a device is told to trust it.
+pub(crate) const CERTIFICATE: &str = "/srv/sovereign/stacks/headscale/tls/certificate.pem";
 /// What the control server starts with, before this server has an address.
 pub(super) const NO_NAMES: &str = "[]\n";
 
