@@ -51,7 +51,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             receipt: None,
         });
     };
-    let (state, receipt) = tokio::task::block_in_place(|| -> Result<_> {
+    let look = || -> Result<_> {
         let known_hosts = KnownHosts::new(context.folder, server.id);
         known_hosts.pin_first_contact()?;
         let session = context.session(prepared, &world, &known_hosts)?;
@@ -72,7 +72,9 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             (true, true) => "ready",
         };
         Ok((state, there.receipt))
-    })?;
+    };
+    let (state, receipt) =
+        context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
         state,
         server: Some((server.id, server.status.clone())),
