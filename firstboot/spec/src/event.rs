@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepName {
-    /// Programs, kernel features and the server's identity are there.
+    /// It is the server that is meant, with the programs that the first steps run.
     Preflight,
     /// The lasting ssh host key replaces the throw-away one.
     Identity,
@@ -15,10 +15,14 @@ pub enum StepName {
     Disk,
     /// The sealed bundle is handed over and acknowledged.
     Escrow,
+    /// The programs that the later steps run are there.
+    Packages,
     /// UFW and the rules for traffic forwarded to containers.
     Firewall,
     /// Docker, hardened, all its data on LUKS.
     Docker,
+    /// Every image is pulled by its digest.
+    Images,
     /// The stacks run and are healthy.
     Stacks,
     /// Everything is looked at once more.
@@ -29,14 +33,16 @@ pub enum StepName {
 
 impl StepName {
     /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Preflight,
         Self::Identity,
         Self::Secrets,
         Self::Disk,
         Self::Escrow,
+        Self::Packages,
         Self::Firewall,
         Self::Docker,
+        Self::Images,
         Self::Stacks,
         Self::Verify,
         Self::Finish,
@@ -51,8 +57,10 @@ impl std::fmt::Display for StepName {
             Self::Secrets => "secrets",
             Self::Disk => "disk",
             Self::Escrow => "escrow",
+            Self::Packages => "packages",
             Self::Firewall => "firewall",
             Self::Docker => "docker",
+            Self::Images => "images",
             Self::Stacks => "stacks",
             Self::Verify => "verify",
             Self::Finish => "finish",
@@ -84,9 +92,14 @@ pub enum Gate {
         /// SHA-256 of the sealed bundle, hexadecimal.
         sha256: String,
     },
-    /// The closed firewall must have let a fresh ssh connection in, else it opens again.
+    /// The closed firewall must have let a fresh ssh connection in, else it is put back as it was.
     Firewall {
         /// Names this closing, so that an old confirmation does not count.
+        nonce: String,
+    },
+    /// sshd as it is configured now must have let a fresh connection in, else it is put back as it was.
+    Sshd {
+        /// Names this change, so that an old confirmation does not count.
         nonce: String,
     },
 }
@@ -98,6 +111,16 @@ impl Gate {
             Self::HostKey { .. } => "host-key",
             Self::Escrow { .. } => "escrow",
             Self::Firewall { .. } => "firewall",
+            Self::Sshd { .. } => "sshd",
+        }
+    }
+
+    /// The step that waits there.
+    pub fn step(&self) -> StepName {
+        match self {
+            Self::HostKey { .. } => StepName::Identity,
+            Self::Escrow { .. } => StepName::Escrow,
+            Self::Firewall { .. } | Self::Sshd { .. } => StepName::Firewall,
         }
     }
 
@@ -106,7 +129,7 @@ impl Gate {
         match self {
             Self::HostKey { public_key } => public_key,
             Self::Escrow { sha256 } => sha256,
-            Self::Firewall { nonce } => nonce,
+            Self::Firewall { nonce } | Self::Sshd { nonce } => nonce,
         }
     }
 }
@@ -200,11 +223,12 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_that_reads_back() {
-        let gate = Gate::Escrow { sha256: "ab".into() };
-        let event =
-            Event { seq: 3, time: "2026-01-01T00:00:00Z".into(), kind: EventKind::GateWaiting { gate } };
-        let line = event.to_line();
-        assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
-        assert_eq!(Event::from_line(&line).unwrap(), event);
+        for gate in [Gate::Escrow { sha256: "ab".into() }, Gate::Sshd { nonce: "cd".into() }] {
+            let kind = EventKind::GateWaiting { gate };
+            let event = Event { seq: 3, time: "2026-01-01T00:00:00Z".into(), kind };
+            let line = event.to_line();
+            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(Event::from_line(&line).unwrap(), event);
+        }
     }
 }

@@ -1,36 +1,41 @@
 //! The power is cut, or firstboot killed, at every single act; the next run must come to the same end.
 
 use super::flow::done;
-use super::{Cut, Fake};
+use super::{Cut, Fake, Lanes};
 use crate::boot::Ended;
 use crate::steps::secrets::BOOTSTRAP_KEY;
 use spec::{EventKind, Gate, paths};
 
+/// The slots a header holds.
+pub(super) fn slots(header: &[u8]) -> Vec<u32> {
+    escrow::Header::parse(header).unwrap().slots.iter().map(|slot| slot.number).collect()
+}
+
 /// What must be true at the end, whatever happened on the way.
 pub(super) fn assert_converged(fake: &Fake, at: &str) {
     let luks = fake.luks();
-    assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0], "{at}: slots");
+    assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0, 2], "{at}: slots");
     assert!(fake.get(paths::DONE).is_some() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
     let stored = |name: &str| {
         let path = std::path::PathBuf::from("/srv/sovereign/secrets").join(name);
         luks.files.as_ref().and_then(|f| f.get(&path)).map(|n| n.bytes.clone()).unwrap_or_default()
     };
-    assert!(fake.state.borrow().closed && !fake.state.borrow().timer, "{at}: the firewall stays closed");
+    assert!(
+        fake.state.borrow().closed && fake.state.borrow().timers.is_empty(),
+        "{at}: the firewall stays closed"
+    );
     assert!(luks.opens(&stored("luks-key"), Some(0)), "{at}: the stored key opens the volume");
+    assert!(luks.opens(&stored("luks-recovery"), Some(2)), "{at}: the stored words open the volume");
     // Every escrow that was ever acknowledged still holds what is true: nothing was drawn anew afterwards.
     assert!(!fake.state.borrow().taken.is_empty(), "{at}");
     for sealed in &fake.state.borrow().taken {
         let bundle = escrow::open(sealed, &fake.identity).unwrap();
-        for name in ["luks-key", "postgres-superuser-password"] {
+        for name in ["luks-key", "luks-recovery", "postgres-superuser-password"] {
             let sealed = &bundle.get(&format!("secrets/{name}")).unwrap().value;
             assert!(sealed.expose() == stored(name), "{at}: {name} was drawn anew after it was acknowledged");
         }
         let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
-        assert_eq!(
-            crate::steps::disk::luks::Header::parse(&header).unwrap().slots,
-            [0],
-            "{at}: the copied header"
-        );
+        assert_eq!(slots(&header), [0, 2], "{at}: the copied header");
     }
     let pinned = fake.events().into_iter().filter_map(|kind| match kind {
         EventKind::GatePassed { gate: Gate::HostKey { public_key } } => Some(public_key),
@@ -47,16 +52,23 @@ pub(super) fn assert_converged(fake: &Fake, at: &str) {
     );
 }
 
+/// A fresh server whose lanes run in this order.
+fn with(lanes: Lanes) -> Fake {
+    let fake = Fake::new();
+    fake.state.borrow_mut().lanes = lanes;
+    fake
+}
+
 /// Every act of a whole run, each cut in each way.
-fn every_cut(power: bool) {
-    let whole = Fake::new();
+fn every_cut(power: bool, lanes: Lanes) {
+    let whole = with(lanes);
     done(&whole);
     assert_converged(&whole, "never cut");
     let acts = whole.state.borrow().acts;
     assert!(acts > 80, "{acts}");
     for at in 1..=acts {
         for cut in [Cut::Before, Cut::Torn, Cut::After] {
-            let fake = Fake::new();
+            let fake = with(lanes);
             fake.state.borrow_mut().cut = Some((at, cut));
             let first = fake.run();
             assert!(first.is_err() || !matches!(first, Ok(Ended::Done)) || at == acts, "{at} {cut:?}");
@@ -83,12 +95,36 @@ fn every_cut(power: bool) {
 
 #[test]
 fn the_power_is_cut_at_every_act() {
-    every_cut(true);
+    every_cut(true, Lanes::MainFirst);
+}
+
+#[test]
+fn the_power_is_cut_at_every_act_of_lanes_in_the_other_order() {
+    every_cut(true, Lanes::MainLast);
+}
+
+#[test]
+fn the_power_is_cut_while_lanes_run_at_once() {
+    for at in 1..150 {
+        let fake = with(Lanes::AtOnce);
+        fake.state.borrow_mut().cut = Some((at, Cut::Torn));
+        let _ = fake.run();
+        fake.boot();
+        let what = format!("cut at act {at}");
+        match fake.run() {
+            Ok(Ended::Done) => {}
+            Ok(Ended::Locked) if fake.get(paths::DONE).is_some() => {}
+            other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
+        }
+        assert_converged(&fake, &what);
+        let receipt = spec::Receipt::from_json(&fake.get(paths::RECEIPT).unwrap()).unwrap();
+        assert_eq!(receipt.steps.len(), spec::StepName::ALL.len(), "{what}: a record was lost");
+    }
 }
 
 #[test]
 fn firstboot_is_killed_at_every_act() {
-    every_cut(false);
+    every_cut(false, Lanes::MainFirst);
 }
 
 #[test]

@@ -3,27 +3,28 @@
 //!
 //! Every act on it is counted, and the power can be cut at any of them.
 
+mod closings;
 mod crash;
 mod flow;
+mod keys;
 mod programs;
 mod refusals;
 mod state;
 mod taken_up;
 mod volume;
 
-pub(crate) use state::{Cut, Files, Node, State};
+pub(crate) use state::{Cut, Files, Lanes, Node, Shared, State};
 pub(crate) use volume::{Content, Luks};
 
-use crate::machine::{Kind, Machine, Stat};
+use crate::machine::{Kind, Machine, Stat, Work};
 use crate::{boot, gate};
 use host::{Cmd, Error, Host, Output};
 use spec::{EventKind, Gate, paths};
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub(crate) struct Fake {
-    pub(crate) state: RefCell<State>,
+    pub(crate) state: Shared<State>,
     pub(crate) identity: escrow::Identity,
 }
 
@@ -31,7 +32,7 @@ impl Fake {
     pub(crate) fn new() -> Self {
         let identity = escrow::Identity::generate();
         let fake = Self {
-            state: RefCell::new(State {
+            state: Shared::new(State {
                 root: Files::new(),
                 memory: Files::new(),
                 volume: Content::Zero,
@@ -46,7 +47,7 @@ impl Fake {
                 boots: 0,
                 stacks: vec![],
                 sshd: vec![],
-                timer: false,
+                timers: std::collections::BTreeMap::new(),
                 closed: false,
                 clock: Duration::ZERO,
                 drawn: 0,
@@ -56,7 +57,10 @@ impl Fake {
                 lines: vec![],
                 formats: 0,
                 operator: true,
+                lanes: Lanes::MainFirst,
+                silent_at: None,
                 taken: vec![],
+                filed: vec![],
             }),
             identity,
         };
@@ -118,8 +122,8 @@ impl Fake {
     pub(crate) fn boot(&self) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        (state.dead, state.cut, state.open, state.mounted, state.docker, state.timer) =
-            (false, None, false, false, false, false);
+        (state.dead, state.cut, state.open, state.mounted, state.docker) = (false, None, false, false, false);
+        state.timers.clear();
         state.stacks.clear();
         state.boots += 1;
         state.torn |= std::mem::take(&mut state.unsynced);
@@ -137,6 +141,9 @@ impl Fake {
         kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
         for table in ["tcp", "tcp6", "udp", "udp6"] {
             kernel(&format!("/proc/net/{table}"), b"head\n");
+        }
+        for door in ["firewall", "sshd"] {
+            programs::put_back(state, &format!("/var/lib/sovereign/closing/{door}/put-back"), "boot");
         }
         state.sshd = state.root[Path::new("/etc/ssh/ssh_host_ed25519_key")].bytes.clone();
         state.closed = state.root[Path::new("/etc/ufw/ufw.conf")].bytes.starts_with(b"ENABLED=yes");
@@ -181,6 +188,11 @@ impl Fake {
             return Err(dark());
         }
         state.acts += 1;
+        assert!(
+            state.escrow_opens(),
+            "the escrow on file does not open the volume, before act {}",
+            state.acts
+        );
         let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
         state.dead = cut.is_some();
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
@@ -199,19 +211,32 @@ impl Fake {
         Ok(())
     }
 
-    /// The operator's side: answers the gate that waits.
+    /// The operator's side: answers every gate that waits.
     fn answer_gates(&self) {
-        let waiting = self.events().into_iter().rev().find_map(|kind| match kind {
-            EventKind::GateWaiting { gate } => Some(gate),
-            _ => None,
-        });
-        let Some(waiting) = waiting else { return };
-        if let Gate::Escrow { sha256 } = &waiting {
-            let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
-            assert_eq!(crate::cx::sha256(&bundle), *sha256);
-            self.state.borrow_mut().taken.push(bundle);
+        let mut waiting: Vec<Gate> = Vec::new();
+        for kind in self.events() {
+            match kind {
+                EventKind::Started { .. } => waiting.clear(),
+                EventKind::GateWaiting { gate } => waiting.push(gate),
+                EventKind::GatePassed { gate } => waiting.retain(|waits| *waits != gate),
+                _ => {}
+            }
         }
-        gate::acknowledge(self, waiting.name(), waiting.value()).ok();
+        for gate in waiting {
+            if self.state.borrow().silent_at == Some(gate.name()) {
+                continue;
+            }
+            if let Gate::Escrow { sha256 } = &gate {
+                let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
+                assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                let opened = escrow::open(&bundle, &self.identity).unwrap();
+                let keys = [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].map(|name| opened.get(name));
+                let keys = keys.into_iter().flatten().map(|entry| entry.value.expose().to_vec());
+                self.state.borrow_mut().filed = keys.collect();
+                self.state.borrow_mut().taken.push(bundle);
+            }
+            gate::acknowledge(self, gate.name(), gate.value()).ok();
+        }
     }
 }
 
@@ -315,11 +340,10 @@ impl Machine for Fake {
     }
 
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let torn = self
-            .state
-            .borrow()
-            .cut
-            .is_some_and(|(at, cut)| at == self.state.borrow().acts + 1 && cut == Cut::Torn);
+        let torn = {
+            let state = self.state.borrow();
+            state.cut.is_some_and(|(at, cut)| at == state.acts + 1 && cut == Cut::Torn)
+        };
         let bytes = if torn { &bytes[..bytes.len() / 2] } else { bytes };
         let result =
             self.change(path, |files| files.entry(path.into()).or_default().bytes.extend_from_slice(bytes));
@@ -375,8 +399,22 @@ impl Machine for Fake {
 
     fn sleep(&self, time: Duration) {
         self.state.borrow_mut().clock += time;
-        if self.state.borrow().operator {
+        programs::fire_timers(&mut self.state.borrow_mut());
+        let operator = self.state.borrow().operator;
+        if operator {
             self.answer_gates();
+        }
+    }
+
+    fn side_by_side(&self, one: Work<'_>, other: Work<'_>) {
+        let lanes = self.state.borrow().lanes;
+        match lanes {
+            Lanes::MainFirst => [one, other].into_iter().for_each(|work| work()),
+            Lanes::MainLast => [other, one].into_iter().for_each(|work| work()),
+            Lanes::AtOnce => std::thread::scope(|scope| {
+                scope.spawn(other);
+                one();
+            }),
         }
     }
 

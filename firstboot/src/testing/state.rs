@@ -4,6 +4,7 @@ use super::{Content, Luks};
 use spec::paths;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// A file or directory: content, mode, owner.
@@ -28,6 +29,39 @@ pub(crate) enum Cut {
     After,
 }
 
+/// In which order the lanes run. One after the other they do the same in every run, so that a cut can be tried at each
+/// act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    MainFirst,
+    MainLast,
+    /// On threads.
+    AtOnce,
+}
+
+/// What threads share. Used as a `RefCell` is.
+pub(crate) struct Shared<T>(RwLock<T>);
+
+impl<T> Shared<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(RwLock::new(value))
+    }
+
+    pub(crate) fn borrow(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn borrow_mut(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.borrow().clone())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     /// What survives a power cut.
@@ -48,7 +82,8 @@ pub(crate) struct State {
     pub(crate) stacks: Vec<String>,
     /// The host key sshd answers with.
     pub(crate) sshd: Vec<u8>,
-    pub(crate) timer: bool,
+    /// When each armed timer runs its script, and which.
+    pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
     pub(crate) clock: Duration,
@@ -60,11 +95,23 @@ pub(crate) struct State {
     pub(crate) formats: u32,
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
+    pub(crate) lanes: Lanes,
+    /// The gate that is left unanswered.
+    pub(crate) silent_at: Option<&'static str>,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
+    /// The volume's keys in the one that was filed last.
+    pub(crate) filed: Vec<Vec<u8>>,
 }
 
 impl State {
+    /// Whether the escrow that was filed last opens the volume: with every key in it, but for one being revoked.
+    pub(crate) fn escrow_opens(&self) -> bool {
+        let Content::Luks(luks) = &self.volume else { return true };
+        let opening = self.filed.iter().filter(|key| luks.opens(key, None)).count();
+        opening == self.filed.len()
+    }
+
     /// Where a path lies: in memory, on the opened volume, or on the root disk.
     pub(crate) fn files(&mut self, path: &Path) -> &mut Files {
         if ["/run", "/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top)) {

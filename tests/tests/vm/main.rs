@@ -20,9 +20,13 @@ fn main() {
     arguments.test_threads = Some(1);
     let trials = vec![
         trial("vm_main_job", main_job::main_job),
+        trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
+        trial(
+            "vm_destroyed_is_gone_but_for_what_holds_data",
+            main_job::destroyed_is_gone_but_for_what_holds_data,
+        ),
         trial("vm_every_step_cut_off_and_the_operator_killed", bad_days::every_step_cut_off),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
-        trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
         trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
@@ -37,7 +41,6 @@ static STANDING: std::sync::Mutex<Option<Arc<Rig>>> = std::sync::Mutex::new(None
 
 /// The server that trials share, ready and unlocked, in project `demo`: whichever trial comes first provisions it, and
 /// each leaves it as it found it. A machine of its own for every trial would cost minutes each.
-#[expect(dead_code, reason = "until the first trial shares it")]
 pub(crate) fn standing() -> Result<Arc<Rig>> {
     let Ok(mut standing) = STANDING.lock() else {
         anyhow::bail!("an earlier trial broke down while it made the server")
@@ -47,7 +50,11 @@ pub(crate) fn standing() -> Result<Arc<Rig>> {
     }
     let rig = Rig::new()?;
     rig.demo("demo")?;
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    let first = rig
+        .xtask(&["provision", "--project", "demo", "--yes"])?
+        .expect(0)?
+        .says(&["is ready at", "first boot: disk"])?;
+    println!("provision: {:.1} s", first.took.as_secs_f64());
     Ok(Arc::clone(standing.insert(Arc::new(rig))))
 }
 
@@ -62,6 +69,13 @@ pub(crate) fn sql(rig: &Rig, name: &str, line: &str) -> Result<String> {
     let command =
         format!("docker exec -i postgres-postgres-1 psql -U postgres -At -v ON_ERROR_STOP=1 -c \"{line}\"");
     Ok(rig.xtask(&["ssh", "--project", name, "--", &command])?.expect(0)?.stdout)
+}
+
+/// Puts this row, and no other, into the table `kept`, durably.
+pub(crate) fn keep_a_row(rig: &Rig, what: &str) -> Result<()> {
+    let lines = "DROP TABLE IF EXISTS kept; CREATE TABLE kept (what text)";
+    sql(rig, "demo", &format!("{lines}; INSERT INTO kept VALUES ('{what}'); CHECKPOINT"))?;
+    Ok(())
 }
 
 /// Asks the cloud for a power action on the rig's server, and waits for it.
