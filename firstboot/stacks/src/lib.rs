@@ -134,7 +134,9 @@ pub enum Error {
         why: String,
     },
     /// It is part of the private network, and the project has none.
-    #[error("rendering stack {stack}: the project has no private network; add a section [vpn] to project.toml")]
+    #[error(
+        "rendering stack {stack}: the project has no private network; add a section [vpn] to project.toml"
+    )]
     NoVpn {
         /// The stack.
         stack: String,
