@@ -4,7 +4,7 @@ use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::steps::verify;
 use crate::unlock::Opened;
-use crate::{Cx, boot, cx, follow, gate, install, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -26,7 +26,7 @@ usage: firstboot COMMAND
   acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
-  verify [--json]              looks at everything, changes nothing
+  verify [--json] [--quick]    looks at everything, changes nothing; --quick: without the audit
   keys list                    the volume's keyslots in use (JSON)
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
@@ -72,8 +72,9 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
         ["escrow", "signature"] => cat(&here, paths::ESCROW_SIGNATURE),
         ["unlock"] => unlock(&here),
-        ["verify"] => verify(&here, false),
-        ["verify", "--json"] => verify(&here, true),
+        ["verify", flags @ ..] if flags.iter().all(|flag| ["--json", "--quick"].contains(flag)) => {
+            verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
+        }
         ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
         ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
         ["--version"] => print(&version()?),
@@ -87,6 +88,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
 
 fn run(here: &Here) -> Result<u8> {
     let _lock = lock()?;
+    room::need(here)?;
     ended(&Cx::begin(here, &version()?)?)
 }
 
@@ -106,6 +108,7 @@ fn unlock(here: &Here) -> Result<u8> {
     std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
     let key = Secret::new(key.trim_ascii_end().to_vec());
     let _lock = lock()?;
+    room::need(here)?;
     let cx = Cx::begin(here, &version()?)?;
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {
@@ -156,17 +159,18 @@ fn events(here: &Here, flags: &[&str]) -> Result<u8> {
     follow::events(here, from, on, &running).map(|()| DONE)
 }
 
-fn verify(here: &Here, json: bool) -> Result<u8> {
-    let checks = verify::checks(&Cx::read_only(here)?);
-    let complaints: Vec<String> = checks.iter().filter_map(spec::Check::complaint).collect();
+fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
+    let cx = Cx::read_only(here)?;
+    let mut checks = verify::checks(&cx);
+    if !quick {
+        checks.extend(audit::checks(&cx));
+    }
     if json {
         output(&[serde_json::to_vec_pretty(&checks)?, b"\n".to_vec()].concat())?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        output(spec::for_people(&checks).as_bytes())?;
     }
-    Ok(if complaints.is_empty() { DONE } else { FAILED })
+    Ok(if spec::Tally::of(&checks).is_well() { DONE } else { FAILED })
 }
 
 fn cat(here: &Here, path: &str) -> Result<u8> {

@@ -124,7 +124,7 @@ impl Gate {
         match self {
             Self::HostKey { .. } => StepName::Identity,
             Self::Escrow { .. } => StepName::Escrow,
-            Self::Firewall { .. } | Self::Sshd { .. } => StepName::Firewall,
+            Self::Firewall { .. } => StepName::Firewall,
         }
     }
 

@@ -81,6 +81,34 @@ impl<'a> Document<'a> {
         Section { name, table, span, text: self.text, mistakes: &mut self.mistakes, keys: Vec::new() }
     }
 
+    /// Reads a section that may stand there any number of times, as `[[name]]`.
+    pub(super) fn each(&mut self, name: &'static str, mut read: impl FnMut(&mut Section<'_, 'a>)) {
+        self.sections.push(name);
+        let Some(value) = self.root.get(name) else { return };
+        let tables = value.get_ref().as_array().map(|items| {
+            items.iter().map(|item| item.get_ref().as_table().map(|table| (table, item.span()))).collect()
+        });
+        let Some(tables): Option<Vec<_>> = tables.and_then(|tables: Option<Vec<_>>| tables) else {
+            let why = format!("must be written as [[{name}]], once for each");
+            let line = Some(line_of(self.text, &value.span()));
+            self.mistakes.push(Mistake { line, key: name.into(), why });
+            return;
+        };
+        for (table, span) in tables {
+            let (table, span) = (Some(table), Some(span));
+            let mut section = Section {
+                name,
+                table,
+                span,
+                text: self.text,
+                mistakes: &mut self.mistakes,
+                keys: Vec::new(),
+            };
+            read(&mut section);
+            section.finish();
+        }
+    }
+
     pub(super) fn wrong_name(&mut self, name: &str) {
         let why = format!("{name:?} cannot be used: 1 to 40 of a-z, 0-9 and -, neither first nor last a -");
         self.mistakes.push(Mistake { line: None, key: "the project's name".into(), why });
@@ -129,7 +157,8 @@ impl<'d, 'a> Section<'d, 'a> {
     /// Whether a mistake about this key was noted already.
     pub(super) fn is_wrong(&self, key: &str) -> bool {
         let full = format!("{}.{key}", self.name);
-        self.mistakes.iter().any(|mistake| mistake.key == full)
+        let below = format!("{full}.");
+        self.mistakes.iter().any(|mistake| mistake.key == full || mistake.key.starts_with(&below))
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
@@ -176,6 +205,88 @@ impl<'d, 'a> Section<'d, 'a> {
         let there = self.table.is_some_and(|table| table.contains_key(key));
         let word = self.word(key, if there { "name" } else { "" });
         (there && !self.is_wrong(key)).then_some(word)
+    }
+
+    /// A text that must be there; the empty one where it is not, or is not `expected`.
+    pub(super) fn text(&mut self, key: &'static str, expected: &str, fits: impl Fn(&str) -> bool) -> String {
+        let Some(value) = self.get(key) else {
+            let at = self.span.clone();
+            self.mistake(key, at, format!("is needed: {expected}"));
+            return String::new();
+        };
+        value.get_ref().as_str().filter(|text| fits(text)).map_or_else(
+            || {
+                let why = format!("must be {expected}, not {}", article(value.get_ref()));
+                self.mistake(key, Some(value.span()), why);
+                String::new()
+            },
+            str::to_owned,
+        )
+    }
+
+    /// Whether a key is in the file.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// A text that says itself what is wrong with it, or that may be left out.
+    pub(super) fn checked<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.get(key)?;
+        let text = value.get_ref().as_str();
+        let read = match text {
+            Some(text) => read(text).map_err(|why| format!("{text:?} {why}")),
+            None => Err(format!("must be a text, not {}", article(value.get_ref()))),
+        };
+        read.map_err(|why| self.mistake(key, Some(value.span()), why)).ok()
+    }
+
+    /// Tables that repeat, `[[section.key]]`, each with exactly these texts in it. One with a mistake is left out.
+    pub(super) fn tables<const N: usize>(
+        &mut self,
+        key: &'static str,
+        fields: [&'static str; N],
+        check: impl Fn(&str, &str) -> Result<(), String>,
+    ) -> Vec<[String; N]> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            self.mistake(key, Some(value.span()), format!("must be tables [[{}.{key}]]", self.name));
+            return Vec::new();
+        };
+        let mut rows = Vec::new();
+        for item in items {
+            let Some(table) = item.get_ref().as_table() else {
+                self.mistake(key, Some(item.span()), format!("must be tables [[{}.{key}]]", self.name));
+                continue;
+            };
+            let before = self.mistakes.len();
+            let unknown = table.keys().filter(|name| !fields.contains(&name.get_ref().as_ref()));
+            let section = format!("{}.{key}", self.name);
+            self.mistakes.extend(unknown.map(|name| unknown_key(self.text, name, &section, &fields)));
+            let row = fields.map(|field| {
+                let full = format!("{key}.{field}");
+                let Some(value) = table.get(field) else {
+                    self.mistake(&full, Some(item.span()), "is needed".into());
+                    return String::new();
+                };
+                let text = value.get_ref().as_str();
+                let checked = match text {
+                    Some(text) => check(field, text).map_err(|why| format!("{text:?} {why}")),
+                    None => Err(format!("must be a text, not {}", article(value.get_ref()))),
+                };
+                if let Err(why) = checked {
+                    self.mistake(&full, Some(value.span()), why);
+                }
+                text.unwrap_or_default().to_owned()
+            });
+            if self.mistakes.len() == before {
+                rows.push(row);
+            }
+        }
+        rows
     }
 
     /// Whether the section is in the file.
