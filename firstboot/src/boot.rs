@@ -3,7 +3,8 @@
 use crate::lanes::beside;
 use crate::step::ensure;
 use crate::steps::{
-    disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify, vpn,
+    disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify,
+    vpn,
 };
 use crate::{Cx, Locked};
 use anyhow::Result;

@@ -71,7 +71,8 @@ impl<'a> One<'a> {
         let stack = ::stacks::find(&wanted.name)?;
         let vpn = cx.spec.vpn.as_ref();
         let config = ::stacks::config(stack, vpn)?;
-        let config = config.into_iter().map(|(name, text)| (folder.join("config").join(name), text)).collect();
+        let config =
+            config.into_iter().map(|(name, text)| (folder.join("config").join(name), text)).collect();
         let certificate =
             stack.certificate.zip(vpn).map(|(uid, vpn)| Certificate::new(&folder, &vpn.host, uid));
         Ok(Self { stack, compose, folder, config, certificate })
