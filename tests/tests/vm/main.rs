@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod builds;
+mod keys;
 mod leases;
 mod main_job;
 mod rebuilt;
@@ -20,6 +21,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let trials = vec![
         trial("vm_main_job", main_job::main_job),
+        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",

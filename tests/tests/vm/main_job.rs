@@ -150,7 +150,7 @@ fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-fn wait_for(rig: &Rig, state: &str, code: i32) -> Result<()> {
+pub(crate) fn wait_for(rig: &Rig, state: &str, code: i32) -> Result<()> {
     for _ in 0..60 {
         let status = rig.xtask(&["status", "--project", "demo"])?;
         if status.stdout.starts_with(&format!("demo: {state}")) {
