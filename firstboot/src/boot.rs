@@ -1,10 +1,13 @@
 //! First boot from beginning to end: the table of contents.
 
-use crate::step::{Effect, ensure};
-use crate::steps::{disk, docker, escrow, finish, firewall, identity, preflight, secrets, stacks, verify};
+use crate::lanes::beside;
+use crate::step::ensure;
+use crate::steps::{
+    disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify,
+};
 use crate::{Cx, Locked};
 use anyhow::Result;
-use spec::EventKind;
+use spec::{EventKind, StepName};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -30,24 +33,47 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
             Ok(Ended::Locked)
         }
         Err(e) => {
-            cx.emit(EventKind::Failed { step: cx.step(), error: format!("{e:#}") })?;
+            let step = cx.failures().first().copied().unwrap_or(StepName::Finish);
+            cx.emit(EventKind::Failed { step, error: format!("{e:#}") })?;
             Ok(Ended::Failed(e))
         }
     }
 }
 
-/// Each step takes what the earlier ones gave, so none can be run before its time.
+/// Each step takes what the earlier ones gave, so none can be run before its time. What does not need one another runs
+/// side by side.
 fn steps(cx: &Cx<'_>) -> Result<()> {
-    let Effect { value: server, .. } = ensure(cx, &preflight::Preflight)?;
-    let Effect { value: identity, .. } = ensure(cx, &identity::Identity { server })?;
-    let Effect { value: keys, .. } = ensure(cx, &secrets::Secrets { server })?;
-    let Effect { value: volume, .. } = ensure(cx, &disk::Disk { keys })?;
-    let Effect { value: escrowed, .. } =
-        ensure(cx, &escrow::Escrow { volume: &volume, identity: &identity })?;
-    let Effect { value: closed, .. } = ensure(cx, &firewall::Firewall { escrowed })?;
-    let Effect { value: engine, .. } = ensure(cx, &docker::Docker { volume: &volume, closed })?;
-    let Effect { value: running, .. } = ensure(cx, &stacks::Stacks { engine, escrowed })?;
-    let Effect { value: verified, .. } = ensure(cx, &verify::Verify { running })?;
-    let Effect { value: finish::Finished, .. } = ensure(cx, &finish::Finish { volume: &volume, verified })?;
+    let server = ensure(cx, &preflight::Preflight)?;
+    let identity = ensure(cx, &identity::Identity { server })?;
+    let ((volume, escrowed), programs) =
+        beside(cx, |cx| data(cx, server, &identity), |cx| ensure(cx, &packages::Packages { server }))?;
+    let running = services(cx, &volume, escrowed, programs)?;
+    let verified = ensure(cx, &verify::Verify { running })?;
+    let finish::Finished = ensure(cx, &finish::Finish { volume: &volume, verified })?;
     Ok(())
+}
+
+/// The volume, and what opens it, safe.
+fn data(
+    cx: &Cx<'_>,
+    server: preflight::ThisServer,
+    identity: &identity::Lasting,
+) -> Result<(disk::Volume, escrow::Escrowed)> {
+    let keys = ensure(cx, &secrets::Secrets { server })?;
+    let volume = ensure(cx, &disk::Disk { keys })?;
+    let escrowed = ensure(cx, &escrow::Escrow { volume: &volume, identity })?;
+    Ok((volume, escrowed))
+}
+
+/// What runs on it, behind a closed door.
+fn services(
+    cx: &Cx<'_>,
+    volume: &disk::Volume,
+    escrowed: escrow::Escrowed,
+    programs: packages::Programs,
+) -> Result<stacks::Running> {
+    let closed = ensure(cx, &firewall::Firewall { escrowed, programs })?;
+    let engine = ensure(cx, &docker::Docker { volume, closed })?;
+    let pulled = ensure(cx, &images::Images { engine })?;
+    ensure(cx, &stacks::Stacks { pulled, escrowed })
 }

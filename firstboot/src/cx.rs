@@ -6,20 +6,43 @@ use anyhow::Context as _;
 use host::{Cmd, Error, Host, Output};
 use sha2::{Digest, Sha256};
 use spec::{EventKind, NodeSpec, Receipt, StepName, paths};
-use std::cell::{Cell, Ref, RefCell};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The context of one run. It is a [`Host`] itself and measures the time spent in programs.
+/// The context of one step of a run. It is a [`Host`] itself and measures the time spent in programs. Contexts of one
+/// run share its receipt and its event stream, so steps may run side by side.
 pub struct Cx<'a> {
     machine: &'a dyn Machine,
     /// What this server shall be.
-    pub spec: NodeSpec,
-    receipt: RefCell<Receipt>,
+    pub spec: Arc<NodeSpec>,
+    run: Arc<Run>,
+    step: StepName,
+    meter: Mutex<Meter>,
+    /// Whether this is the lane that runs beside the main one; see [`Log::emit`].
+    aside: bool,
+}
+
+/// What all steps of a run share.
+struct Run {
+    receipt: Mutex<Arc<Receipt>>,
     log: Option<Log>,
-    step: Cell<StepName>,
-    in_programs: Cell<Duration>,
-    at_gates: Cell<Duration>,
+    /// The steps that failed, in the order in which they did.
+    failed: Mutex<Vec<StepName>>,
+}
+
+/// What a step spent its time on.
+#[derive(Default)]
+struct Meter {
+    /// How many programs run now, and since when at least one does.
+    running: u32,
+    since: Duration,
+    in_programs: Duration,
+    at_gates: Duration,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> Cx<'a> {
@@ -27,21 +50,27 @@ impl<'a> Cx<'a> {
     pub fn read_only(machine: &'a dyn Machine) -> anyhow::Result<Self> {
         let spec = installed_spec(machine)?;
         let receipt = receipt(machine)?.unwrap_or_else(|| Receipt::new(&spec.project, spec.server.id));
+        let run = Run { receipt: Mutex::new(Arc::new(receipt)), log: None, failed: Mutex::default() };
+        let meter = Mutex::default();
         Ok(Self {
             machine,
-            spec,
-            receipt: RefCell::new(receipt),
-            log: None,
-            step: Cell::new(StepName::Preflight),
-            in_programs: Cell::default(),
-            at_gates: Cell::default(),
+            spec: Arc::new(spec),
+            run: Arc::new(run),
+            step: StepName::Preflight,
+            meter,
+            aside: false,
         })
     }
 
     /// For acting: counts the start in the receipt and says that it started.
     pub fn begin(machine: &'a dyn Machine, version: &str) -> anyhow::Result<Self> {
-        let mut cx = Self::read_only(machine)?;
-        cx.log = Some(Log::open(machine).context("opening the event stream")?);
+        let looking = Self::read_only(machine)?;
+        let run = Run {
+            receipt: Mutex::new(looking.receipt()),
+            log: Some(Log::open(machine).context("opening the event stream")?),
+            failed: Mutex::default(),
+        };
+        let cx = Self { run: Arc::new(run), ..looking };
         let spec_sha256 = sha256(&machine.read(Path::new(paths::NODE_SPEC))?.unwrap_or_default());
         cx.record(|receipt| {
             if receipt.spec_sha256 != spec_sha256 {
@@ -62,52 +91,75 @@ impl<'a> Cx<'a> {
         self.machine
     }
 
-    /// What was done so far.
-    pub fn receipt(&self) -> Ref<'_, Receipt> {
-        self.receipt.borrow()
+    /// The same run, for one step, whose clocks start at zero.
+    pub(crate) fn at(&self, step: StepName) -> Self {
+        let (spec, run) = (Arc::clone(&self.spec), Arc::clone(&self.run));
+        Self { machine: self.machine, spec, run, step, meter: Mutex::default(), aside: self.aside }
+    }
+
+    /// The same run, for the steps that run beside the main lane.
+    pub(crate) fn aside(&self) -> Self {
+        Self { aside: true, ..self.at(self.step) }
+    }
+
+    /// What was done so far: as it is now, whatever another lane adds meanwhile.
+    pub fn receipt(&self) -> Arc<Receipt> {
+        Arc::clone(&lock(&self.run.receipt))
     }
 
     /// Changes the receipt and writes it whole, durably, before anything that relies on it.
     pub fn record(&self, change: impl FnOnce(&mut Receipt)) -> Result<(), Error> {
-        let mut receipt = self.receipt.borrow().clone();
+        // Held over the write: of two lanes that record at once, the one that comes second must not lose the first.
+        let mut held = lock(&self.run.receipt);
+        let mut receipt = Receipt::clone(&held);
         change(&mut receipt);
         self.machine.write(Path::new(paths::RECEIPT), &receipt.to_json(), 0o644)?;
-        self.receipt.replace(receipt);
+        *held = Arc::new(receipt);
         Ok(())
     }
 
     /// Adds an event to the stream.
     pub fn emit(&self, kind: EventKind) -> Result<(), Error> {
-        self.log.as_ref().map_or(Ok(()), |log| log.emit(self.machine, kind))
+        self.run.log.as_ref().map_or(Ok(()), |log| log.emit(self.machine, kind, self.aside))
     }
 
     /// Says what the step is at.
     pub fn say(&self, text: impl Into<String>) -> Result<(), Error> {
-        self.emit(EventKind::Progress { step: self.step.get(), text: text.into() })
+        self.emit(EventKind::Progress { step: self.step, text: text.into() })
     }
 
-    /// Begins a step: its clocks start at zero.
-    pub(crate) fn enter(&self, step: StepName) {
-        self.step.set(step);
-        self.in_programs.set(Duration::ZERO);
-        self.at_gates.set(Duration::ZERO);
+    /// Notes that this step failed: no lane begins another one.
+    pub(crate) fn failed(&self) {
+        lock(&self.run.failed).push(self.step);
     }
 
-    /// The step at hand.
-    pub(crate) fn step(&self) -> StepName {
-        self.step.get()
+    /// The steps that failed, the first one first.
+    pub(crate) fn failures(&self) -> Vec<StepName> {
+        lock(&self.run.failed).clone()
     }
 
     /// Time spent in programs and at gates since the step began.
     pub(crate) fn spent(&self) -> (Duration, Duration) {
-        (self.in_programs.get(), self.at_gates.get())
+        let meter = lock(&self.meter);
+        (meter.in_programs, meter.at_gates)
     }
 
-    /// Does something whose time is another program's.
+    /// Does something whose time is another program's. Programs that run at the same time count once.
     fn in_program<T>(&self, work: impl FnOnce() -> T) -> T {
-        let start = self.machine.ticks();
+        {
+            let mut meter = lock(&self.meter);
+            if meter.running == 0 {
+                meter.since = self.machine.ticks();
+            }
+            meter.running += 1;
+        }
         let done = work();
-        self.in_programs.set(self.in_programs.get() + self.machine.ticks().saturating_sub(start));
+        let mut meter = lock(&self.meter);
+        meter.running -= 1;
+        if meter.running == 0 {
+            let spent = self.machine.ticks().saturating_sub(meter.since);
+            meter.in_programs += spent;
+        }
         done
     }
 
@@ -117,7 +169,7 @@ impl<'a> Cx<'a> {
     }
 
     pub(crate) fn waited(&self, time: Duration) {
-        self.at_gates.set(self.at_gates.get() + time);
+        lock(&self.meter).at_gates += time;
     }
 
     /// A small file as text, or `None` when there is none.

@@ -3,12 +3,12 @@
 use crate::clock::rfc3339;
 use crate::machine::Machine;
 use spec::{Event, EventKind, paths};
-use std::cell::Cell;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Writes events.
 pub(crate) struct Log {
-    last: Cell<u64>,
+    last: Mutex<u64>,
 }
 
 impl Log {
@@ -18,19 +18,26 @@ impl Log {
         if bytes.last().is_some_and(|b| *b != b'\n') {
             machine.append(Path::new(paths::EVENTS), b"\n")?;
         }
-        Ok(Self { last: Cell::new(parse(&bytes).last().map_or(0, |e| e.seq)) })
+        Ok(Self { last: Mutex::new(parse(&bytes).last().map_or(0, |e| e.seq)) })
     }
 
-    /// Adds one.
-    pub(crate) fn emit(&self, machine: &dyn Machine, kind: EventKind) -> Result<(), host::Error> {
-        let event = Event { seq: self.last.get() + 1, time: rfc3339(machine.now()), kind };
+    /// Adds one; `aside` says that it comes from the lane beside the main one.
+    pub(crate) fn emit(
+        &self,
+        machine: &dyn Machine,
+        kind: EventKind,
+        aside: bool,
+    ) -> Result<(), host::Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = Event { seq: *last + 1, time: rfc3339(machine.now()), kind };
         machine.append(Path::new(paths::EVENTS), &event.to_line())?;
         // A number somebody may have read must not be given twice, so what only a step that acts says is made durable.
-        // The start and end of steps that hold are said again, as many, after any power cut.
-        if !matches!(event.kind, EventKind::StepStarted { .. } | EventKind::StepFinished { .. }) {
+        // The start and end of steps that hold are said again, as many, after any power cut; that is so in the main lane,
+        // whatever the other one has come to.
+        if aside || !matches!(event.kind, EventKind::StepStarted { .. } | EventKind::StepFinished { .. }) {
             machine.sync(Path::new(paths::EVENTS))?;
         }
-        self.last.set(event.seq);
+        *last = event.seq;
         Ok(())
     }
 }

@@ -3,16 +3,17 @@
 //! [`boot::run`] is the table of contents. Each step looks first, acts if needed, and must hold afterwards
 //! ([`step`]); a receipt is written after each, an event for everything worth knowing.
 //!
-//! 1. [`preflight`](steps::preflight): the right server, with all programs.
-//! 2. [`identity`](steps::identity): the lasting ssh host key; *gate*: it is pinned.
-//! 3. [`secrets`](steps::secrets): drawn in memory.
-//! 4. [`disk`](steps::disk): LUKS2 on the volume, and the secrets on it.
-//! 5. [`escrow`](steps::escrow): sealed; *gate*: it is off the server.
-//! 6. [`firewall`](steps::firewall): closed; *gate*: a fresh connection came through.
-//! 7. [`docker`](steps::docker): hardened, its data on the volume.
-//! 8. [`stacks`](steps::stacks): pulled by digest, healthy.
-//! 9. [`verify`](steps::verify): everything looked at once more.
-//! 10. [`finish`](steps::finish): the bootstrap key is revoked, the marker written.
+//! * [`preflight`](steps::preflight): the right server, with the programs that the first steps run.
+//! * [`identity`](steps::identity): the lasting ssh host key; *gate*: it is pinned.
+//! * Side by side ([`lanes`]):
+//!   * [`secrets`](steps::secrets): drawn in memory; [`disk`](steps::disk): LUKS2 on the volume, and the secrets on it;
+//!     [`escrow`](steps::escrow): sealed; *gate*: it is off the server;
+//!   * [`packages`](steps::packages): the programs that the other steps run.
+//! * [`firewall`](steps::firewall): closed; *gate*: a fresh connection came through.
+//! * [`docker`](steps::docker): hardened, its data on the volume; [`images`](steps::images): pulled by digest;
+//!   [`stacks`](steps::stacks): healthy.
+//! * [`verify`](steps::verify): everything looked at once more.
+//! * [`finish`](steps::finish): the bootstrap key is revoked, the marker written.
 //!
 //! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
 
@@ -26,6 +27,7 @@ mod events;
 mod follow;
 mod gate;
 mod install;
+mod lanes;
 pub mod machine;
 mod room;
 mod status;

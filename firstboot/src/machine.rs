@@ -40,8 +40,8 @@ pub struct Stat {
     pub len: u64,
 }
 
-/// A [`Host`] that is the server itself.
-pub trait Machine: Host {
+/// A [`Host`] that is the server itself. Steps that run side by side share it.
+pub trait Machine: Host + Send + Sync {
     /// Whether a program is installed.
     fn has_program(&self, name: &str) -> bool;
     /// What a path names, or `None` when there is nothing.
@@ -76,7 +76,12 @@ pub trait Machine: Host {
     fn sleep(&self, time: Duration);
     /// GET over HTTP on a Unix socket: status and body, or `None` when nobody listens there.
     fn ask(&self, socket: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error>;
+    /// Does two pieces of work at the same time and ends when both have.
+    fn side_by_side(&self, one: Work<'_>, other: Work<'_>);
 }
+
+/// Something that can be done on a thread of its own.
+pub type Work<'w> = Box<dyn FnOnce() + Send + 'w>;
 
 /// This machine.
 #[derive(Debug, Clone, Copy)]
@@ -256,6 +261,13 @@ impl Machine for Here {
         stream.read_to_end(&mut answer).map_err(failed)?;
         let parsed = parse_answer(&answer);
         parsed.map(Some).ok_or_else(|| failed(std::io::Error::other("the answer is not HTTP")))
+    }
+
+    fn side_by_side(&self, one: Work<'_>, other: Work<'_>) {
+        std::thread::scope(|scope| {
+            scope.spawn(other);
+            one();
+        });
     }
 }
 

@@ -12,12 +12,12 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
     let there = |path: &Path| Ok::<_, anyhow::Error>(machine.stat(path)?.is_some());
     let events = crate::events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
     let receipt = receipt(machine)?;
-    let (step, gate) = at_hand(&events);
+    let (mut steps, mut gates) = at_hand(&events);
     let formatted = receipt.as_ref().and_then(|r| r.volume.as_ref()).is_some_and(|v| v.formatted);
     let locked = formatted && !there(&luks::mapping())?;
     let last = events.last().map(|e| &e.kind);
     let (state, error) = match last {
-        _ if running && gate.is_some() => (State::Waiting, None),
+        _ if running && !gates.is_empty() => (State::Waiting, None),
         _ if running => (State::Running, None),
         _ if !there(Path::new(paths::NODE_SPEC))? => (State::Absent, None),
         _ if vanished::vanished(machine)? => (State::Failed, Some(vanished::SENTENCE.to_owned())),
@@ -26,34 +26,46 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         Some(EventKind::Failed { error, .. }) => (State::Failed, Some(error.clone())),
         _ => (State::Stopped, None),
     };
-    let ended = matches!(state, State::Done | State::Locked | State::Absent);
+    if matches!(state, State::Done | State::Locked | State::Absent) {
+        steps.clear();
+    }
+    if state != State::Waiting {
+        gates.clear();
+    }
     Ok(Status {
         version: VERSION,
         state,
-        step: step.filter(|_| !ended),
-        gate: gate.filter(|_| state == State::Waiting),
+        step: steps.first().copied(),
+        steps,
+        gate: gates.first().cloned(),
+        gates,
         error,
         last_seq: events.last().map_or(0, |e| e.seq),
         receipt,
     })
 }
 
-/// The step at hand, and the gate it waits at.
-fn at_hand(events: &[Event]) -> (Option<StepName>, Option<Gate>) {
-    let (mut step, mut gate) = (None, None);
+/// The steps at hand, and the gates they wait at.
+fn at_hand(events: &[Event]) -> (Vec<StepName>, Vec<Gate>) {
+    let (mut steps, mut gates) = (Vec::new(), Vec::new());
     for event in events {
         match &event.kind {
-            EventKind::Started { .. } | EventKind::GatePassed { .. } => gate = None,
-            EventKind::StepStarted { step: name } => step = Some(*name),
-            EventKind::GateWaiting { gate: waiting } => gate = Some(waiting.clone()),
-            EventKind::Failed { step: name, .. } => (step, gate) = (Some(*name), None),
-            EventKind::Progress { .. }
-            | EventKind::StepFinished { .. }
-            | EventKind::Locked
-            | EventKind::Done => {}
+            EventKind::Started { .. } => {
+                steps.clear();
+                gates.clear();
+            }
+            EventKind::StepStarted { step } => steps.push(*step),
+            EventKind::StepFinished { step, .. } => steps.retain(|at_hand| at_hand != step),
+            EventKind::GateWaiting { gate } => gates.push(gate.clone()),
+            EventKind::GatePassed { gate } => gates.retain(|waiting| waiting != gate),
+            EventKind::Failed { step, .. } => {
+                steps = vec![*step];
+                gates.clear();
+            }
+            EventKind::Progress { .. } | EventKind::Locked | EventKind::Done => {}
         }
     }
-    (step, gate)
+    (steps, gates)
 }
 
 /// A few lines for a person.
@@ -71,10 +83,10 @@ pub(crate) fn for_people(status: &Status) -> String {
         State::Locked => "the volume is locked; `cargo xtask unlock` opens it".into(),
         State::Done => "done: everything held when it was last looked at".into(),
     };
-    if let Some(step) = status.step {
+    for step in &status.steps {
         text += &format!("\nstep:  {step}");
     }
-    if let Some(gate) = &status.gate {
+    for gate in &status.gates {
         text += &format!("\ngate:  {} {}", gate.name(), gate.value());
     }
     if let Some(error) = &status.error {
@@ -84,4 +96,42 @@ pub(crate) fn for_people(status: &Status) -> String {
         text += &format!("\n  {:<10} {:>8} ms  {}", record.step.to_string(), record.millis, record.time);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(kinds: Vec<EventKind>) -> Vec<Event> {
+        (1..).zip(kinds).map(|(seq, kind)| Event { seq, time: "t".into(), kind }).collect()
+    }
+
+    #[test]
+    fn two_lanes_are_at_two_steps_and_wait_at_two_gates() {
+        let escrow = Gate::Escrow { sha256: "ab".into() };
+        let firewall = Gate::Firewall { nonce: "cd".into() };
+        let mut kinds = vec![
+            EventKind::StepStarted { step: StepName::Preflight },
+            EventKind::Started { firstboot: "after a power cut".into() },
+            EventKind::StepStarted { step: StepName::Escrow },
+            EventKind::StepStarted { step: StepName::Firewall },
+            EventKind::GateWaiting { gate: escrow.clone() },
+            EventKind::GateWaiting { gate: firewall.clone() },
+        ];
+        assert_eq!(
+            at_hand(&events(kinds.clone())),
+            (vec![StepName::Escrow, StepName::Firewall], vec![escrow.clone(), firewall.clone()])
+        );
+        kinds.push(EventKind::GatePassed { gate: escrow });
+        kinds.push(EventKind::StepFinished {
+            step: StepName::Escrow,
+            outcome: spec::Outcome::Changed,
+            millis: 1,
+            program_millis: 1,
+            gate_millis: 1,
+        });
+        assert_eq!(at_hand(&events(kinds.clone())), (vec![StepName::Firewall], vec![firewall]));
+        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into() });
+        assert_eq!(at_hand(&events(kinds)), (vec![StepName::Firewall], vec![]));
+    }
 }

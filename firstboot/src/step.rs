@@ -1,7 +1,7 @@
 //! How a step is run: check → apply → check, then one record in the receipt.
 
-use crate::Cx;
 use crate::clock::rfc3339;
+use crate::{Cx, lanes};
 use anyhow::Result;
 use spec::{EventKind, Outcome, StepName, StepRecord};
 
@@ -19,22 +19,24 @@ pub trait Step {
     fn apply(&self, cx: &Cx<'_>) -> Result<()>;
 }
 
-/// What a step came to.
-#[must_use = "a later step needs the value of the earlier one"]
-pub struct Effect<T> {
-    /// What later steps need.
-    pub value: T,
-    /// Whether it had to act.
-    pub outcome: Outcome,
+/// Makes a step hold, records it, and gives what later steps need of it. Once a step of this run has failed, in whatever lane, no other begins.
+pub fn ensure<S: Step>(cx: &Cx<'_>, step: &S) -> Result<S::Output> {
+    if !cx.failures().is_empty() {
+        return Err(lanes::Halted.into());
+    }
+    let cx = cx.at(S::NAME);
+    let ensured = run(&cx, step);
+    if ensured.is_err() {
+        cx.failed();
+    }
+    ensured
 }
 
-/// Makes a step hold and records it.
-pub fn ensure<S: Step>(cx: &Cx<'_>, step: &S) -> Result<Effect<S::Output>> {
+fn run<S: Step>(cx: &Cx<'_>, step: &S) -> Result<S::Output> {
     let start = cx.machine().ticks();
-    cx.enter(S::NAME);
     cx.emit(EventKind::StepStarted { step: S::NAME })?;
-    let effect = check_apply_check(cx, step)?;
-    if effect.outcome == Outcome::Changed {
+    let (value, outcome) = check_apply_check(cx, step)?;
+    if outcome == Outcome::Changed {
         // The programs a step runs do not sync what they write; after a power cut a recorded step must still hold.
         cx.machine().sync_all();
     }
@@ -42,7 +44,7 @@ pub fn ensure<S: Step>(cx: &Cx<'_>, step: &S) -> Result<Effect<S::Output>> {
     let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let record = StepRecord {
         step: S::NAME,
-        outcome: effect.outcome,
+        outcome,
         time: rfc3339(cx.machine().now()),
         millis: millis(cx.machine().ticks().saturating_sub(start)),
         program_millis: millis(program),
@@ -57,16 +59,16 @@ pub fn ensure<S: Step>(cx: &Cx<'_>, step: &S) -> Result<Effect<S::Output>> {
     };
     cx.record(|receipt| receipt.record(record))?;
     cx.emit(finished)?;
-    Ok(effect)
+    Ok(value)
 }
 
-fn check_apply_check<S: Step>(cx: &Cx<'_>, step: &S) -> Result<Effect<S::Output>> {
+fn check_apply_check<S: Step>(cx: &Cx<'_>, step: &S) -> Result<(S::Output, Outcome)> {
     if let Some(value) = step.check(cx)? {
-        return Ok(Effect { value, outcome: Outcome::Unchanged });
+        return Ok((value, Outcome::Unchanged));
     }
     step.apply(cx)?;
     match step.check(cx)? {
-        Some(value) => Ok(Effect { value, outcome: Outcome::Changed }),
+        Some(value) => Ok((value, Outcome::Changed)),
         None => anyhow::bail!(
             "making {} hold: everything was done and it still does not hold; something else on this server undoes it, \
              see `firstboot verify`",

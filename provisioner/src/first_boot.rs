@@ -3,6 +3,8 @@
 //! Every connection may break and every run may be killed: what is done on the server is read back from its receipt,
 //! what is acknowledged is on file here first, so the next run goes on where this one stopped.
 
+mod follow;
+
 use crate::clock;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::Filed;
@@ -16,17 +18,12 @@ use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use host::{Cmd, Host as _};
 use sha2::{Digest as _, Sha256};
-use spec::{Event, EventKind, FormatToken, Gate, NodeSpec, Outcome, Receipt, StepName, paths};
+use spec::{Event, FormatToken, Gate, NodeSpec, Receipt, paths};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a new server may take until it lets us in; emulated machines on a busy host are slow.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// How long firstboot may say nothing before we look again.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
-/// How often a lost connection is taken up again while nothing moves.
-const RECONNECTS: u32 = 120;
-
 /// The static binary to hand over.
 #[derive(Debug, Clone)]
 pub struct Binary<'a> {
@@ -152,29 +149,6 @@ impl Server<'_> {
             .with_context(|| format!("starting firstboot: it said {said:?} instead of an event's number"))
     }
 
-    /// Follows the event stream from `from` on, through lost connections, until first boot is done.
-    pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<()> {
-        let mut follower = Follower { server: self, expected, next: from, stage: None, locked: false };
-        let mut lost = 0;
-        loop {
-            let before = follower.next;
-            if follower.read_events()? {
-                return Ok(());
-            }
-            if follower.locked {
-                return Err(self.locked());
-            }
-            lost = if follower.next > before { 0 } else { lost + 1 };
-            if lost > RECONNECTS {
-                bail!(
-                    "following first boot: the connection broke {lost} times without news; look at the server's console, then run the same command again"
-                );
-            }
-            follower.detail("the connection broke; taking it up again");
-            std::thread::sleep(RECONNECT_PAUSE);
-        }
-    }
-
     /// What a locked volume wants of the operator.
     pub fn locked(&self) -> anyhow::Error {
         let name = self.folder.name();
@@ -267,85 +241,6 @@ fn is_followed(node: &NodeSpec, there: &Observed) -> bool {
         (same.disk.format, same.disk.known) = disk;
         there.node_spec.as_deref() == Some(&hash(&same))
     })
-}
-
-struct Follower<'s, 'a> {
-    server: &'s Server<'a>,
-    expected: &'s Expected<'s>,
-    next: u64,
-    stage: Option<(String, Instant)>,
-    /// Whether firstboot's last word was that the volume is locked. The stream ends when it is gone itself.
-    locked: bool,
-}
-
-impl Follower<'_, '_> {
-    /// Reads until the stream ends; true when first boot is done.
-    fn read_events(&mut self) -> Result<bool> {
-        let command = format!("{} events --from {} --follow", paths::BINARY, self.next);
-        let mut lines = self.server.session.lines(&command)?;
-        while let Some(line) = lines.next_line() {
-            let event = Event::from_line(&line)?;
-            self.next = event.seq + 1;
-            if self.handle(event.kind)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn detail(&self, text: &str) {
-        if let Some((stage, _)) = &self.stage {
-            self.server.report.detail(stage, text);
-        }
-    }
-
-    fn handle(&mut self, kind: EventKind) -> Result<bool> {
-        let report = self.server.report;
-        self.locked = kind == EventKind::Locked;
-        match kind {
-            EventKind::Started { .. } => {
-                if let Some((name, start)) = self.stage.take() {
-                    report.end(&name, "cut off", start.elapsed());
-                }
-            }
-            EventKind::StepStarted { step } => {
-                let name = format!("first boot: {step}");
-                report.begin(&name);
-                self.stage = Some((name, Instant::now()));
-            }
-            EventKind::Progress { text, .. } => self.detail(&text),
-            EventKind::StepFinished { step, outcome, millis, .. } => {
-                let outcome = match outcome {
-                    Outcome::Changed => "done",
-                    Outcome::Unchanged => "held already",
-                };
-                if let Some((name, _)) = self.stage.take() {
-                    report.end(&name, outcome, Duration::from_millis(millis));
-                }
-                if step == StepName::Identity {
-                    self.server.settle_host_key()?;
-                }
-            }
-            EventKind::GateWaiting { gate } => {
-                self.detail(&format!("passing the gate {}", gate.name()));
-                self.server.pass(&gate, self.expected)?;
-            }
-            EventKind::GatePassed { .. } => {}
-            EventKind::Failed { step, error } => {
-                if let Some((name, start)) = self.stage.take() {
-                    report.end(&name, "FAILED", start.elapsed());
-                }
-                bail!("first boot, step {step}: {error}");
-            }
-            EventKind::Locked => {
-                if let Some((name, start)) = self.stage.take() {
-                    report.end(&name, "locked", start.elapsed());
-                }
-            }
-            EventKind::Done => return Ok(true),
-        }
-        Ok(false)
-    }
 }
 
 #[cfg(test)]

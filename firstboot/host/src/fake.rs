@@ -1,17 +1,21 @@
 use crate::{Cmd, Error, Host, Output};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-type Answer = Box<dyn Fn(&Cmd) -> Option<Output>>;
+type Answer = Box<dyn Fn(&Cmd) -> Option<Output> + Send + Sync>;
 
 /// An in-memory machine: files in a map, programs answered by closures, and a transcript of all that was run.
 /// It proves decisions; what the tools themselves do is proved on a real kernel.
 #[derive(Default)]
 pub struct Fake {
-    files: RefCell<BTreeMap<PathBuf, (Vec<u8>, u32)>>,
-    answers: RefCell<Vec<Answer>>,
-    transcript: RefCell<Vec<String>>,
+    files: Mutex<BTreeMap<PathBuf, (Vec<u8>, u32)>>,
+    answers: Mutex<Vec<Answer>>,
+    transcript: Mutex<Vec<String>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Fake {
@@ -34,45 +38,45 @@ impl Fake {
     }
 
     /// Answers commands by a function; `None` leaves the command to the answers given before.
-    pub fn answer_with(&self, answer: impl Fn(&Cmd) -> Option<Output> + 'static) {
-        self.answers.borrow_mut().push(Box::new(answer));
+    pub fn answer_with(&self, answer: impl Fn(&Cmd) -> Option<Output> + Send + Sync + 'static) {
+        lock(&self.answers).push(Box::new(answer));
     }
 
     /// Every command line run so far.
     pub fn transcript(&self) -> Vec<String> {
-        self.transcript.borrow().clone()
+        lock(&self.transcript).clone()
     }
 
     /// A file's mode, if it exists.
     pub fn mode(&self, path: impl AsRef<Path>) -> Option<u32> {
-        self.files.borrow().get(path.as_ref()).map(|(_, mode)| *mode)
+        lock(&self.files).get(path.as_ref()).map(|(_, mode)| *mode)
     }
 
     /// The paths of all files.
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.files.borrow().keys().cloned().collect()
+        lock(&self.files).keys().cloned().collect()
     }
 }
 
 impl Host for Fake {
     fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
-        self.transcript.borrow_mut().push(cmd.line());
-        let answers = self.answers.borrow();
+        lock(&self.transcript).push(cmd.line());
+        let answers = lock(&self.answers);
         let answered = answers.iter().rev().find_map(|answer| answer(cmd));
         Ok(answered.unwrap_or(Output { code: Some(0), ..Output::default() }))
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.files.borrow().get(path).map(|(bytes, _)| bytes.clone()))
+        Ok(lock(&self.files).get(path).map(|(bytes, _)| bytes.clone()))
     }
 
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-        self.files.borrow_mut().insert(path.to_owned(), (content.to_vec(), mode));
+        lock(&self.files).insert(path.to_owned(), (content.to_vec(), mode));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.files.borrow_mut().remove(path);
+        lock(&self.files).remove(path);
         Ok(())
     }
 }

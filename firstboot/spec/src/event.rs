@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepName {
-    /// Programs, kernel features and the server's identity are there.
+    /// It is the server that is meant, with the programs that the first steps run.
     Preflight,
     /// The lasting ssh host key replaces the throw-away one.
     Identity,
@@ -15,10 +15,14 @@ pub enum StepName {
     Disk,
     /// The sealed bundle is handed over and acknowledged.
     Escrow,
+    /// The programs that the later steps run are there.
+    Packages,
     /// UFW and the rules for traffic forwarded to containers.
     Firewall,
     /// Docker, hardened, all its data on LUKS.
     Docker,
+    /// Every image is pulled by its digest.
+    Images,
     /// The stacks run and are healthy.
     Stacks,
     /// Everything is looked at once more.
@@ -29,14 +33,16 @@ pub enum StepName {
 
 impl StepName {
     /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Preflight,
         Self::Identity,
         Self::Secrets,
         Self::Disk,
         Self::Escrow,
+        Self::Packages,
         Self::Firewall,
         Self::Docker,
+        Self::Images,
         Self::Stacks,
         Self::Verify,
         Self::Finish,
@@ -51,8 +57,10 @@ impl std::fmt::Display for StepName {
             Self::Secrets => "secrets",
             Self::Disk => "disk",
             Self::Escrow => "escrow",
+            Self::Packages => "packages",
             Self::Firewall => "firewall",
             Self::Docker => "docker",
+            Self::Images => "images",
             Self::Stacks => "stacks",
             Self::Verify => "verify",
             Self::Finish => "finish",
@@ -98,6 +106,15 @@ impl Gate {
             Self::HostKey { .. } => "host-key",
             Self::Escrow { .. } => "escrow",
             Self::Firewall { .. } => "firewall",
+        }
+    }
+
+    /// The step that waits there.
+    pub fn step(&self) -> StepName {
+        match self {
+            Self::HostKey { .. } => StepName::Identity,
+            Self::Escrow { .. } => StepName::Escrow,
+            Self::Firewall { .. } => StepName::Firewall,
         }
     }
 

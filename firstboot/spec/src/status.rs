@@ -9,10 +9,16 @@ pub struct Status {
     pub version: u32,
     /// In one word.
     pub state: State,
-    /// The step at hand, or the one that failed.
+    /// The first of [`Self::steps`].
     pub step: Option<StepName>,
-    /// What is waited for, with [`State::Waiting`].
+    /// The steps at hand, in the order in which they began, or the one that failed. Lanes run side by side.
+    #[serde(default)]
+    pub steps: Vec<StepName>,
+    /// The first of [`Self::gates`].
     pub gate: Option<Gate>,
+    /// What is waited for, with [`State::Waiting`].
+    #[serde(default)]
+    pub gates: Vec<Gate>,
     /// Why, with [`State::Failed`].
     pub error: Option<String>,
     /// The number of the last event, 0 when there is none.

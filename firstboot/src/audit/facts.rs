@@ -149,7 +149,7 @@ impl Facts {
             engine,
             containers,
             sshd: known(lines(cx, &Cmd::new("sshd").arg("-T")).map(|lines| lines.into_iter().collect())),
-            audit_rules: known(lines(cx, &Cmd::new("auditctl").arg("-l")).map(|lines| lines.join("\n"))),
+            audit_rules: known(audit_rules(cx)),
             units: known(units(cx)),
             failed_units: known(failed_units(cx)),
             odd: known(odd(cx)),
@@ -197,6 +197,14 @@ fn known<T>(looked: Result<T>) -> Fact<T> {
 
 fn lines(cx: &Cx<'_>, cmd: &Cmd) -> Result<Vec<String>> {
     Ok(cx.run(cmd)?.text().lines().map(str::to_owned).collect())
+}
+
+/// The kernel's audit rules; none where there is no program to set any.
+fn audit_rules(cx: &Cx<'_>) -> Result<String> {
+    if !cx.machine().has_program("auditctl") {
+        return Ok(String::new());
+    }
+    Ok(lines(cx, &Cmd::new("auditctl").arg("-l"))?.join("\n"))
 }
 
 fn containers(cx: &Cx<'_>) -> Result<Vec<Container>> {

@@ -1,4 +1,4 @@
-//! Step 7: Docker, hardened, with all its data and containerd's on the volume.
+//! Docker, hardened, with all its data and containerd's on the volume.
 //!
 //! It is not enabled: it is started here, after the volume is open, and at no other time.
 

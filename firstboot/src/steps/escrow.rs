@@ -1,4 +1,4 @@
-//! Step 5: everything that opens the data is sealed to the offline keys and off the server before anything uses it.
+//! Everything that opens the data is sealed to the offline keys and off the server before anything uses it.
 //!
 //! Sealing is random, so a bundle is sealed once and kept until its contents change. Whether it is current is told
 //! by a digest of the contents that is kept on the volume, beside the secrets themselves.

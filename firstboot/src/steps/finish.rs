@@ -1,4 +1,4 @@
-//! Step 10: the bootstrap key is revoked, its file overwritten, and the done marker written last.
+//! The bootstrap key is revoked, its file overwritten, and the done marker written last.
 
 use super::disk::{Volume, luks};
 use super::secrets::BOOTSTRAP_KEY;

@@ -1,4 +1,4 @@
-//! Step 2: the lasting ssh host key replaces the throw-away one, once the operator's side has pinned it.
+//! The lasting ssh host key replaces the throw-away one, once the operator's side has pinned it.
 
 use super::preflight::ThisServer;
 use crate::step::Step;

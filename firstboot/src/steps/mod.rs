@@ -6,6 +6,8 @@ pub mod escrow;
 pub mod finish;
 pub mod firewall;
 pub mod identity;
+pub mod images;
+pub mod packages;
 pub mod preflight;
 mod pulls;
 pub mod secrets;

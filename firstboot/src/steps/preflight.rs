@@ -1,4 +1,4 @@
-//! Step 1: this is the server that is meant, and what the other steps run is there.
+//! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
 use super::disk::vanished;
 use crate::Cx;
@@ -33,6 +33,18 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("docker-compose", "docker-compose"),
 ];
 
+/// What runs before [`packages`](super::packages) has been seen to.
+const FIRST: [&str; 7] = ["ssh-keygen", "sshd", "systemctl", "blkid", "wipefs", "cryptsetup", "mkfs.ext4"];
+
+/// Which of the programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that the first steps run.
+    First,
+    /// The others.
+    Rest,
+}
+
 /// How long cloud-init may take to install packages; a stock image has none of them at first.
 const CLOUD_INIT: Duration = Duration::from_secs(15 * 60);
 const POLL: Duration = Duration::from_secs(1);
@@ -50,34 +62,40 @@ impl Step for Preflight {
         for stack in &cx.spec.stacks {
             ::stacks::render(stack, &cx.spec.inbound)?;
         }
-        Ok(missing(cx).is_empty().then_some(ThisServer(())))
+        Ok(missing(cx, Which::First).is_empty().then_some(ThisServer(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        let start = cx.machine().ticks();
-        cx.say(format!("waiting for cloud-init to install {}", missing(cx).join(", ")))?;
-        loop {
-            let missing = missing(cx);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let running = cx.exists("/run/cloud-init/instance-data.json")?
-                && !cx.exists("/run/cloud-init/result.json")?;
-            if !running || cx.machine().ticks().saturating_sub(start) > CLOUD_INIT {
-                let list = missing.join(" ");
-                bail!(
-                    "looking for programs: the packages {list} are not installed; run `apt-get install -y {list}` on the server, then try again"
-                );
-            }
-            cx.machine().sleep(POLL);
+        wait(cx, Which::First)
+    }
+}
+
+/// Waits while cloud-init installs what is missing.
+pub(super) fn wait(cx: &Cx<'_>, which: Which) -> Result<()> {
+    let start = cx.machine().ticks();
+    cx.say(format!("waiting for cloud-init to install {}", missing(cx, which).join(", ")))?;
+    loop {
+        let missing = missing(cx, which);
+        if missing.is_empty() {
+            return Ok(());
         }
+        let running =
+            cx.exists("/run/cloud-init/instance-data.json")? && !cx.exists("/run/cloud-init/result.json")?;
+        if !running || cx.machine().ticks().saturating_sub(start) > CLOUD_INIT {
+            let list = missing.join(" ");
+            bail!(
+                "looking for programs: the packages {list} are not installed; run `apt-get install -y {list}` on the server, then try again"
+            );
+        }
+        cx.machine().sleep(POLL);
     }
 }
 
 /// The packages that are not there yet, each once.
-fn missing(cx: &Cx<'_>) -> Vec<&'static str> {
+pub(super) fn missing(cx: &Cx<'_>, which: Which) -> Vec<&'static str> {
+    let asked = PROGRAMS.iter().filter(|(program, _)| FIRST.contains(program) == (which == Which::First));
     let mut packages: Vec<_> =
-        PROGRAMS.iter().filter(|(program, _)| !cx.machine().has_program(program)).map(|(_, p)| *p).collect();
+        asked.filter(|(program, _)| !cx.machine().has_program(program)).map(|(_, p)| *p).collect();
     packages.dedup();
     packages
 }

@@ -1,4 +1,4 @@
-//! Step 3: the secrets are drawn, in memory.
+//! The secrets are drawn, in memory.
 //!
 //! One key touches the root disk: the bootstrap key. It opens a temporary slot of the volume, so that first boot
 //! survives a reboot without an operator, and opens nothing once first boot is done. Every other secret is drawn

@@ -1,7 +1,7 @@
 //! The power is cut, or firstboot killed, at every single act; the next run must come to the same end.
 
 use super::flow::done;
-use super::{Cut, Fake};
+use super::{Cut, Fake, Lanes};
 use crate::boot::Ended;
 use crate::steps::secrets::BOOTSTRAP_KEY;
 use spec::{EventKind, Gate, paths};
@@ -47,16 +47,23 @@ pub(super) fn assert_converged(fake: &Fake, at: &str) {
     );
 }
 
+/// A fresh server whose lanes run in this order.
+fn with(lanes: Lanes) -> Fake {
+    let fake = Fake::new();
+    fake.state.borrow_mut().lanes = lanes;
+    fake
+}
+
 /// Every act of a whole run, each cut in each way.
-fn every_cut(power: bool) {
-    let whole = Fake::new();
+fn every_cut(power: bool, lanes: Lanes) {
+    let whole = with(lanes);
     done(&whole);
     assert_converged(&whole, "never cut");
     let acts = whole.state.borrow().acts;
     assert!(acts > 80, "{acts}");
     for at in 1..=acts {
         for cut in [Cut::Before, Cut::Torn, Cut::After] {
-            let fake = Fake::new();
+            let fake = with(lanes);
             fake.state.borrow_mut().cut = Some((at, cut));
             let first = fake.run();
             assert!(first.is_err() || !matches!(first, Ok(Ended::Done)) || at == acts, "{at} {cut:?}");
@@ -83,12 +90,36 @@ fn every_cut(power: bool) {
 
 #[test]
 fn the_power_is_cut_at_every_act() {
-    every_cut(true);
+    every_cut(true, Lanes::MainFirst);
+}
+
+#[test]
+fn the_power_is_cut_at_every_act_of_lanes_in_the_other_order() {
+    every_cut(true, Lanes::MainLast);
+}
+
+#[test]
+fn the_power_is_cut_while_lanes_run_at_once() {
+    for at in 1..150 {
+        let fake = with(Lanes::AtOnce);
+        fake.state.borrow_mut().cut = Some((at, Cut::Torn));
+        let _ = fake.run();
+        fake.boot();
+        let what = format!("cut at act {at}");
+        match fake.run() {
+            Ok(Ended::Done) => {}
+            Ok(Ended::Locked) if fake.get(paths::DONE).is_some() => {}
+            other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
+        }
+        assert_converged(&fake, &what);
+        let receipt = spec::Receipt::from_json(&fake.get(paths::RECEIPT).unwrap()).unwrap();
+        assert_eq!(receipt.steps.len(), spec::StepName::ALL.len(), "{what}: a record was lost");
+    }
 }
 
 #[test]
 fn firstboot_is_killed_at_every_act() {
-    every_cut(false);
+    every_cut(false, Lanes::MainFirst);
 }
 
 #[test]

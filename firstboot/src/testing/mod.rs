@@ -11,19 +11,18 @@ mod state;
 mod taken_up;
 mod volume;
 
-pub(crate) use state::{Cut, Files, Node, State};
+pub(crate) use state::{Cut, Files, Lanes, Node, Shared, State};
 pub(crate) use volume::{Content, Luks};
 
-use crate::machine::{Kind, Machine, Stat};
+use crate::machine::{Kind, Machine, Stat, Work};
 use crate::{boot, gate};
 use host::{Cmd, Error, Host, Output};
 use spec::{EventKind, Gate, paths};
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub(crate) struct Fake {
-    pub(crate) state: RefCell<State>,
+    pub(crate) state: Shared<State>,
     pub(crate) identity: escrow::Identity,
 }
 
@@ -31,7 +30,7 @@ impl Fake {
     pub(crate) fn new() -> Self {
         let identity = escrow::Identity::generate();
         let fake = Self {
-            state: RefCell::new(State {
+            state: Shared::new(State {
                 root: Files::new(),
                 memory: Files::new(),
                 volume: Content::Zero,
@@ -56,6 +55,7 @@ impl Fake {
                 lines: vec![],
                 formats: 0,
                 operator: true,
+                lanes: Lanes::MainFirst,
                 taken: vec![],
                 free: 1 << 30,
             }),
@@ -200,19 +200,25 @@ impl Fake {
         Ok(())
     }
 
-    /// The operator's side: answers the gate that waits.
+    /// The operator's side: answers every gate that waits.
     fn answer_gates(&self) {
-        let waiting = self.events().into_iter().rev().find_map(|kind| match kind {
-            EventKind::GateWaiting { gate } => Some(gate),
-            _ => None,
-        });
-        let Some(waiting) = waiting else { return };
-        if let Gate::Escrow { sha256 } = &waiting {
-            let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
-            assert_eq!(crate::cx::sha256(&bundle), *sha256);
-            self.state.borrow_mut().taken.push(bundle);
+        let mut waiting: Vec<Gate> = Vec::new();
+        for kind in self.events() {
+            match kind {
+                EventKind::Started { .. } => waiting.clear(),
+                EventKind::GateWaiting { gate } => waiting.push(gate),
+                EventKind::GatePassed { gate } => waiting.retain(|waits| *waits != gate),
+                _ => {}
+            }
         }
-        gate::acknowledge(self, waiting.name(), waiting.value()).ok();
+        for gate in waiting {
+            if let Gate::Escrow { sha256 } = &gate {
+                let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
+                assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                self.state.borrow_mut().taken.push(bundle);
+            }
+            gate::acknowledge(self, gate.name(), gate.value()).ok();
+        }
     }
 }
 
@@ -320,11 +326,10 @@ impl Machine for Fake {
     }
 
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let torn = self
-            .state
-            .borrow()
-            .cut
-            .is_some_and(|(at, cut)| at == self.state.borrow().acts + 1 && cut == Cut::Torn);
+        let torn = {
+            let state = self.state.borrow();
+            state.cut.is_some_and(|(at, cut)| at == state.acts + 1 && cut == Cut::Torn)
+        };
         let bytes = if torn { &bytes[..bytes.len() / 2] } else { bytes };
         let result =
             self.change(path, |files| files.entry(path.into()).or_default().bytes.extend_from_slice(bytes));
@@ -380,8 +385,21 @@ impl Machine for Fake {
 
     fn sleep(&self, time: Duration) {
         self.state.borrow_mut().clock += time;
-        if self.state.borrow().operator {
+        let operator = self.state.borrow().operator;
+        if operator {
             self.answer_gates();
+        }
+    }
+
+    fn side_by_side(&self, one: Work<'_>, other: Work<'_>) {
+        let lanes = self.state.borrow().lanes;
+        match lanes {
+            Lanes::MainFirst => [one, other].into_iter().for_each(|work| work()),
+            Lanes::MainLast => [other, one].into_iter().for_each(|work| work()),
+            Lanes::AtOnce => std::thread::scope(|scope| {
+                scope.spawn(other);
+                one();
+            }),
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Content, Luks};
 use spec::paths;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// A file or directory: content, mode, owner.
@@ -26,6 +27,39 @@ pub(crate) enum Cut {
     Torn,
     /// After it was done, before anyone heard of it.
     After,
+}
+
+/// In which order the lanes run. One after the other they do the same in every run, so that a cut can be tried at each
+/// act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    MainFirst,
+    MainLast,
+    /// On threads.
+    AtOnce,
+}
+
+/// What threads share. Used as a `RefCell` is.
+pub(crate) struct Shared<T>(RwLock<T>);
+
+impl<T> Shared<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(RwLock::new(value))
+    }
+
+    pub(crate) fn borrow(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn borrow_mut(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.borrow().clone())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +94,7 @@ pub(crate) struct State {
     pub(crate) formats: u32,
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
+    pub(crate) lanes: Lanes,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
     /// Free bytes on the root disk.

@@ -91,7 +91,7 @@ pub(crate) fn registry_bad_days() -> Result<()> {
     };
     let (ended, _) = rig.run_until(&["provision", "--project", "demo", "--yes"], gone)?;
     stopped?;
-    ended.expect(1)?.says(&["stacks", "the registry cannot be reached", "try again"])?;
+    ended.expect(1)?.says(&["images", "the registry cannot be reached", "try again"])?;
 
     let layer = largest_file(&registry.join("storage"))?;
     let whole = layer.with_extension("whole");
@@ -100,7 +100,7 @@ pub(crate) fn registry_bad_days() -> Result<()> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&layer, bytes)?;
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["stacks", "digest"])?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["images", "digest"])?;
 
     std::fs::rename(&whole, &layer)?;
     rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?.says(&["is ready at"])?;

@@ -1,4 +1,4 @@
-//! Step 4: LUKS2 on the volume, opened and mounted, the secrets stored on it.
+//! LUKS2 on the volume, opened and mounted, the secrets stored on it.
 //!
 //! Where the root disk is new and the volume is not, the volume is taken up: it is only ever opened, with the key that
 //! `unlock` brings, and what is stored on it counts.

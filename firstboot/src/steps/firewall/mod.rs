@@ -1,4 +1,4 @@
-//! Step 6: UFW lets in ssh and what the project declares, and traffic forwarded to containers obeys the same list.
+//! UFW lets in ssh and what the project declares, and traffic forwarded to containers obeys the same list.
 //!
 //! Closing the door can undo itself: a timer that opens it again is armed first, and is only called off by a
 //! confirmation that came in over a fresh connection.
@@ -8,6 +8,7 @@ mod rules;
 pub(crate) use rules::{Family, Rules};
 
 use super::escrow::Escrowed;
+use super::packages::Programs;
 use crate::cx::{hex, sha256};
 use crate::step::Step;
 use crate::{Cx, gate};
@@ -39,6 +40,8 @@ pub struct Closed(());
 pub struct Firewall {
     /// Nothing is reachable before the escrow is safe.
     pub escrowed: Escrowed,
+    /// UFW is installed.
+    pub programs: Programs,
 }
 
 impl Step for Firewall {

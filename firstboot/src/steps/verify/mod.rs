@@ -1,4 +1,4 @@
-//! Step 9: everything is looked at once more, as data. `firstboot verify` prints the same list.
+//! Everything is looked at once more, as data. `firstboot verify` prints the same list.
 
 mod listening;
 

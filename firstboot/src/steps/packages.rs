@@ -1,0 +1,30 @@
+//! Every program that the later steps run is there. On a stock image cloud-init installs them while the volume is made.
+
+use super::preflight::{ThisServer, Which, missing, wait};
+use crate::Cx;
+use crate::step::Step;
+use anyhow::Result;
+use spec::StepName;
+
+/// All programs are there.
+#[derive(Debug, Clone, Copy)]
+pub struct Programs(());
+
+/// See the module.
+pub struct Packages {
+    /// It is the right server.
+    pub server: ThisServer,
+}
+
+impl Step for Packages {
+    const NAME: StepName = StepName::Packages;
+    type Output = Programs;
+
+    fn check(&self, cx: &Cx<'_>) -> Result<Option<Programs>> {
+        Ok(missing(cx, Which::Rest).is_empty().then_some(Programs(())))
+    }
+
+    fn apply(&self, cx: &Cx<'_>) -> Result<()> {
+        wait(cx, Which::Rest)
+    }
+}
