@@ -1,5 +1,6 @@
 //! The command line: one line a command.
 
+use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::steps::verify;
 use crate::unlock::Opened;
@@ -22,10 +23,13 @@ usage: firstboot COMMAND
   install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
   status [--json]              how far it is
   events [--from N] [--follow] the event stream, one JSON document a line
-  acknowledge GATE VALUE       GATE: host-key, escrow, firewall
+  acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
   verify [--json] [--quick]    looks at everything, changes nothing; --quick: without the audit
+  keys list                    the volume's keyslots in use (JSON)
+  keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
+  keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -59,7 +63,9 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
         ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
         ["events", flags @ ..] => events(&here, flags),
-        ["acknowledge", name @ ("host-key" | "escrow" | "firewall"), value @ ..] if !value.is_empty() => {
+        ["acknowledge", name @ ("host-key" | "escrow" | "firewall" | "sshd"), value @ ..]
+            if !value.is_empty() =>
+        {
             gate::acknowledge(&here, name, &value.join(" ")).map(|()| DONE)
         }
         ["escrow", "bundle"] => cat(&here, paths::ESCROW_BUNDLE),
@@ -69,6 +75,8 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["verify", flags @ ..] if flags.iter().all(|flag| ["--json", "--quick"].contains(flag)) => {
             verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
         }
+        ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
+        ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -120,6 +128,16 @@ fn unlock(here: &Here) -> Result<u8> {
         return Ok(DONE);
     }
     ended(&cx)
+}
+
+/// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
+fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
+    let from = {
+        let _lock = lock()?;
+        request::request(here, wish)?
+    };
+    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
+    print(&from.to_string())
 }
 
 fn events(here: &Here, flags: &[&str]) -> Result<u8> {

@@ -21,12 +21,14 @@ pub mod audit;
 pub mod boot;
 pub mod cli;
 mod clock;
+mod closing;
 mod cx;
 mod engine;
 mod events;
 mod follow;
 mod gate;
 mod install;
+mod keys;
 mod lanes;
 pub mod machine;
 mod room;
@@ -35,6 +37,7 @@ pub mod step;
 pub mod steps;
 mod units;
 mod unlock;
+mod words;
 
 #[cfg(test)]
 mod testing;

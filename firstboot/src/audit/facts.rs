@@ -8,7 +8,7 @@ use crate::{Cx, engine};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use serde_json::Value;
-use spec::{NodeSpec, Port};
+use spec::{NodeSpec, Port, UnlockSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -84,6 +84,7 @@ pub(crate) struct Facts {
     pub(super) odd: Fact<Vec<Odd>>,
     pub(super) undeclared: Fact<Vec<String>>,
     pub(super) keyslots: Fact<Vec<u32>>,
+    pub(super) unlock: Fact<UnlockSpec>,
     pub(super) inbound: Fact<Vec<Port>>,
     pub(super) images: Fact<BTreeSet<String>>,
 }
@@ -107,6 +108,7 @@ impl Default for Facts {
             odd: unknown(),
             undeclared: unknown(),
             keyslots: unknown(),
+            unlock: unknown(),
             inbound: unknown(),
             images: unknown(),
         }
@@ -155,6 +157,7 @@ impl Facts {
             odd: known(odd(cx)),
             undeclared: known(undeclared(cx)),
             keyslots: known(keyslots(cx)),
+            unlock: Ok(cx.spec.unlock.clone()),
             inbound: Ok(cx.spec.inbound.clone()),
             images: Ok(images(&cx.spec)),
         }
@@ -272,7 +275,7 @@ fn parse_odd(line: &str) -> Option<Odd> {
 fn keyslots(cx: &Cx<'_>) -> Result<Vec<u32>> {
     let volume = cx.receipt().volume.clone().context("there is no volume yet")?;
     let device = luks::opened_from(cx, &volume.luks_uuid)?.context("the volume is not open")?;
-    Ok(luks::Header::read(cx, &device)?.slots)
+    Ok(luks::header(cx, &device)?.slots.iter().map(|slot| slot.number).collect())
 }
 
 #[cfg(test)]

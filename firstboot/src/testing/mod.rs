@@ -3,8 +3,10 @@
 //!
 //! Every act on it is counted, and the power can be cut at any of them.
 
+mod closings;
 mod crash;
 mod flow;
+mod keys;
 mod programs;
 mod refusals;
 mod state;
@@ -45,7 +47,7 @@ impl Fake {
                 boots: 0,
                 stacks: vec![],
                 sshd: vec![],
-                timer: false,
+                timers: std::collections::BTreeMap::new(),
                 closed: false,
                 clock: Duration::ZERO,
                 drawn: 0,
@@ -56,8 +58,10 @@ impl Fake {
                 formats: 0,
                 operator: true,
                 lanes: Lanes::MainFirst,
+                silent_at: None,
                 taken: vec![],
                 free: 1 << 30,
+                filed: vec![],
             }),
             identity,
         };
@@ -119,8 +123,8 @@ impl Fake {
     pub(crate) fn boot(&self) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        (state.dead, state.cut, state.open, state.mounted, state.docker, state.timer) =
-            (false, None, false, false, false, false);
+        (state.dead, state.cut, state.open, state.mounted, state.docker) = (false, None, false, false, false);
+        state.timers.clear();
         state.stacks.clear();
         state.boots += 1;
         state.torn |= std::mem::take(&mut state.unsynced);
@@ -138,6 +142,9 @@ impl Fake {
         kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
         for table in ["tcp", "tcp6", "udp", "udp6"] {
             kernel(&format!("/proc/net/{table}"), b"head\n");
+        }
+        for door in ["firewall", "sshd"] {
+            programs::put_back(state, &format!("/var/lib/sovereign/closing/{door}/put-back"), "boot");
         }
         state.sshd = state.root[Path::new("/etc/ssh/ssh_host_ed25519_key")].bytes.clone();
         state.closed = state.root[Path::new("/etc/ufw/ufw.conf")].bytes.starts_with(b"ENABLED=yes");
@@ -182,6 +189,11 @@ impl Fake {
             return Err(dark());
         }
         state.acts += 1;
+        assert!(
+            state.escrow_opens(),
+            "the escrow on file does not open the volume, before act {}",
+            state.acts
+        );
         let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
         state.dead = cut.is_some();
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
@@ -212,9 +224,16 @@ impl Fake {
             }
         }
         for gate in waiting {
+            if self.state.borrow().silent_at == Some(gate.name()) {
+                continue;
+            }
             if let Gate::Escrow { sha256 } = &gate {
                 let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
                 assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                let opened = escrow::open(&bundle, &self.identity).unwrap();
+                let keys = [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].map(|name| opened.get(name));
+                let keys = keys.into_iter().flatten().map(|entry| entry.value.expose().to_vec());
+                self.state.borrow_mut().filed = keys.collect();
                 self.state.borrow_mut().taken.push(bundle);
             }
             gate::acknowledge(self, gate.name(), gate.value()).ok();
@@ -385,6 +404,7 @@ impl Machine for Fake {
 
     fn sleep(&self, time: Duration) {
         self.state.borrow_mut().clock += time;
+        programs::fire_timers(&mut self.state.borrow_mut());
         let operator = self.state.borrow().operator;
         if operator {
             self.answer_gates();

@@ -82,7 +82,8 @@ pub(crate) struct State {
     pub(crate) stacks: Vec<String>,
     /// The host key sshd answers with.
     pub(crate) sshd: Vec<u8>,
-    pub(crate) timer: bool,
+    /// When each armed timer runs its script, and which.
+    pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
     pub(crate) clock: Duration,
@@ -95,13 +96,24 @@ pub(crate) struct State {
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
     pub(crate) lanes: Lanes,
+    /// The gate that is left unanswered.
+    pub(crate) silent_at: Option<&'static str>,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
     /// Free bytes on the root disk.
     pub(crate) free: u64,
+    /// The volume's keys in the one that was filed last.
+    pub(crate) filed: Vec<Vec<u8>>,
 }
 
 impl State {
+    /// Whether the escrow that was filed last opens the volume: with every key in it, but for one being revoked.
+    pub(crate) fn escrow_opens(&self) -> bool {
+        let Content::Luks(luks) = &self.volume else { return true };
+        let opening = self.filed.iter().filter(|key| luks.opens(key, None)).count();
+        opening == self.filed.len()
+    }
+
     /// Where a path lies: in memory, on the opened volume, or on the root disk.
     pub(crate) fn files(&mut self, path: &Path) -> &mut Files {
         if ["/run", "/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top)) {

@@ -1,8 +1,8 @@
 //! What can be known about the device without writing to it.
 
 use super::Refusal;
-use super::luks::Header;
 use crate::Cx;
+use ::escrow::Header;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use std::path::{Path, PathBuf};

@@ -7,6 +7,15 @@ use spec::{Port, Protocol};
 use std::path::Path;
 
 const DEFAULTS: &str = "/etc/default/ufw";
+/// Every file of UFW's that says what is let in.
+pub(super) const FILES: [&str; 6] = [
+    DEFAULTS,
+    "/etc/ufw/ufw.conf",
+    "/etc/ufw/user.rules",
+    "/etc/ufw/user6.rules",
+    "/etc/ufw/after.rules",
+    "/etc/ufw/after6.rules",
+];
 const BEGIN: &str = "# BEGIN sovereign: traffic forwarded to containers";
 const END: &str = "# END sovereign";
 /// Where the cloud serves the server's user-data: no container's business.
@@ -155,22 +164,21 @@ impl Rules {
         Ok(true)
     }
 
-    /// Makes UFW's files say exactly this; true when one had to be written.
-    pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<bool> {
+    /// Makes UFW's files say exactly this.
+    pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<()> {
         let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
-        let mut written = cx.ensure_file(DEFAULTS, with_settings(&defaults).as_bytes(), 0o644)?;
+        cx.ensure_file(DEFAULTS, with_settings(&defaults).as_bytes(), 0o644)?;
         for family in Family::BOTH {
             let user = cx.text(family.user_rules())?.unwrap_or_default();
             let wanted = self.user_rules(family);
             if !user_lines(&user).eq(user_lines(&wanted)) {
                 cx.write(Path::new(family.user_rules()), wanted.as_bytes(), 0o640)?;
-                written = true;
             }
             let after = cx.text(family.after_rules())?.unwrap_or_default();
             let wanted = self.with_block(&after, family);
-            written |= cx.ensure_file(family.after_rules(), wanted.as_bytes(), 0o640)?;
+            cx.ensure_file(family.after_rules(), wanted.as_bytes(), 0o640)?;
         }
-        Ok(written)
+        Ok(())
     }
 
     /// UFW's own file of rules, as UFW writes it at log level `low`; the `tuple` lines are what `ufw status` reads back.
