@@ -3,6 +3,7 @@
 use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
 use crate::confirm::{Depth, confirm};
+use crate::door::{self, Way};
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub client: &'a Client,
     /// Who watches.
     pub report: &'a dyn Report,
+    /// How ssh is let in where the cloud's firewall keeps it out.
+    pub way: &'a Way,
 }
 
 /// What is on this side before anything is asked of the cloud.
@@ -98,18 +101,28 @@ impl Context<'_> {
     ) -> Result<Provisioned> {
         let node = self.describe(prepared, world, lock)?;
         let receipt = self.first_boot(prepared, world, &node, binary)?;
-        // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
-        let confirmed = self.is_filed(&receipt)?;
-        let checks = if confirmed { Vec::new() } else { self.confirm(prepared, world)? };
-        self.file_receipt(&receipt)?;
+        let checks = self.confirm_and_file(prepared, world, &receipt)?;
         Ok(Provisioned {
-            changed: changed || !confirmed,
+            changed: changed || checks.is_some(),
             address: address(world)?.to_owned(),
             server: node.server.id,
             volume: node.disk.volume_id,
-            checks,
+            checks: checks.unwrap_or_default(),
             receipt,
         })
+    }
+
+    /// Confirms a server that is done, unless its receipt is the one on file: that is of what was confirmed last.
+    pub(crate) fn confirm_and_file(
+        &self,
+        prepared: &Prepared,
+        world: &World,
+        receipt: &Receipt,
+    ) -> Result<Option<Vec<Check>>> {
+        let confirmed = self.is_filed(receipt)?;
+        let checks = if confirmed { None } else { Some(self.confirm(prepared, world)?) };
+        self.file_receipt(receipt)?;
+        Ok(checks)
     }
 
     /// Applies the plan, or says what stands in its way.
@@ -212,6 +225,16 @@ impl Context<'_> {
         }
         stage.done(&format!("{} checks passed", checks.len()));
         Ok(checks)
+    }
+
+    /// Does what needs ssh with the door open, where the project keeps it shut; see [`door::through`].
+    pub async fn through_the_door<T>(
+        &self,
+        world: &World,
+        verb: &str,
+        work: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        door::through(self, world, verb, work).await
     }
 
     /// The connection to the project's server.

@@ -16,7 +16,7 @@ pub struct ThisServer(());
 pub struct Preflight;
 
 /// Each program the later steps run, and the Debian package that carries it.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("systemctl", "systemd"),
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("wipefs", "util-linux"),
     ("cryptsetup", "cryptsetup-bin"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("resize2fs", "e2fsprogs"),
     ("ufw", "ufw"),
     ("iptables", "iptables"),
     ("ip6tables", "iptables"),
@@ -34,7 +35,8 @@ const PROGRAMS: [(&str, &str); 14] = [
 ];
 
 /// What runs before [`packages`](super::packages) has been seen to.
-const FIRST: [&str; 7] = ["ssh-keygen", "sshd", "systemctl", "blkid", "wipefs", "cryptsetup", "mkfs.ext4"];
+const FIRST: [&str; 8] =
+    ["ssh-keygen", "sshd", "systemctl", "blkid", "wipefs", "cryptsetup", "mkfs.ext4", "resize2fs"];
 
 /// Which of the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

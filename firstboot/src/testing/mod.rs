@@ -6,6 +6,7 @@
 mod closings;
 mod crash;
 mod flow;
+mod grow;
 mod keys;
 mod programs;
 mod refusals;
@@ -37,6 +38,8 @@ impl Fake {
                 memory: Files::new(),
                 volume: Content::Zero,
                 serial: "7".into(),
+                size: volume::SIZE,
+                mapped: 0,
                 unreadable: None,
                 open: false,
                 mounted: false,
@@ -60,8 +63,8 @@ impl Fake {
                 lanes: Lanes::MainFirst,
                 silent_at: None,
                 taken: vec![],
-                free: 1 << 30,
                 filed: vec![],
+                free: 1 << 30,
             }),
             identity,
         };
@@ -139,7 +142,7 @@ impl Fake {
         kernel("/sys/class/dmi/id/product_serial", b"4711\n");
         kernel("/proc/sys/kernel/random/boot_id", boot_id.as_bytes());
         kernel("/sys/class/block/sda/device/vpd_pg80", &page);
-        kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
+        kernel("/sys/class/block/sda/size", format!("{}\n", state.size / 512).as_bytes());
         for table in ["tcp", "tcp6", "udp", "udp6"] {
             kernel(&format!("/proc/net/{table}"), b"head\n");
         }
@@ -263,6 +266,9 @@ impl Host for Fake {
             let line = "31 21 254:0 / /srv/sovereign rw - ext4 /dev/mapper/sovereign rw\n";
             return Ok(Some(if mounted { line.into() } else { vec![] }));
         }
+        if path == Path::new("/sys/class/block/dm-0/size") {
+            return Ok(Some(format!("{}\n", self.state.borrow().mapped / 512).into()));
+        }
         if path == Path::new("/sys/class/block/dm-0/dm/uuid") {
             return Ok(Some(format!("CRYPT-LUKS2-{}-sovereign\n", self.luks().uuid.replace('-', "")).into()));
         }
@@ -322,6 +328,10 @@ impl Machine for Fake {
     }
 
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        if path == Path::new("/dev/mapper/sovereign") {
+            assert_eq!((offset, len), (1024, 1024));
+            return Ok(self.luks().superblock());
+        }
         if path != Path::new("/dev/sda") {
             let mut bytes = self.get(path).unwrap_or_default();
             bytes.drain(..usize::try_from(offset).unwrap());
@@ -352,6 +362,10 @@ impl Machine for Fake {
         let bytes = if torn { &bytes[..bytes.len() / 2] } else { bytes };
         let result =
             self.change(path, |files| files.entry(path.into()).or_default().bytes.extend_from_slice(bytes));
+        if result.is_ok() && path == Path::new("/sys/class/block/sda/device/rescan") {
+            let sectors = self.state.borrow().size / 512;
+            self.put("/sys/class/block/sda/size", format!("{sectors}\n").as_bytes());
+        }
         if torn {
             self.state
                 .borrow_mut()

@@ -28,10 +28,19 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         ),
         ("blkid", args) => blkid(state, args.last().unwrap()),
         ("mkfs.ext4", _) => {
+            let mapped = state.mapped;
             let luks = opened(state);
             luks.used = true;
             assert!(luks.files.is_none(), "a file system was made over a file system");
             luks.files = (!torn).then(Files::new);
+            luks.file_system = mapped / 4096 * 4096;
+            code(0)
+        }
+        ("resize2fs", ["/dev/mapper/sovereign"]) => {
+            assert!(state.mounted, "it is grown while it is in use");
+            let mapped = state.mapped;
+            assert!(opened(state).file_system <= mapped, "a file system was made smaller");
+            opened(state).file_system = mapped / 4096 * 4096;
             code(0)
         }
         ("systemctl", args) => systemctl(state, args),
@@ -179,11 +188,26 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
             }
             if !args.contains(&"--test-passphrase") {
                 state.open = true;
+                state.mapped = room(state);
             }
+            code(0)
+        }
+        "resize" => {
+            assert!(state.open && args.last() == Some(&"sovereign"));
+            if !luks(state).opens(&key, None) {
+                return code(2);
+            }
+            state.mapped = room(state);
             code(0)
         }
         other => panic!("cryptsetup {other}"),
     }
+}
+
+/// What the kernel sees of the disk, behind the header.
+fn room(state: &mut State) -> u64 {
+    let sectors = String::from_utf8(get(state, "/sys/class/block/sda/size")).unwrap();
+    sectors.trim().parse::<u64>().unwrap() * 512 - (4 << 20)
 }
 
 fn luks(state: &mut State) -> &mut Luks {

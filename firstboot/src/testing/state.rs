@@ -70,6 +70,9 @@ pub(crate) struct State {
     pub(crate) memory: Files,
     pub(crate) volume: Content,
     pub(crate) serial: String,
+    /// The volume's size at the cloud, and that of the opened mapping.
+    pub(crate) size: u64,
+    pub(crate) mapped: u64,
     pub(crate) unreadable: Option<u64>,
     pub(crate) open: bool,
     pub(crate) mounted: bool,
@@ -100,10 +103,10 @@ pub(crate) struct State {
     pub(crate) silent_at: Option<&'static str>,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
-    /// Free bytes on the root disk.
-    pub(crate) free: u64,
     /// The volume's keys in the one that was filed last.
     pub(crate) filed: Vec<Vec<u8>>,
+    /// Free bytes on the root disk.
+    pub(crate) free: u64,
 }
 
 impl State {

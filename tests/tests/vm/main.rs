@@ -40,7 +40,7 @@ fn main() {
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     // A static is never dropped, and a rig stops its cloud and its machines when it is.
-    drop(STANDING.lock().map(|mut rig| rig.take()));
+    drop(dismiss());
     conclusion.exit();
 }
 
@@ -66,6 +66,11 @@ pub(crate) fn standing() -> Result<Arc<Rig>> {
     Ok(Arc::clone(standing.insert(Arc::new(rig))))
 }
 
+/// Takes the shared server out of use: it ends with the last that holds it.
+pub(crate) fn dismiss() -> Option<Arc<Rig>> {
+    STANDING.lock().ok()?.take()
+}
+
 pub(crate) const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];
 
 pub(crate) fn identity(rig: &Rig, name: &str) -> String {
@@ -77,6 +82,13 @@ pub(crate) fn sql(rig: &Rig, name: &str, line: &str) -> Result<String> {
     let command =
         format!("docker exec -i postgres-postgres-1 psql -U postgres -At -v ON_ERROR_STOP=1 -c \"{line}\"");
     Ok(rig.xtask(&["ssh", "--project", name, "--", &command])?.expect(0)?.stdout)
+}
+
+/// Puts this row, and no other, into the table `kept`, durably.
+pub(crate) fn keep_a_row(rig: &Rig, what: &str) -> Result<()> {
+    let lines = "DROP TABLE IF EXISTS kept; CREATE TABLE kept (what text)";
+    sql(rig, "demo", &format!("{lines}; INSERT INTO kept VALUES ('{what}'); CHECKPOINT"))?;
+    Ok(())
 }
 
 /// The id of the rig's server.
@@ -98,13 +110,6 @@ pub(crate) fn wait_until_locked(rig: &Rig) -> Result<()> {
         std::thread::sleep(Duration::from_secs(3));
     }
     anyhow::bail!("the server did not become locked")
-}
-
-/// Puts this row, and no other, into the table `kept`, durably.
-pub(crate) fn keep_a_row(rig: &Rig, what: &str) -> Result<()> {
-    let lines = "DROP TABLE IF EXISTS kept; CREATE TABLE kept (what text)";
-    sql(rig, "demo", &format!("{lines}; INSERT INTO kept VALUES ('{what}'); CHECKPOINT"))?;
-    Ok(())
 }
 
 /// Asks the cloud for a power action on the rig's server, and waits for it.

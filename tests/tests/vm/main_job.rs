@@ -1,8 +1,8 @@
 //! The whole job, as README has it, and everything an operator does afterwards.
 
 use super::{
-    PROGRAMS, act, again_changes_nothing, identity, keep_a_row, receipt, sql, standing, volume_image,
-    wait_until_locked,
+    PROGRAMS, act, again_changes_nothing, dismiss, identity, keep_a_row, receipt, sql, standing,
+    volume_image, wait_until_locked,
 };
 use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -187,6 +187,7 @@ pub(crate) fn destroyed_is_gone_but_for_what_holds_data() -> Result<()> {
         return Ok(());
     }
     let rig = &*standing()?;
+    drop(dismiss());
     rig.xtask(&["destroy", "--project", "demo"])?.expect(4)?.says(&["nothing was changed"])?;
     rig.xtask(&["destroy", "--project", "demo", "--yes"])?.expect(0)?.says(&["stays volume demo-data"])?;
     let status = rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
