@@ -24,10 +24,11 @@ fn main() {
     arguments.test_threads = Some(1);
     let trials = vec![
         trial("vm_main_job", main_job::main_job),
+        // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
-        trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
+        trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",
