@@ -114,7 +114,7 @@ fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
 }
 
 fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+    let rules = Rules::of(&cx.spec)?;
     let mut wrong = Vec::new();
     if !rules.on_disk(cx)? {
         wrong.push("UFW's files say otherwise".into());
@@ -131,8 +131,13 @@ fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
                 wrong.push(format!("{program} does not say {policy:?}"));
             }
         }
-        if lines(family.input_chain()) != rules.incoming(family) {
-            wrong.push(format!("{program} lets in something else"));
+        for (chain, wanted) in rules.hosts(family) {
+            if lines(&chain) != wanted {
+                wrong.push(format!("{program} says something else in {chain}"));
+            }
+        }
+        if lines(family.after_output()) != rules.metadata(family) {
+            wrong.push(format!("{program} lets others than root ask the metadata service"));
         }
         let mut forwarded = lines("DOCKER-USER");
         // Docker ends the chain with a RETURN of its own; after our DROP nothing reaches it.
