@@ -59,6 +59,9 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
+    if cx.spec.vpn.is_some() {
+        look("this server and its administrators' names are in the private network".into(), super::vpn::wrong(cx));
+    }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
     look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
