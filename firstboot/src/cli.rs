@@ -1,6 +1,7 @@
 //! The command line: one line a command.
 
 use crate::machine::{Here, Machine};
+use crate::managed::drift;
 use crate::steps::verify;
 use crate::unlock::Opened;
 use crate::{Cx, boot, cx, follow, gate, install, status, unlock};
@@ -26,6 +27,9 @@ usage: firstboot COMMAND
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
   verify [--json]              looks at everything, changes nothing
+  drift [--json]               what was edited by hand of the files firstboot wrote, as a diff
+  drift accept FILE            keeps an edit
+  drift restore FILE           puts firstboot's version back; the edit is copied beside it
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -66,6 +70,10 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
         ["escrow", "signature"] => cat(&here, paths::ESCROW_SIGNATURE),
         ["unlock"] => unlock(&here),
+        ["drift"] => drift(&here, false),
+        ["drift", "--json"] => drift(&here, true),
+        ["drift", "accept", file] => accept(&here, file),
+        ["drift", "restore", file] => restore(&here, file),
         ["verify"] => verify(&here, false),
         ["verify", "--json"] => verify(&here, true),
         ["--version"] => print(&version()?),
@@ -87,6 +95,10 @@ fn ended(cx: &Cx<'_>) -> Result<u8> {
         boot::Ended::Done => print("done"),
         boot::Ended::Locked => {
             eprintln!("error: {}", crate::Locked);
+            Ok(OPERATOR)
+        }
+        boot::Ended::Failed(e) if boot::needs_operator(&e) => {
+            eprintln!("error: {e:#}");
             Ok(OPERATOR)
         }
         boot::Ended::Failed(e) => Err(e),
@@ -149,6 +161,35 @@ fn verify(here: &Here, json: bool) -> Result<u8> {
         }
     }
     Ok(if complaints.is_empty() { DONE } else { FAILED })
+}
+
+/// What is edited by hand; 4 while something is not accepted.
+fn drift(here: &Here, json: bool) -> Result<u8> {
+    let drifts = drift::all(here)?;
+    if json {
+        output(&[serde_json::to_vec_pretty(&drifts)?, b"\n".to_vec()].concat())?;
+    } else if drifts.is_empty() {
+        print("nothing was edited by hand")?;
+    }
+    for drift in drifts.iter().filter(|_| !json) {
+        let accepted = if drift.accepted { " (accepted)" } else { "" };
+        print(&format!("{}{accepted}\n{}", drift.path.display(), drift.edit.trim_end()))?;
+    }
+    Ok(if drifts.iter().all(|drift| drift.accepted) { DONE } else { OPERATOR })
+}
+
+fn accept(here: &Here, file: &str) -> Result<u8> {
+    let _lock = lock()?;
+    drift::accept(&Cx::read_only(here)?, Path::new(file))?;
+    print(&format!("{file}: the edit stays until firstboot wants something else there"))
+}
+
+fn restore(here: &Here, file: &str) -> Result<u8> {
+    let _lock = lock()?;
+    let cx = Cx::begin(here, &version()?)?;
+    let copy = drift::restore(&cx, Path::new(file))?;
+    eprintln!("the edit is kept in {}", copy.display());
+    ended(&cx)
 }
 
 fn cat(here: &Here, path: &str) -> Result<u8> {

@@ -28,6 +28,7 @@ mod gate;
 mod install;
 mod lanes;
 pub mod machine;
+mod managed;
 mod status;
 pub mod step;
 pub mod steps;

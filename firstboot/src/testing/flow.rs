@@ -99,22 +99,18 @@ fn a_stacks_secret_belongs_to_who_reads_it() {
 
 #[test]
 fn nobody_answering_leaves_the_firewall_open_and_says_so() {
-    let fake = Fake::new();
-    // Somebody answers until the firewall is closed.
-    let failed = loop {
-        fake.state.borrow_mut().operator = true;
-        let waits_for_firewall =
-            |kind: &EventKind| matches!(kind, EventKind::StepFinished { step: StepName::Escrow, .. });
-        if fake.events().iter().any(waits_for_firewall) {
-            fake.state.borrow_mut().operator = false;
-            break fake.run().unwrap();
-        }
-        fake.state.borrow_mut().cut = None;
-        let acts = fake.state.borrow().acts;
-        fake.state.borrow_mut().cut = Some((acts + 60, super::Cut::Before));
+    // Somebody answers until the escrow is safe.
+    let cut_at = |act| {
+        let fake = Fake::new();
+        fake.state.borrow_mut().cut = Some((act, super::Cut::After));
         let _ = fake.run();
-        fake.boot();
+        fake
     };
+    let escrowed = |kind: &EventKind| matches!(kind, EventKind::StepFinished { step: StepName::Escrow, .. });
+    let fake = (1..).map(cut_at).find(|fake| fake.events().iter().any(escrowed)).unwrap();
+    fake.boot();
+    fake.state.borrow_mut().operator = false;
+    let failed = fake.run().unwrap();
     let Ended::Failed(e) = failed else { panic!("{failed:?}") };
     assert!(e.to_string().contains("opened again"), "{e:#}");
     assert_eq!(fake.get("/etc/ufw/ufw.conf").unwrap(), b"ENABLED=no\nLOGLEVEL=low\n");

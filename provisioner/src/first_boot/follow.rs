@@ -1,7 +1,8 @@
 //! Follows the event stream: shows the steps, which may run side by side, and answers the gates.
 
 use super::Server;
-use anyhow::{Result, bail};
+use crate::errors::NeedsOperator;
+use anyhow::{Result, anyhow, bail};
 use escrow::Expected;
 use spec::{Event, EventKind, Outcome, StepName, paths};
 use std::time::{Duration, Instant};
@@ -114,10 +115,11 @@ impl Follower<'_, '_> {
                 self.server.pass(&gate, self.expected)?;
             }
             EventKind::GatePassed { .. } => {}
-            EventKind::Failed { step, error } => {
+            EventKind::Failed { step, error, needs_operator } => {
                 self.end(step, "FAILED", None);
                 self.end_all("stopped");
-                bail!("first boot, step {step}: {error}");
+                let said = format!("first boot, step {step}: {error}");
+                return Err(if needs_operator { NeedsOperator(said).into() } else { anyhow!(said) });
             }
             EventKind::Locked => self.end_all("locked"),
             EventKind::Done => return Ok(true),

@@ -10,6 +10,7 @@ pub(crate) use rules::{Family, Rules};
 use super::escrow::Escrowed;
 use super::packages::Programs;
 use crate::cx::{hex, sha256};
+use crate::managed::Part;
 use crate::step::Step;
 use crate::{Cx, gate};
 use anyhow::{Context as _, Result, bail};
@@ -62,8 +63,7 @@ impl Step for Firewall {
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
         let written = rules.write(cx).context("writing the firewall's rules")?;
-        if !cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())? {
-            cx.write(Path::new(RESOLVED), RESOLVED_TEXT.as_bytes(), 0o644)?;
+        if cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644)? {
             cx.systemctl(["try-restart", "systemd-resolved.service"])?;
         }
         let asked = closing(cx, &rules)?;
@@ -115,8 +115,13 @@ fn name_closing(cx: &Cx<'_>, rules: &Rules) -> Result<Gate> {
 
 /// Whether UFW is switched on, now and at every boot.
 fn enabled(cx: &Cx<'_>) -> Result<bool> {
-    let conf = cx.text(CONF)?.unwrap_or_default();
-    Ok(rules::switched_on(&conf) == conf && cx.exists(AT_BOOT)?)
+    let (part, on) = switched_on();
+    Ok(cx.part_holds(CONF, &part, &on)? && cx.exists(AT_BOOT)?)
+}
+
+/// What `ufw.conf` says where UFW is on, and how much of the file that is.
+fn switched_on() -> (Part, String) {
+    (Part::settings(rules::ON.map(|(key, _)| key)), rules::settings(&rules::ON))
 }
 
 /// Switches UFW on with its own start script: the same rules as `ufw enable` loads, without the hundred programs that
@@ -126,8 +131,8 @@ fn close(cx: &Cx<'_>) -> Result<()> {
     if !cx.exists(AT_BOOT)? {
         cx.systemctl(["enable", "ufw.service"])?;
     }
-    let conf = cx.text(CONF)?.unwrap_or_default();
-    cx.ensure_file(CONF, rules::switched_on(&conf).as_bytes(), 0o644)?;
+    let (part, on) = switched_on();
+    cx.ensure_part(CONF, &part, &on, 0o644)?;
     let init = |word: &str| cx.run(&Cmd::new(INIT).arg(word)).context("closing the firewall");
     if init("start")?.text().contains("already started") {
         init("force-reload")?;
