@@ -1,10 +1,11 @@
 //! The command line: one line a command.
 
+use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::managed::drift;
 use crate::steps::verify;
 use crate::unlock::Opened;
-use crate::{Cx, boot, cx, follow, gate, install, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -23,13 +24,16 @@ usage: firstboot COMMAND
   install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
   status [--json]              how far it is
   events [--from N] [--follow] the event stream, one JSON document a line
-  acknowledge GATE VALUE       GATE: host-key, escrow, firewall
+  acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
-  verify [--json]              looks at everything, changes nothing
+  verify [--json] [--quick]    looks at everything, changes nothing; --quick: without the audit
   drift [--json]               what was edited by hand of the files firstboot wrote, as a diff
   drift accept FILE            keeps an edit
   drift restore FILE           puts firstboot's version back; the edit is copied beside it
+  keys list                    the volume's keyslots in use (JSON)
+  keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
+  keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -63,7 +67,9 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
         ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
         ["events", flags @ ..] => events(&here, flags),
-        ["acknowledge", name @ ("host-key" | "escrow" | "firewall"), value @ ..] if !value.is_empty() => {
+        ["acknowledge", name @ ("host-key" | "escrow" | "firewall" | "sshd"), value @ ..]
+            if !value.is_empty() =>
+        {
             gate::acknowledge(&here, name, &value.join(" ")).map(|()| DONE)
         }
         ["escrow", "bundle"] => cat(&here, paths::ESCROW_BUNDLE),
@@ -74,8 +80,11 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["drift", "--json"] => drift(&here, true),
         ["drift", "accept", file] => accept(&here, file),
         ["drift", "restore", file] => restore(&here, file),
-        ["verify"] => verify(&here, false),
-        ["verify", "--json"] => verify(&here, true),
+        ["verify", flags @ ..] if flags.iter().all(|flag| ["--json", "--quick"].contains(flag)) => {
+            verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
+        }
+        ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
+        ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -87,6 +96,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
 
 fn run(here: &Here) -> Result<u8> {
     let _lock = lock()?;
+    room::need(here)?;
     ended(&Cx::begin(here, &version()?)?)
 }
 
@@ -110,6 +120,7 @@ fn unlock(here: &Here) -> Result<u8> {
     std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
     let key = Secret::new(key.trim_ascii_end().to_vec());
     let _lock = lock()?;
+    room::need(here)?;
     let cx = Cx::begin(here, &version()?)?;
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {
@@ -131,6 +142,16 @@ fn unlock(here: &Here) -> Result<u8> {
     ended(&cx)
 }
 
+/// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
+fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
+    let from = {
+        let _lock = lock()?;
+        request::request(here, wish)?
+    };
+    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
+    print(&from.to_string())
+}
+
 fn events(here: &Here, flags: &[&str]) -> Result<u8> {
     let (mut from, mut on) = (1, false);
     let mut flags = flags.iter();
@@ -150,17 +171,18 @@ fn events(here: &Here, flags: &[&str]) -> Result<u8> {
     follow::events(here, from, on, &running).map(|()| DONE)
 }
 
-fn verify(here: &Here, json: bool) -> Result<u8> {
-    let checks = verify::checks(&Cx::read_only(here)?);
-    let complaints: Vec<String> = checks.iter().filter_map(spec::Check::complaint).collect();
+fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
+    let cx = Cx::read_only(here)?;
+    let mut checks = verify::checks(&cx);
+    if !quick {
+        checks.extend(audit::checks(&cx));
+    }
     if json {
         output(&[serde_json::to_vec_pretty(&checks)?, b"\n".to_vec()].concat())?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        output(spec::for_people(&checks).as_bytes())?;
     }
-    Ok(if complaints.is_empty() { DONE } else { FAILED })
+    Ok(if spec::Tally::of(&checks).is_well() { DONE } else { FAILED })
 }
 
 /// What is edited by hand; 4 while something is not accepted.

@@ -1,7 +1,7 @@
 //! Where firstboot waits until the operator's side has acted, and how that side says so.
 
-use crate::Cx;
 use crate::machine::Machine;
+use crate::{Cx, closing};
 use anyhow::{Result, bail};
 use spec::{EventKind, Gate, paths};
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ pub(crate) fn passed(cx: &Cx<'_>, gate: &Gate) -> Result<bool> {
     Ok(cx.text(file(gate.name()))?.is_some_and(|value| value.trim_end() == gate.value()))
 }
 
-/// Waits until it has. `limit` ends the wait; then the answer is false.
-pub(crate) fn wait(cx: &Cx<'_>, gate: &Gate, limit: Option<Duration>) -> Result<bool> {
+/// Waits until it has. Where the wait is over before, the answer is false.
+pub(crate) fn wait(cx: &Cx<'_>, gate: &Gate, mut is_over: impl FnMut() -> Result<bool>) -> Result<bool> {
     let start = cx.machine().ticks();
     cx.emit(EventKind::GateWaiting { gate: gate.clone() })?;
     let in_time = loop {
         if passed(cx, gate)? {
             break true;
         }
-        if limit.is_some_and(|limit| cx.machine().ticks().saturating_sub(start) >= limit) {
+        if is_over()? {
             break false;
         }
         cx.machine().sleep(POLL);
@@ -48,6 +48,7 @@ pub fn acknowledge(machine: &dyn Machine, name: &str, value: &str) -> Result<()>
     });
     match last {
         Some(gate) if gate.value() == value => {
+            closing::in_time(machine, name, value)?;
             Ok(machine.write(&file(name), format!("{value}\n").as_bytes(), 0o600)?)
         }
         Some(_) => bail!(

@@ -17,23 +17,28 @@
 //!
 //! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
 
+pub mod audit;
 pub mod boot;
 pub mod cli;
 mod clock;
+mod closing;
 mod cx;
 mod engine;
 mod events;
 mod follow;
 mod gate;
 mod install;
+mod keys;
 mod lanes;
 pub mod machine;
 mod managed;
+mod room;
 mod status;
 pub mod step;
 pub mod steps;
 mod units;
 mod unlock;
+mod words;
 
 #[cfg(test)]
 mod testing;

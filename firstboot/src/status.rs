@@ -2,7 +2,7 @@
 
 use crate::cx::receipt;
 use crate::machine::Machine;
-use crate::steps::disk::luks;
+use crate::steps::disk::{luks, vanished};
 use anyhow::Result;
 use spec::{Event, EventKind, Gate, State, Status, StepName, VERSION, paths};
 use std::path::Path;
@@ -20,6 +20,7 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         _ if running && !gates.is_empty() => (State::Waiting, None),
         _ if running => (State::Running, None),
         _ if !there(Path::new(paths::NODE_SPEC))? => (State::Absent, None),
+        _ if vanished::vanished(machine)? => (State::Failed, Some(vanished::SENTENCE.to_owned())),
         _ if there(Path::new(paths::DONE))? => (if locked { State::Locked } else { State::Done }, None),
         Some(EventKind::Locked) if locked => (State::Locked, None),
         Some(EventKind::Failed { error, .. }) => (State::Failed, Some(error.clone())),

@@ -2,7 +2,6 @@
 
 use crate::Cx;
 use anyhow::Result;
-use host::Host as _;
 
 /// The unit that mounts the volume.
 pub(crate) const MOUNT: &str = "srv-sovereign.mount";
@@ -10,11 +9,12 @@ pub(crate) const MOUNT: &str = "srv-sovereign.mount";
 pub(crate) const STACKS: &str = "sovereign-stacks.target";
 
 /// Each unit and its text.
-pub(crate) const UNITS: [(&str, &str); 7] = [
+pub(crate) const UNITS: [(&str, &str); 8] = [
     (
         "/etc/systemd/system/sovereign-firstboot.service",
         include_str!("../systemd/sovereign-firstboot.service"),
     ),
+    ("/etc/systemd/system/sovereign-put-back.service", include_str!("../systemd/sovereign-put-back.service")),
     ("/etc/systemd/system/srv-sovereign.mount", include_str!("../systemd/srv-sovereign.mount")),
     ("/etc/systemd/system/sovereign-stacks.target", include_str!("../systemd/sovereign-stacks.target")),
     ("/etc/systemd/system/sovereign-stack@.service", include_str!("../systemd/sovereign-stack@.service")),
@@ -26,8 +26,8 @@ pub(crate) const UNITS: [(&str, &str); 7] = [
     ),
 ];
 
-/// The link that starts firstboot at boot.
-const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/sovereign-firstboot.service";
+/// What is started at boot.
+const WANTED: [&str; 2] = [spec::paths::UNIT, "sovereign-put-back.service"];
 
 /// Whether every unit is as it must be.
 pub(crate) fn current(cx: &Cx<'_>) -> Result<bool> {
@@ -36,7 +36,17 @@ pub(crate) fn current(cx: &Cx<'_>) -> Result<bool> {
             return Ok(false);
         }
     }
-    Ok(cx.exists(WANTED)?)
+    for unit in WANTED {
+        if !cx.exists(link(unit))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The link that starts a unit at boot.
+fn link(unit: &str) -> String {
+    format!("/etc/systemd/system/multi-user.target.wants/{unit}")
 }
 
 /// Writes the units that differ and tells systemd.
@@ -48,8 +58,10 @@ pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
     if changed {
         cx.systemctl(["daemon-reload"])?;
     }
-    if !cx.exists(WANTED)? {
-        cx.run(&host::Cmd::new("systemctl").args(["enable", spec::paths::UNIT]))?;
+    for unit in WANTED {
+        if !cx.exists(link(unit))? {
+            cx.systemctl(["enable", "--quiet", unit])?;
+        }
     }
     Ok(())
 }

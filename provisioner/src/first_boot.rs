@@ -5,6 +5,7 @@
 
 mod follow;
 
+use crate::clock;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::Filed;
 use crate::journal::{Journal, hex};
@@ -132,6 +133,7 @@ impl Server<'_> {
             }
         }
         let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
+        clock::refuse_wrong(self.session)?;
         if !same_binary {
             let bytes =
                 std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
@@ -204,11 +206,21 @@ impl Server<'_> {
         match gate {
             Gate::HostKey { public_key } => self.known_hosts.add(public_key)?,
             Gate::Escrow { sha256 } => self.take_escrow(sha256, expected)?,
-            // The confirmation below is itself the fresh connection that proves the way in.
-            Gate::Firewall { .. } => {}
+            // The confirmation is itself the fresh connection that proves the way in. Where none comes about, or too
+            // late, the server puts the change back and says so in its events.
+            Gate::Firewall { .. } | Gate::Sshd { .. } => {
+                if let Err(e) = self.acknowledge(gate) {
+                    self.report.note(&format!("the closed {} was not confirmed: {e}", gate.name()));
+                }
+                return Ok(());
+            }
         }
-        self.session.run(&Cmd::new(paths::BINARY).args(["acknowledge", gate.name(), gate.value()]))?;
-        Ok(())
+        Ok(self.acknowledge(gate)?)
+    }
+
+    fn acknowledge(&self, gate: &Gate) -> Result<(), host::Error> {
+        let cmd = Cmd::new(paths::BINARY).args(["acknowledge", gate.name(), gate.value()]);
+        self.session.run(&cmd).map(drop)
     }
 
     /// Drops every key but the lasting one, once the server has changed over to that. Which one it is, the server says:

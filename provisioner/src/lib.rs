@@ -13,10 +13,12 @@
 //! * [`lease`]: throw-away servers, and what is left of them.
 //! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
+//! * [`key_slots`]: the volume's keys, changed while the server runs.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
 
 pub mod api;
 pub mod apply;
+mod clock;
 pub mod cloud;
 pub mod confirm;
 pub mod destroy;
@@ -26,6 +28,7 @@ pub mod escrow_folder;
 pub mod first_boot;
 pub mod init;
 pub mod journal;
+pub mod key_slots;
 pub mod keys;
 pub mod known_hosts;
 pub mod lease;
@@ -40,6 +43,7 @@ pub mod recipients;
 pub mod report;
 pub mod ssh;
 pub mod status;
+pub mod timeline;
 pub mod unlock;
 
 pub use errors::{NeedsOperator, exit_code};

@@ -77,7 +77,7 @@ pub fn node_spec(
         unlock: UnlockSpec::Operator,
         reboot: None,
         vpn: None,
-        exceptions: vec![],
+        exceptions: project.exceptions.clone(),
     })
 }
 
@@ -150,6 +150,7 @@ mod tests {
             size: 0,
             recipients: vec![],
             contents: vec![],
+            key_slots: vec![],
         };
         let filed = Filed { sealed: vec![1], manifest: manifest.to_json(), signature: vec![] };
         filed.file(folder).unwrap();

@@ -56,6 +56,9 @@ impl Session {
             .args(option("ServerAliveInterval", "10"))
             .args(option("ServerAliveCountMax", "6"))
             .args(option("LogLevel", "ERROR"))
+            // Each one is a connection of its own: a change of the server's doors is confirmed by a fresh one.
+            .args(option("ControlMaster", "no"))
+            .args(option("ControlPath", "none"))
             .arg("-i")
             .path(&self.key)
             .args(["-p", &self.port.to_string()])

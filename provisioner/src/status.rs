@@ -5,15 +5,16 @@ use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
 use crate::plan::{Plan, Wish};
 use crate::provision::{Context, Prepared, address};
+use crate::ssh::Session;
 use anyhow::Result;
-use host::Host as _;
+use host::{Cmd, Host as _};
 use serde::Serialize;
-use spec::Receipt;
+use spec::{Receipt, paths};
 
 /// The state of a project.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `ready`.
+    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `failed`, `ready`.
     pub state: &'static str,
     /// The server's id and status at the cloud.
     pub server: Option<(u64, String)>,
@@ -27,12 +28,14 @@ pub struct Status {
     pub escrow: Option<String>,
     /// The server's receipt, where it could be read, else the one on file.
     pub receipt: Option<Receipt>,
+    /// Why it is not well, in the server's own words, with `failed`.
+    pub error: Option<String>,
 }
 
 impl Status {
     /// Whether a person has to act: exit code 4.
     pub fn needs_operator(&self) -> bool {
-        self.state == "locked"
+        ["locked", "failed"].contains(&self.state)
     }
 }
 
@@ -49,9 +52,10 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             pending,
             escrow,
             receipt: None,
+            error: None,
         });
     };
-    let (state, receipt) = tokio::task::block_in_place(|| -> Result<_> {
+    let (state, receipt, error) = tokio::task::block_in_place(|| -> Result<_> {
         let known_hosts = KnownHosts::new(context.folder, server.id);
         known_hosts.pin_first_contact()?;
         let session = context.session(prepared, &world, &known_hosts)?;
@@ -62,7 +66,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             report: context.report,
         };
         if server.status != "running" || !host::Local.probe(&session.sh("true"))?.success() {
-            return Ok(("unreachable", None));
+            return Ok(("unreachable", None, None));
         }
         let there = view.observe(|_| {})?;
         let state = match (there.done, there.unlocked) {
@@ -71,7 +75,9 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             (true, false) => "locked",
             (true, true) => "ready",
         };
-        Ok((state, there.receipt))
+        // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
+        let failed = if state == "ready" { said_to_have_failed(&session)? } else { None };
+        Ok((if failed.is_some() { "failed" } else { state }, there.receipt, failed))
     })?;
     Ok(Status {
         state,
@@ -81,5 +87,13 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         pending,
         escrow,
         receipt,
+        error,
     })
+}
+
+/// Why the server is not well, in its own words, where it says so.
+fn said_to_have_failed(session: &Session) -> Result<Option<String>> {
+    let said = session.run(&Cmd::new(paths::BINARY).args(["status", "--json"]))?;
+    let status = spec::Status::from_json(&said.stdout)?;
+    Ok((status.state == spec::State::Failed).then(|| status.error.unwrap_or_default()))
 }

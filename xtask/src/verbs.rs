@@ -5,14 +5,14 @@ use crate::project::Opened;
 use crate::provision::{make_for, summarise};
 use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
-use provisioner::confirm::confirm;
+use provisioner::confirm::{Depth, Tally, confirm, for_people};
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::dns::{self, Addresses};
 use provisioner::known_hosts::KnownHosts;
 use provisioner::project::Folder;
 use provisioner::recipients::{self, Proof};
 use provisioner::report::Report as _;
-use provisioner::unlock::{Unlock as Unlocking, Unlocked};
+use provisioner::unlock::{Unlock as Unlocking, Unlocked, With};
 use serde::Serialize;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,9 @@ pub(crate) struct Unlock {
     /// The offline identity that opens the escrow.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
+    /// Send the recovery words instead of the key.
+    #[arg(long)]
+    recovery: bool,
     /// One JSON document on stdout, nothing else there.
     #[arg(long)]
     json: bool,
@@ -196,6 +199,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         print_json(&status)?;
     } else {
         println!("{}: {}", options.name.project, status.state);
+        if let Some(error) = &status.error {
+            println!("  error   {error}");
+        }
         if let Some((id, state)) = &status.server {
             println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
         }
@@ -222,16 +228,14 @@ pub(crate) async fn verify(projects: &Path, options: &Json) -> Result<u8> {
     let session = opened.context().session(&prepared, &world, &known_hosts)?;
     let address = provisioner::provision::address(&world)?;
     let checks = tokio::task::block_in_place(|| {
-        confirm(&session, address, opened.project.ssh_port, &opened.project.open)
+        confirm(&session, address, opened.project.ssh_port, &opened.project.open, Depth::Audit)
     })?;
     if options.json {
         print_json(&checks)?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        print!("{}", for_people(&checks));
     }
-    Ok(u8::from(checks.iter().any(|check| check.complaint().is_some())))
+    Ok(u8::from(!Tally::of(&checks).is_well()))
 }
 
 /// `unlock`.
@@ -242,7 +246,8 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let identity = provisioner::escrow_folder::identity(&options.identity)?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
-    let unlock = Unlocking::new(&context, &prepared, &world, &identity)?;
+    let with = if options.recovery { With::Recovery } else { With::Key };
+    let unlock = Unlocking::new(&context, &prepared, &world, &identity, with)?;
     let mut finished = None;
     if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::HalfWay {
         let made = make_for(&opened.project, &world, &opened.screen).await?;

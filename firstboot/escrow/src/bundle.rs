@@ -1,4 +1,4 @@
-use crate::{Error, Identity, Recipient, sha256};
+use crate::{Error, Header, Identity, Recipient, sha256};
 use host::Secret;
 use serde::{Deserialize, Serialize};
 use spec::{EscrowEntry, EscrowManifest};
@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 /// The name, inside a bundle, of the key that opens the volume.
 pub const LUKS_KEY: &str = "secrets/luks-key";
+/// The name, inside a bundle, of the words that open it too.
+pub const LUKS_RECOVERY: &str = "secrets/luks-recovery";
 /// The name, inside a bundle, of the copy of the volume's LUKS2 header.
 pub const LUKS_HEADER: &str = "luks-header.img";
 
@@ -162,13 +164,13 @@ fn from_tar(plain: &[u8]) -> Result<Bundle, Error> {
     Ok(bundle)
 }
 
-/// Describes a sealed bundle for those who cannot open it.
+/// Describes a sealed bundle, and the LUKS header in it, for those who cannot open it.
 pub fn manifest(
     bundle: &Bundle,
     sealed: &[u8],
     recipients: &[Recipient],
     node: &spec::NodeSpec,
-    luks_uuid: &str,
+    header: &Header,
     created: &str,
 ) -> EscrowManifest {
     EscrowManifest {
@@ -176,12 +178,13 @@ pub fn manifest(
         project: node.project.clone(),
         server_id: node.server.id,
         volume_id: node.disk.volume_id,
-        luks_uuid: Some(luks_uuid.into()),
+        luks_uuid: Some(header.uuid.clone()),
         created: created.into(),
         sha256: sha256(sealed),
         size: sealed.len() as u64,
         recipients: recipients.iter().map(ToString::to_string).collect(),
         contents: bundle.contents(),
+        key_slots: header.slots.clone(),
     }
 }
 

@@ -1,5 +1,5 @@
-use crate::{LUKS_HEADER, LUKS_KEY, sha256};
-use spec::EscrowManifest;
+use crate::{Bundle, Header, LUKS_HEADER, LUKS_KEY, LUKS_RECOVERY, sha256};
+use spec::{EscrowManifest, KeySlot, Slot};
 
 /// age's payload: chunks of 64 KiB, each with a 16-byte tag, after a 16-byte nonce.
 const NONCE: usize = 16;
@@ -66,6 +66,20 @@ pub enum Problem {
     /// What no bundle may lack.
     #[error("the bundle does not list {0}")]
     Lacks(&'static str),
+    /// A key that the header backup in the same bundle has no slot for.
+    #[error("the bundle lists {0}, but the LUKS header in it has no slot that it could open")]
+    NoSlot(&'static str),
+    /// The header backup holds a key that lay on the root disk.
+    #[error("the LUKS header in the bundle still has the bootstrap key's slot")]
+    BootstrapSlot,
+    /// Opened, the header backup is not what the signed manifest says.
+    #[error("the LUKS header in the bundle holds the slots {found:?}, its manifest says {stated:?}")]
+    Header {
+        /// What the backup holds.
+        found: Vec<u32>,
+        /// What the manifest says.
+        stated: Vec<u32>,
+    },
 }
 
 /// All that can be proved about a bundle without its key. An empty list means: as good as can be told from outside.
@@ -99,12 +113,46 @@ pub fn inspect(sealed: &[u8], manifest: &EscrowManifest, expected: &Expected<'_>
     if manifest.volume_id != expected.volume_id {
         problems.push(Problem::Volume(manifest.volume_id));
     }
-    for needed in [LUKS_KEY, LUKS_HEADER] {
-        if !manifest.contents.iter().any(|e| e.name == needed) {
-            problems.push(Problem::Lacks(needed));
+    let lists = |name: &str| manifest.contents.iter().any(|e| e.name == name);
+    if !lists(LUKS_HEADER) {
+        problems.push(Problem::Lacks(LUKS_HEADER));
+    }
+    if !lists(LUKS_KEY) && !lists(LUKS_RECOVERY) {
+        problems.push(Problem::Lacks(LUKS_KEY));
+    }
+    problems.extend(slot_problems(manifest));
+    problems
+}
+
+/// What is wrong with the slots a manifest states; those of the first releases state none.
+fn slot_problems(manifest: &EscrowManifest) -> Vec<Problem> {
+    let has = |slot: Slot| manifest.key_slots.iter().any(|used| used.slot() == slot);
+    if manifest.key_slots.is_empty() {
+        return Vec::new();
+    }
+    let mut problems = Vec::new();
+    for (name, slot) in [(LUKS_KEY, Slot::Unlock), (LUKS_RECOVERY, Slot::Recovery)] {
+        // While a key is being changed, the new one waits in the spare slot.
+        if manifest.contents.iter().any(|e| e.name == name) && !has(slot) && !has(Slot::Spare) {
+            problems.push(Problem::NoSlot(name));
         }
     }
+    if has(Slot::Bootstrap) {
+        problems.push(Problem::BootstrapSlot);
+    }
     problems
+}
+
+/// Whether the header in an opened bundle is the one its manifest states, slot by slot.
+pub fn inspect_header(bundle: &Bundle, manifest: &EscrowManifest) -> Option<Problem> {
+    let Some(entry) = bundle.get(LUKS_HEADER) else { return Some(Problem::Lacks(LUKS_HEADER)) };
+    let header = Header::parse(entry.value.expose()).unwrap_or_default();
+    let same_uuid = manifest.luks_uuid.as_ref().is_none_or(|uuid| *uuid == header.uuid);
+    let same_slots = manifest.key_slots.is_empty() || manifest.key_slots == header.slots;
+    let opens = header.has(Slot::Unlock) || header.has(Slot::Recovery) || header.has(Slot::Spare);
+    let numbers = |slots: &[KeySlot]| slots.iter().map(|slot| slot.number).collect();
+    (!same_uuid || !same_slots || !opens)
+        .then(|| Problem::Header { found: numbers(&header.slots), stated: numbers(&manifest.key_slots) })
 }
 
 /// How many X25519 stanzas a whole, well-formed age file has.
@@ -148,7 +196,7 @@ mod tests {
         );
         let sealed = seal(&bundle(), &recipients).unwrap();
         let created = "2026-01-01T00:00:00Z";
-        let manifest = manifest(&bundle(), &sealed, &recipients, &node.unwrap(), "a-uuid", created);
+        let manifest = manifest(&bundle(), &sealed, &recipients, &node.unwrap(), &Header::default(), created);
         Case { sealed, manifest, recipients: names }
     }
 

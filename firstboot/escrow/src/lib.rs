@@ -6,19 +6,22 @@
 //! 2. [`manifest`] describes the sealed bytes; the server [`sign`](signature::sign)s it with its lasting host key.
 //! 3. The operator's side [`verify`](signature::verify)s the signature against the pinned key and [`inspect`]s
 //!    the bundle: all that can be proved without opening it, as a list of [`Problem`]s.
-//! 4. On the bad day [`open`] takes the bundle and the offline [`Identity`].
+//! 4. [`inspect_header`] compares the LUKS [`Header`] of an opened bundle with what was signed.
+//! 5. On the bad day [`open`] takes the bundle and the offline [`Identity`].
 //!
 //! That an offline key can really open is proved once, at the beginning, with a [`Canary`].
 
 mod bundle;
 mod canary;
+mod header;
 mod inspect;
 mod key;
 pub mod signature;
 
-pub use bundle::{Bundle, Entry, LUKS_HEADER, LUKS_KEY, manifest, open, seal};
+pub use bundle::{Bundle, Entry, LUKS_HEADER, LUKS_KEY, LUKS_RECOVERY, manifest, open, seal};
 pub use canary::Canary;
-pub use inspect::{Expected, Problem, inspect};
+pub use header::Header;
+pub use inspect::{Expected, Problem, inspect, inspect_header};
 pub use key::{Identity, Recipient};
 
 /// Why a key, a bundle or a signature could not be used.

@@ -92,9 +92,14 @@ pub enum Gate {
         /// SHA-256 of the sealed bundle, hexadecimal.
         sha256: String,
     },
-    /// The closed firewall must have let a fresh ssh connection in, else it opens again.
+    /// The closed firewall must have let a fresh ssh connection in, else it is put back as it was.
     Firewall {
         /// Names this closing, so that an old confirmation does not count.
+        nonce: String,
+    },
+    /// sshd as it is configured now must have let a fresh connection in, else it is put back as it was.
+    Sshd {
+        /// Names this change, so that an old confirmation does not count.
         nonce: String,
     },
 }
@@ -106,6 +111,7 @@ impl Gate {
             Self::HostKey { .. } => "host-key",
             Self::Escrow { .. } => "escrow",
             Self::Firewall { .. } => "firewall",
+            Self::Sshd { .. } => "sshd",
         }
     }
 
@@ -114,7 +120,7 @@ impl Gate {
         match self {
             Self::HostKey { .. } => StepName::Identity,
             Self::Escrow { .. } => StepName::Escrow,
-            Self::Firewall { .. } => StepName::Firewall,
+            Self::Firewall { .. } | Self::Sshd { .. } => StepName::Firewall,
         }
     }
 
@@ -123,7 +129,7 @@ impl Gate {
         match self {
             Self::HostKey { public_key } => public_key,
             Self::Escrow { sha256 } => sha256,
-            Self::Firewall { nonce } => nonce,
+            Self::Firewall { nonce } | Self::Sshd { nonce } => nonce,
         }
     }
 }
@@ -220,11 +226,12 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_that_reads_back() {
-        let gate = Gate::Escrow { sha256: "ab".into() };
-        let event =
-            Event { seq: 3, time: "2026-01-01T00:00:00Z".into(), kind: EventKind::GateWaiting { gate } };
-        let line = event.to_line();
-        assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
-        assert_eq!(Event::from_line(&line).unwrap(), event);
+        for gate in [Gate::Escrow { sha256: "ab".into() }, Gate::Sshd { nonce: "cd".into() }] {
+            let kind = EventKind::GateWaiting { gate };
+            let event = Event { seq: 3, time: "2026-01-01T00:00:00Z".into(), kind };
+            let line = event.to_line();
+            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(Event::from_line(&line).unwrap(), event);
+        }
     }
 }

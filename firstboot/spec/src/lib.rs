@@ -5,13 +5,15 @@
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
 //! * [`Status`] says how far the server is, at any moment.
-//! * [`Check`]s say what was looked at and what was found.
+//! * [`Check`]s say what was looked at and what was found; [`audit`] is the catalogue most of them are of.
+//! * [`Slot`] is the one table of the volume's keyslots; [`Keys`] lists those in use.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
 //! * [`paths`] says where all of it lies on the server.
 //!
 //! Every document carries a `version` and refuses fields it does not know, so that two sides of different
 //! age find out at once and not half-way. Old documents stay readable: see `tests/fixtures`.
 
+pub mod audit;
 mod check;
 mod event;
 mod manifest;
@@ -19,9 +21,10 @@ mod node;
 pub mod paths;
 mod receipt;
 mod server;
+mod slot;
 mod status;
 
-pub use check::{Check, Verdict};
+pub use check::{Check, Tally, Verdict, for_people};
 pub use event::{Event, EventKind, Gate, Outcome, StepName};
 pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{
@@ -29,6 +32,7 @@ pub use node::{
 };
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
 pub use server::{Exception, RebootWindow, TangServer, UnlockSpec, VpnSpec};
+pub use slot::{KeySlot, Keys, Slot};
 pub use status::{State, Status};
 
 /// The version of every document in this crate; raised when one changes its meaning.

@@ -1,4 +1,4 @@
-use crate::{Error, parse, to_json};
+use crate::{Error, KeySlot, parse, to_json};
 use serde::{Deserialize, Serialize};
 
 /// What a sealed escrow bundle is, for those who cannot open it. Signed by the server's lasting host key,
@@ -27,6 +27,9 @@ pub struct EscrowManifest {
     pub recipients: Vec<String>,
     /// What lies in it, by name; never the values.
     pub contents: Vec<EscrowEntry>,
+    /// The keyslots of the LUKS header in it; bundles sealed by the first releases do not say them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_slots: Vec<KeySlot>,
 }
 
 /// One thing in a bundle.

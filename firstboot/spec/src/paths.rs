@@ -23,6 +23,8 @@ pub const ESCROW_MANIFEST: &str = "/var/lib/sovereign/escrow/manifest.json";
 pub const ESCROW_SIGNATURE: &str = "/var/lib/sovereign/escrow/manifest.json.sig";
 /// The namespace of that signature.
 pub const ESCROW_NAMESPACE: &str = "sovereign-escrow";
+/// There while the volume's keys are being changed; it says what was asked for, in a sentence.
+pub const KEYS_CHANGING: &str = "/var/lib/sovereign/keys-changing";
 /// Where the LUKS volume is mounted; all data lies below.
 pub const DATA: &str = "/srv/sovereign";
 /// The name of the opened LUKS mapping, in `/dev/mapper`.

@@ -1,14 +1,15 @@
-//! The bootstrap key is revoked, its file overwritten, and the done marker written last.
+//! A change of the volume's keys comes to its end, the bootstrap key is revoked, its file overwritten, and the done marker
+//! written last.
 
-use super::disk::{Volume, luks};
+use super::disk::{Volume, luks, slots};
 use super::secrets::BOOTSTRAP_KEY;
 use super::verify::Verified;
-use crate::Cx;
 use crate::clock::rfc3339;
 use crate::step::Step;
+use crate::{Cx, keys};
 use anyhow::Result;
 use host::Host as _;
-use spec::{StepName, paths};
+use spec::{Slot, StepName, paths};
 use std::path::Path;
 
 /// Nothing is left to do.
@@ -28,12 +29,18 @@ impl Step for Finish<'_> {
     type Output = Finished;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Finished>> {
-        Ok((!cx.exists(BOOTSTRAP_KEY)? && cx.exists(paths::DONE)?).then_some(Finished))
+        let holds =
+            !cx.exists(BOOTSTRAP_KEY)? && cx.exists(paths::DONE)? && keys::settled(cx, &self.volume.device)?;
+        Ok(holds.then_some(Finished))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        if luks::Header::read(cx, &self.volume.device)?.slots.contains(&luks::BOOTSTRAP_SLOT) {
-            luks::drop_bootstrap_slot(cx, &self.volume.device)?;
+        let device = &self.volume.device;
+        if !keys::settled(cx, device)? {
+            keys::settle(cx, device)?;
+        }
+        if luks::header(cx, device)?.has(Slot::Bootstrap) {
+            slots::remove(cx, device, Slot::Bootstrap, &slots::authority(cx)?)?;
         }
         complete(cx)
     }
@@ -45,17 +52,15 @@ impl Step for Finish<'_> {
 pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     let receipt = cx.receipt();
     let Some(volume) = receipt.volume.as_ref().filter(|v| v.formatted) else { return Ok(false) };
-    if receipt.step(StepName::Verify).is_none() || cx.exists(paths::DONE)? {
+    if receipt.step(StepName::Verify).is_none() || cx.exists(paths::DONE)? || keys::changing(cx)? {
         return Ok(false);
     }
     if cx.exists(luks::mapping())? {
         return Ok(false);
     }
     let Ok(device) = super::disk::attached(cx) else { return Ok(false) };
-    let header = luks::Header::read(cx, &device)?;
-    Ok(header.uuid == volume.luks_uuid
-        && !header.slots.is_empty()
-        && !header.slots.contains(&luks::BOOTSTRAP_SLOT))
+    let header = luks::header(cx, &device)?;
+    Ok(header.uuid == volume.luks_uuid && !header.slots.is_empty() && !header.has(Slot::Bootstrap))
 }
 
 /// What follows once the bootstrap key opens nothing.

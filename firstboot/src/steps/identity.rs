@@ -18,10 +18,7 @@ const CLOUD_INIT_TEXT: &str = "# Written by firstboot: the lasting host key is n
 
 /// The server answers with its lasting host key.
 #[derive(Debug)]
-pub struct Lasting {
-    /// Where the private part is, for signing the escrow manifest.
-    pub(crate) key: PathBuf,
-}
+pub struct Lasting(());
 
 /// See the module.
 pub struct Identity {
@@ -41,7 +38,7 @@ impl Step for Identity {
             && cx.holds(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes())?
             // The staged copy goes last, after sshd was told: as long as it is there, sshd may not know.
             && !cx.exists(staged())?;
-        Ok(holds.then(|| Lasting { key: HOST_KEY.into() }))
+        Ok(holds.then_some(Lasting(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
@@ -53,7 +50,7 @@ impl Step for Identity {
         let gate = Gate::HostKey { public_key: public_key.clone() };
         if !gate::passed(cx, &gate)? {
             cx.say("waiting until the lasting host key is pinned")?;
-            gate::wait(cx, &gate, None)?;
+            gate::wait(cx, &gate, || Ok(false))?;
         }
         put_in_place(cx, &public_key).context("replacing the ssh host keys")
     }

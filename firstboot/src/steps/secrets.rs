@@ -6,12 +6,12 @@
 
 use super::disk;
 use super::preflight::ThisServer;
-use crate::Cx;
 use crate::machine::draw;
 use crate::step::Step;
+use crate::{Cx, words};
 use anyhow::Result;
 use host::Host as _;
-use spec::{StepName, paths};
+use spec::{Slot, StepName, paths};
 use std::path::{Path, PathBuf};
 
 /// Opens the volume until first boot is done.
@@ -20,9 +20,6 @@ pub(crate) const BOOTSTRAP_KEY: &str = "/var/lib/sovereign/bootstrap.key";
 pub(crate) const WAITING: &str = "/run/sovereign/secrets";
 /// Where secrets live: on the volume.
 pub(crate) const STORE: &str = "/srv/sovereign/secrets";
-/// The name of the key that opens the volume.
-pub(crate) const LUKS_KEY: &str = "luks-key";
-
 const HEX: &[u8] = b"0123456789abcdef";
 const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -31,8 +28,16 @@ const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(crate) struct Wanted {
     pub(crate) name: &'static str,
     pub(crate) purpose: &'static str,
-    length: usize,
-    alphabet: &'static [u8],
+    shape: Shape,
+}
+
+/// What a secret looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// So many characters of an alphabet.
+    Characters(usize, &'static [u8]),
+    /// So many words.
+    Words(usize),
 }
 
 /// Every key the disk step needs is there, or was used up.
@@ -82,28 +87,48 @@ impl Step for Secrets {
     }
 }
 
-/// All secrets of this server: the volume's key and what its stacks read.
+/// All secrets of this server that are in use: the volume's keys, but for one that was revoked, and what its stacks read.
 pub(crate) fn wanted(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
-    let mut all = vec![Wanted {
-        name: LUKS_KEY,
-        purpose: "opens the LUKS volume that holds all data",
-        length: 64,
-        alphabet: HEX,
-    }];
+    let mut all = Vec::new();
+    for wanted in possible(cx)? {
+        if !cx.exists(revoked(wanted.name))? {
+            all.push(wanted);
+        }
+    }
+    Ok(all)
+}
+
+/// The same, with those that were revoked.
+pub(crate) fn possible(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
+    let mut all: Vec<Wanted> = KEYS.into_iter().filter_map(key).collect();
     for stack in &cx.spec.stacks {
         let needs = ::stacks::find(&stack.name)?.secrets;
         all.extend(needs.iter().map(|need| Wanted {
             name: need.name,
             purpose: need.purpose,
-            length: need.length,
-            alphabet: ALPHANUMERIC,
+            shape: Shape::Characters(need.length, ALPHANUMERIC),
         }));
     }
     Ok(all)
 }
 
+/// The keys of the volume that are secrets of the store.
+pub(crate) const KEYS: [Slot; 2] = [Slot::Unlock, Slot::Recovery];
+
+/// What opens a slot, where that is a secret of the store.
+pub(crate) fn key(slot: Slot) -> Option<Wanted> {
+    let shape = match slot {
+        Slot::Recovery => Shape::Words(words::PASSPHRASE),
+        _ => Shape::Characters(64, HEX),
+    };
+    Some(Wanted { name: slot.secret()?, purpose: slot.purpose(), shape })
+}
+
 pub(crate) fn draw_one(cx: &Cx<'_>, wanted: &Wanted) -> Result<host::Secret> {
-    Ok(draw(cx.machine(), wanted.alphabet, wanted.length)?)
+    Ok(match wanted.shape {
+        Shape::Characters(length, alphabet) => draw(cx.machine(), alphabet, length)?,
+        Shape::Words(count) => words::draw(cx.machine(), count)?,
+    })
 }
 
 pub(crate) fn waiting(name: &str) -> PathBuf {
@@ -112,4 +137,16 @@ pub(crate) fn waiting(name: &str) -> PathBuf {
 
 pub(crate) fn stored(name: &str) -> PathBuf {
     Path::new(STORE).join(name)
+}
+
+/// Where what is to replace a secret waits until the escrow holds it; also, as `-NAME`, the wish to drop one.
+pub(crate) const NEXT: &str = "/srv/sovereign/secrets/next";
+
+pub(crate) fn next(name: &str) -> PathBuf {
+    Path::new(NEXT).join(name)
+}
+
+/// The mark of a key that opens the volume no longer and must not be drawn again.
+pub(crate) fn revoked(name: &str) -> PathBuf {
+    stored("revoked").join(name)
 }

@@ -6,31 +6,36 @@ use crate::boot::Ended;
 use crate::steps::secrets::BOOTSTRAP_KEY;
 use spec::{EventKind, Gate, paths};
 
+/// The slots a header holds.
+pub(super) fn slots(header: &[u8]) -> Vec<u32> {
+    escrow::Header::parse(header).unwrap().slots.iter().map(|slot| slot.number).collect()
+}
+
 /// What must be true at the end, whatever happened on the way.
 pub(super) fn assert_converged(fake: &Fake, at: &str) {
     let luks = fake.luks();
-    assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0], "{at}: slots");
+    assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0, 2], "{at}: slots");
     assert!(fake.get(paths::DONE).is_some() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
     let stored = |name: &str| {
         let path = std::path::PathBuf::from("/srv/sovereign/secrets").join(name);
         luks.files.as_ref().and_then(|f| f.get(&path)).map(|n| n.bytes.clone()).unwrap_or_default()
     };
-    assert!(fake.state.borrow().closed && !fake.state.borrow().timer, "{at}: the firewall stays closed");
+    assert!(
+        fake.state.borrow().closed && fake.state.borrow().timers.is_empty(),
+        "{at}: the firewall stays closed"
+    );
     assert!(luks.opens(&stored("luks-key"), Some(0)), "{at}: the stored key opens the volume");
+    assert!(luks.opens(&stored("luks-recovery"), Some(2)), "{at}: the stored words open the volume");
     // Every escrow that was ever acknowledged still holds what is true: nothing was drawn anew afterwards.
     assert!(!fake.state.borrow().taken.is_empty(), "{at}");
     for sealed in &fake.state.borrow().taken {
         let bundle = escrow::open(sealed, &fake.identity).unwrap();
-        for name in ["luks-key", "postgres-superuser-password"] {
+        for name in ["luks-key", "luks-recovery", "postgres-superuser-password"] {
             let sealed = &bundle.get(&format!("secrets/{name}")).unwrap().value;
             assert!(sealed.expose() == stored(name), "{at}: {name} was drawn anew after it was acknowledged");
         }
         let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
-        assert_eq!(
-            crate::steps::disk::luks::Header::parse(&header).unwrap().slots,
-            [0],
-            "{at}: the copied header"
-        );
+        assert_eq!(slots(&header), [0, 2], "{at}: the copied header");
     }
     let pinned = fake.events().into_iter().filter_map(|kind| match kind {
         EventKind::GatePassed { gate: Gate::HostKey { public_key } } => Some(public_key),

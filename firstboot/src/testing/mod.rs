@@ -3,8 +3,11 @@
 //!
 //! Every act on it is counted, and the power can be cut at any of them.
 
+mod closings;
 mod crash;
 mod flow;
+mod grow;
+mod keys;
 mod programs;
 mod refusals;
 mod state;
@@ -35,6 +38,8 @@ impl Fake {
                 memory: Files::new(),
                 volume: Content::Zero,
                 serial: "7".into(),
+                size: volume::SIZE,
+                mapped: 0,
                 unreadable: None,
                 open: false,
                 mounted: false,
@@ -45,7 +50,7 @@ impl Fake {
                 boots: 0,
                 stacks: vec![],
                 sshd: vec![],
-                timer: false,
+                timers: std::collections::BTreeMap::new(),
                 closed: false,
                 clock: Duration::ZERO,
                 drawn: 0,
@@ -57,7 +62,10 @@ impl Fake {
                 formats: 0,
                 operator: true,
                 lanes: Lanes::MainFirst,
+                silent_at: None,
                 taken: vec![],
+                filed: vec![],
+                free: 1 << 30,
             }),
             identity,
         };
@@ -119,8 +127,8 @@ impl Fake {
     pub(crate) fn boot(&self) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        (state.dead, state.cut, state.open, state.mounted, state.docker, state.timer) =
-            (false, None, false, false, false, false);
+        (state.dead, state.cut, state.open, state.mounted, state.docker) = (false, None, false, false, false);
+        state.timers.clear();
         state.stacks.clear();
         state.boots += 1;
         state.torn |= std::mem::take(&mut state.unsynced);
@@ -135,9 +143,12 @@ impl Fake {
         kernel("/sys/class/dmi/id/product_serial", b"4711\n");
         kernel("/proc/sys/kernel/random/boot_id", boot_id.as_bytes());
         kernel("/sys/class/block/sda/device/vpd_pg80", &page);
-        kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
+        kernel("/sys/class/block/sda/size", format!("{}\n", state.size / 512).as_bytes());
         for table in ["tcp", "tcp6", "udp", "udp6"] {
             kernel(&format!("/proc/net/{table}"), b"head\n");
+        }
+        for door in ["firewall", "sshd"] {
+            programs::put_back(state, &format!("/var/lib/sovereign/closing/{door}/put-back"), "boot");
         }
         state.sshd = state.root[Path::new("/etc/ssh/ssh_host_ed25519_key")].bytes.clone();
         state.closed = state.root[Path::new("/etc/ufw/ufw.conf")].bytes.starts_with(b"ENABLED=yes");
@@ -182,6 +193,11 @@ impl Fake {
             return Err(dark());
         }
         state.acts += 1;
+        assert!(
+            state.escrow_opens(),
+            "the escrow on file does not open the volume, before act {}",
+            state.acts
+        );
         let cut = state.cut.filter(|(at, _)| *at == state.acts).map(|(_, cut)| cut);
         state.dead = cut.is_some();
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
@@ -219,9 +235,16 @@ impl Fake {
             }
         }
         for gate in waiting {
+            if self.state.borrow().silent_at == Some(gate.name()) {
+                continue;
+            }
             if let Gate::Escrow { sha256 } = &gate {
                 let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
                 assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                let opened = escrow::open(&bundle, &self.identity).unwrap();
+                let keys = [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].map(|name| opened.get(name));
+                let keys = keys.into_iter().flatten().map(|entry| entry.value.expose().to_vec());
+                self.state.borrow_mut().filed = keys.collect();
                 self.state.borrow_mut().taken.push(bundle);
             }
             gate::acknowledge(self, gate.name(), gate.value()).ok();
@@ -254,6 +277,9 @@ impl Host for Fake {
             let mounted = self.state.borrow().mounted;
             let line = "31 21 254:0 / /srv/sovereign rw - ext4 /dev/mapper/sovereign rw\n";
             return Ok(Some(if mounted { line.into() } else { vec![] }));
+        }
+        if path == Path::new("/sys/class/block/dm-0/size") {
+            return Ok(Some(format!("{}\n", self.state.borrow().mapped / 512).into()));
         }
         if path == Path::new("/sys/class/block/dm-0/dm/uuid") {
             return Ok(Some(format!("CRYPT-LUKS2-{}-sovereign\n", self.luks().uuid.replace('-', "")).into()));
@@ -309,7 +335,15 @@ impl Machine for Fake {
         })
     }
 
+    fn free(&self, _: &Path) -> Result<u64, Error> {
+        Ok(self.state.borrow().free)
+    }
+
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        if path == Path::new("/dev/mapper/sovereign") {
+            assert_eq!((offset, len), (1024, 1024));
+            return Ok(self.luks().superblock());
+        }
         if path != Path::new("/dev/sda") {
             let mut bytes = self.get(path).unwrap_or_default();
             bytes.drain(..usize::try_from(offset).unwrap());
@@ -341,6 +375,10 @@ impl Machine for Fake {
         let bytes = if torn { &bytes[..bytes.len() / 2] } else { bytes };
         let result =
             self.change(path, |files| files.entry(path.into()).or_default().bytes.extend_from_slice(bytes));
+        if result.is_ok() && path == Path::new("/sys/class/block/sda/device/rescan") {
+            let sectors = self.state.borrow().size / 512;
+            self.put("/sys/class/block/sda/size", format!("{sectors}\n").as_bytes());
+        }
         if torn {
             self.state
                 .borrow_mut()
@@ -394,6 +432,7 @@ impl Machine for Fake {
 
     fn sleep(&self, time: Duration) {
         self.state.borrow_mut().clock += time;
+        programs::fire_timers(&mut self.state.borrow_mut());
         let operator = self.state.borrow().operator;
         if operator {
             self.answer_gates();

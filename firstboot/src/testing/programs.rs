@@ -4,8 +4,9 @@ use super::{Content, Files, Luks, Node, State};
 use host::{Cmd, Output};
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
-const TIMER: &str = "/run/systemd/transient/sovereign-firewall-revert.timer";
+const TRANSIENT: &str = "/run/systemd/transient";
 
 /// Runs one; `torn` cuts it off half-way where it has a half-way.
 pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
@@ -27,26 +28,40 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         ),
         ("blkid", args) => blkid(state, args.last().unwrap()),
         ("mkfs.ext4", _) => {
+            let mapped = state.mapped;
             let luks = opened(state);
             luks.used = true;
             assert!(luks.files.is_none(), "a file system was made over a file system");
             luks.files = (!torn).then(Files::new);
+            luks.file_system = mapped / 4096 * 4096;
+            code(0)
+        }
+        ("resize2fs", ["/dev/mapper/sovereign"]) => {
+            assert!(state.mounted, "it is grown while it is in use");
+            let mapped = state.mapped;
+            assert!(opened(state).file_system <= mapped, "a file system was made smaller");
+            opened(state).file_system = mapped / 4096 * 4096;
             code(0)
         }
         ("systemctl", args) => systemctl(state, args),
-        ("systemd-run", _) => {
-            state.timer = true;
-            put(state, TIMER, b"");
+        ("systemd-run", args) => {
+            let unit = args[args.iter().position(|a| *a == "--unit").unwrap() + 1];
+            let after = args.iter().find_map(|a| a.strip_prefix("--on-active=")).unwrap().parse().unwrap();
+            let due = state.clock + Duration::from_secs(after);
+            state.timers.insert(format!("{unit}.timer"), (due, args.last().unwrap().to_string()));
+            put(state, &format!("{TRANSIENT}/{unit}.timer"), b"");
             code(0)
         }
-        ("ufw", ["--force", "disable"]) => {
-            put(state, "/etc/ufw/ufw.conf", b"ENABLED=no\nLOGLEVEL=low\n");
-            state.closed = false;
+        ("/bin/sh", [script, word]) => {
+            put_back(state, script, word);
             code(0)
         }
         ("/usr/lib/ufw/ufw-init", ["start"]) => {
             let confirmed = state.root.contains_key(Path::new("/var/lib/sovereign/acknowledged/firewall"));
-            assert!(state.timer || confirmed, "the door was closed with nothing to open it again");
+            assert!(
+                state.timers.contains_key("sovereign-put-back-firewall.timer") || confirmed,
+                "the door was closed with nothing to open it again"
+            );
             let again = std::mem::replace(&mut state.closed, true);
             says(if again { "Firewall already started, use 'force-reload'" } else { "" })
         }
@@ -105,7 +120,8 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
     let key = match after("--key-file") {
         Some("-") => cmd.input().to_vec(),
         Some(path) => get(state, path),
-        None => vec![],
+        // As typed: up to the return key.
+        None => cmd.input().split(|b| *b == b'\n').next().unwrap_or_default().to_vec(),
     };
     let slot = after("--key-slot").map(|s| s.parse().unwrap());
     let salt = state.acts;
@@ -172,11 +188,26 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
             }
             if !args.contains(&"--test-passphrase") {
                 state.open = true;
+                state.mapped = room(state);
             }
+            code(0)
+        }
+        "resize" => {
+            assert!(state.open && args.last() == Some(&"sovereign"));
+            if !luks(state).opens(&key, None) {
+                return code(2);
+            }
+            state.mapped = room(state);
             code(0)
         }
         other => panic!("cryptsetup {other}"),
     }
+}
+
+/// What the kernel sees of the disk, behind the header.
+fn room(state: &mut State) -> u64 {
+    let sectors = String::from_utf8(get(state, "/sys/class/block/sda/size")).unwrap();
+    sectors.trim().parse::<u64>().unwrap() * 512 - (4 << 20)
 }
 
 fn luks(state: &mut State) -> &mut Luks {
@@ -239,9 +270,14 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
             state.memory.remove(Path::new("/run/docker.pid"));
             state.stacks.clear();
         }
-        ["stop", "sovereign-firewall-revert.timer"] => {
-            state.timer = false;
-            state.memory.remove(Path::new(TIMER));
+        ["stop", timer] if timer.ends_with(".timer") => {
+            state.timers.remove(*timer);
+            state.memory.remove(&Path::new(TRANSIENT).join(timer));
+        }
+        ["restart", timer] if timer.ends_with(".timer") => {
+            let now = state.clock;
+            let Some((due, _)) = state.timers.get_mut(*timer) else { return code(5) };
+            *due = now + Duration::from_secs(60);
         }
         ["enable", .., unit] => put(state, &link(unit), b""),
         ["disable", rest @ ..] => {
@@ -258,6 +294,41 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
         _ => {}
     }
     code(0)
+}
+
+/// Does what the script says that puts a change back.
+pub(super) fn put_back(state: &mut State, script: &str, word: &str) {
+    let text = String::from_utf8(get(state, script)).unwrap();
+    let Some(folder) = script.strip_suffix("/put-back") else { panic!("sh {script}") };
+    let door = folder.rsplit('/').next().unwrap();
+    let asked = state.root.contains_key(Path::new(&format!("{folder}/asked")));
+    let acknowledged = get(state, &format!("/var/lib/sovereign/acknowledged/{door}"));
+    let acknowledged = String::from_utf8(acknowledged).unwrap();
+    let confirmed = text.contains(&format!("!= {} ]", acknowledged.trim_end()));
+    if text.is_empty() || confirmed || !asked && word != "anyway" {
+        return;
+    }
+    for path in text.lines().filter_map(|line| line.strip_prefix("back /")) {
+        match state.root.get(Path::new(&format!("{folder}/before/{path}"))).cloned() {
+            Some(before) => drop(state.root.insert(format!("/{path}").into(), before)),
+            None => drop(state.root.remove(Path::new(&format!("/{path}")))),
+        }
+    }
+    if word != "boot" && door == "firewall" {
+        state.closed = get(state, "/etc/ufw/ufw.conf").starts_with(b"ENABLED=yes");
+    }
+    state.root.remove(Path::new(&format!("{folder}/asked")));
+}
+
+/// Runs what is due.
+pub(super) fn fire_timers(state: &mut State) {
+    let due: Vec<_> =
+        state.timers.iter().filter(|(_, (due, _))| *due <= state.clock).map(|(t, _)| t.clone()).collect();
+    for timer in due {
+        let (_, script) = state.timers.remove(&timer).unwrap();
+        state.memory.remove(&Path::new(TRANSIENT).join(timer));
+        put_back(state, &script, "");
+    }
 }
 
 /// What the kernel shows of UFW's files once UFW is on.

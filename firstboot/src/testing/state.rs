@@ -70,6 +70,9 @@ pub(crate) struct State {
     pub(crate) memory: Files,
     pub(crate) volume: Content,
     pub(crate) serial: String,
+    /// The volume's size at the cloud, and that of the opened mapping.
+    pub(crate) size: u64,
+    pub(crate) mapped: u64,
     pub(crate) unreadable: Option<u64>,
     pub(crate) open: bool,
     pub(crate) mounted: bool,
@@ -82,7 +85,8 @@ pub(crate) struct State {
     pub(crate) stacks: Vec<String>,
     /// The host key sshd answers with.
     pub(crate) sshd: Vec<u8>,
-    pub(crate) timer: bool,
+    /// When each armed timer runs its script, and which.
+    pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
     pub(crate) clock: Duration,
@@ -97,11 +101,24 @@ pub(crate) struct State {
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
     pub(crate) lanes: Lanes,
+    /// The gate that is left unanswered.
+    pub(crate) silent_at: Option<&'static str>,
     /// Every escrow the operator took.
     pub(crate) taken: Vec<Vec<u8>>,
+    /// The volume's keys in the one that was filed last.
+    pub(crate) filed: Vec<Vec<u8>>,
+    /// Free bytes on the root disk.
+    pub(crate) free: u64,
 }
 
 impl State {
+    /// Whether the escrow that was filed last opens the volume: with every key in it, but for one being revoked.
+    pub(crate) fn escrow_opens(&self) -> bool {
+        let Content::Luks(luks) = &self.volume else { return true };
+        let opening = self.filed.iter().filter(|key| luks.opens(key, None)).count();
+        opening == self.filed.len()
+    }
+
     /// Where a path lies: in memory, on the opened volume, or on the root disk.
     pub(crate) fn files(&mut self, path: &Path) -> &mut Files {
         if ["/run", "/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top)) {

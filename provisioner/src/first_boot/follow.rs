@@ -14,13 +14,15 @@ const RECONNECTS: u32 = 120;
 
 impl Server<'_> {
     /// Follows the event stream from `from` on, through lost connections, until first boot is done.
-    pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<()> {
-        let mut follower = Follower { server: self, expected, next: from, stages: Vec::new(), locked: false };
+    /// Gives all that was read.
+    pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<Vec<Event>> {
+        let (events, stages) = (Vec::new(), Vec::new());
+        let mut follower = Follower { server: self, expected, next: from, events, stages, locked: false };
         let mut lost = 0;
         loop {
             let before = follower.next;
             if follower.read_events()? {
-                return Ok(());
+                return Ok(follower.events);
             }
             if follower.locked {
                 return Err(self.locked());
@@ -41,6 +43,7 @@ struct Follower<'s, 'a> {
     server: &'s Server<'a>,
     expected: &'s Expected<'s>,
     next: u64,
+    events: Vec<Event>,
     /// The steps at hand and since when: steps may run side by side.
     stages: Vec<(StepName, Instant)>,
     /// Whether firstboot's last word was that the volume is locked. The stream ends when it is gone itself.
@@ -55,6 +58,7 @@ impl Follower<'_, '_> {
         while let Some(line) = lines.next_line() {
             let event = Event::from_line(&line)?;
             self.next = event.seq + 1;
+            self.events.push(event.clone());
             if self.handle(event.kind)? {
                 return Ok(true);
             }

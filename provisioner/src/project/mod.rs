@@ -1,5 +1,6 @@
 //! The project folder and its `project.toml`: one file, one type, every mistake reported at once.
 
+mod exceptions;
 mod folder;
 mod reader;
 mod wishes;
@@ -10,7 +11,7 @@ pub use wishes::{Dns, Lease, StorageBoxWish};
 
 use crate::dns::{self, Record, RrSetWish};
 use reader::Document;
-use spec::{Port, Protocol};
+use spec::{Exception, Port, Protocol};
 use std::collections::BTreeMap;
 
 /// Hetzner sells volumes of this many GB (OpenAPI document, `POST /volumes`).
@@ -61,6 +62,8 @@ pub struct Project {
     pub dns: Option<Dns>,
     /// The box that backups go to.
     pub storage_box: Option<StorageBoxWish>,
+    /// Findings of the audit that are accepted.
+    pub exceptions: Vec<Exception>,
     /// Set on a throw-away server's project only.
     pub lease: Option<Lease>,
 }
@@ -117,6 +120,7 @@ impl Project {
         let (stacks, images) = read_stacks(&mut document);
         let dns = read_dns(&mut document, name, &stacks);
         let storage_box = read_storage_box(&mut document);
+        let exceptions = exceptions::read(&mut document);
         document.finish()?;
 
         Ok(Self {
@@ -139,6 +143,7 @@ impl Project {
             images,
             dns,
             storage_box,
+            exceptions,
             lease: None,
         })
     }

@@ -1,23 +1,18 @@
 //! The whole job, as README has it, and everything an operator does afterwards.
 
-use super::{PROGRAMS, act, again_changes_nothing, identity, receipt, sql, volume_image};
+use super::{
+    PROGRAMS, act, again_changes_nothing, dismiss, identity, keep_a_row, receipt, sql, standing,
+    volume_image, wait_until_locked,
+};
 use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tests::{Rig, can_run};
 
 pub(crate) fn main_job() -> Result<()> {
     if !can_run("vm_main_job", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = Rig::new()?;
-    rig.demo("demo")?;
-    let first = rig
-        .xtask(&["provision", "--project", "demo", "--yes"])?
-        .expect(0)?
-        .says(&["is ready at", "first boot: disk"])?;
-    println!("provision: {:.1} s", first.took.as_secs_f64());
-
+    let rig = standing()?;
     again_changes_nothing(&rig)?;
     the_escrow_is_whole_and_opens(&rig)?;
     exit_codes_pass_through(&rig)?;
@@ -25,14 +20,9 @@ pub(crate) fn main_job() -> Result<()> {
     user_data_is_small_and_holds_no_secret(&rig)?;
     nothing_to_do_is_quick_on_the_machine(&rig)?;
 
-    sql(
-        &rig,
-        "demo",
-        "CREATE TABLE kept (what text); INSERT INTO kept VALUES ('still-here-after-the-reset'); CHECKPOINT",
-    )?;
+    keep_a_row(&rig, "still-here-after-the-reset")?;
     a_reset_locks_and_unlock_brings_it_back(&rig)?;
-    the_volume_opens_on_this_side(&rig)?;
-    destroyed_is_gone_but_for_what_holds_data(&rig)
+    the_volume_opens_on_this_side(&rig)
 }
 
 fn the_escrow_is_whole_and_opens(rig: &Rig) -> Result<()> {
@@ -138,7 +128,7 @@ fn nothing_to_do_is_quick_on_the_machine(rig: &Rig) -> Result<()> {
 fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     let host_key = std::fs::read_to_string(rig.projects().join("demo/known_hosts"))?;
     act(rig, "reset")?;
-    wait_for(rig, "locked", 4)?;
+    wait_until_locked(rig)?;
     rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(4)?.says(&["locked", "unlock"])?;
     let stranger = rig.path().join("stranger.txt");
     host::files::write(&stranger, escrow::Identity::generate().to_file_contents().expose(), 0o600)?;
@@ -158,18 +148,6 @@ fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     );
     rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
     Ok(())
-}
-
-fn wait_for(rig: &Rig, state: &str, code: i32) -> Result<()> {
-    for _ in 0..60 {
-        let status = rig.xtask(&["status", "--project", "demo"])?;
-        if status.stdout.starts_with(&format!("demo: {state}")) {
-            status.expect(code)?;
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_secs(3));
-    }
-    anyhow::bail!("the server did not become {state}")
 }
 
 /// Opens the volume's image with the escrowed key on this side, by an implementation of LUKS2 that is not cryptsetup:
@@ -198,10 +176,18 @@ fn the_volume_opens_on_this_side(rig: &Rig) -> Result<()> {
     )?;
     println!("the volume's image, opened on this side: {}", found.trim());
     act(rig, "poweron")?;
+    wait_until_locked(rig)?;
+    rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(rig, "demo")])?.expect(0)?;
     Ok(())
 }
 
-fn destroyed_is_gone_but_for_what_holds_data(rig: &Rig) -> Result<()> {
+/// The last of the trials that share a server.
+pub(crate) fn destroyed_is_gone_but_for_what_holds_data() -> Result<()> {
+    if !can_run("vm_destroyed", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = &*standing()?;
+    drop(dismiss());
     rig.xtask(&["destroy", "--project", "demo"])?.expect(4)?.says(&["nothing was changed"])?;
     rig.xtask(&["destroy", "--project", "demo", "--yes"])?.expect(0)?.says(&["stays volume demo-data"])?;
     let status = rig.xtask(&["status", "--project", "demo"])?.expect(0)?;

@@ -1,6 +1,6 @@
 //! A server whose root disk is overwritten in place.
 
-use super::{PROGRAMS, again_changes_nothing, identity, run_async, sql};
+use super::{PROGRAMS, again_changes_nothing, identity, keep_a_row, run_async, sql, standing};
 use anyhow::{Context as _, Result, ensure};
 use provisioner::api::model::Server;
 use tests::{Rig, can_run};
@@ -11,11 +11,9 @@ pub(crate) fn rebuilt_in_place() -> Result<()> {
     if !can_run("vm_a_server_rebuilt_in_place", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = Rig::new()?;
-    rig.demo("demo")?;
+    let rig = standing()?;
     let unlock = ["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")];
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
-    sql(&rig, "demo", "CREATE TABLE kept (what text); INSERT INTO kept VALUES ('still-here')")?;
+    keep_a_row(&rig, "still-here")?;
     let (before, first_key) = (server(&rig)?, pinned(&rig)?);
 
     let rebuild = ["provision", "--project", "demo", "--rebuild", "--yes"];

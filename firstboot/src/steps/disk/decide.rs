@@ -1,6 +1,7 @@
 //! Format, open, or refuse: decided from facts alone.
 
 use super::{Facts, Head, Refusal};
+use ::escrow::Header;
 use spec::{DiskSpec, VolumeRecord};
 
 const GB: u64 = 1_000_000_000;
@@ -47,7 +48,7 @@ pub fn decide(
         };
     }
     let ours = record.map(|r| r.luks_uuid.as_str()).unwrap_or_default();
-    let interrupted = |header: &super::luks::Header| !ours.is_empty() && header.uuid == ours;
+    let interrupted = |header: &Header| !ours.is_empty() && header.uuid == ours;
     match &facts.head {
         Head::Foreign(found) => {
             return Err(Refusal::Signature { device: device(), found: found.clone() });
@@ -83,7 +84,6 @@ pub fn decide(
 
 #[cfg(test)]
 mod tests {
-    use super::super::luks::Header;
     use super::*;
     use spec::FormatToken;
     use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! What can be known about the device without writing to it.
 
 use super::Refusal;
-use super::luks::Header;
 use crate::Cx;
+use ::escrow::Header;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use std::path::{Path, PathBuf};
@@ -146,7 +146,8 @@ fn parse_serial(page: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(serial).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
 }
 
-fn size(cx: &Cx<'_>, device: &Path) -> Result<u64> {
+/// How large the kernel sees a block device, in bytes.
+pub(super) fn size(cx: &Cx<'_>, device: &Path) -> Result<u64> {
     let path = sysfs(device).join("size");
     let sectors = cx.text(&path)?.unwrap_or_default();
     let sectors: u64 =

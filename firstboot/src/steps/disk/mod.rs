@@ -6,13 +6,17 @@
 //! 1. [`look`] gathers what can be known about the device without writing to it.
 //! 2. [`decide`] is pure: from these facts and what is on record it says format, open, or a [`Refusal`].
 //! 3. `luks` formats (with a UUID recorded beforehand, so that a power cut in between is recognised) and opens.
-//! 4. `store` puts the secrets on the volume, each exactly once, and gives their key the slot that stays.
+//! 4. `grow` makes them use all of a volume that was made bigger.
+//! 5. `store` puts the secrets on the volume, each exactly once; `slots` gives its keys their keyslots.
 
 mod decide;
+mod grow;
 mod look;
 pub(crate) mod luks;
 mod refusal;
+pub(crate) mod slots;
 pub(crate) mod store;
+pub(crate) mod vanished;
 
 pub use decide::{Plan, decide};
 pub(crate) use look::serial as look_serial;
@@ -24,7 +28,7 @@ use crate::step::Step;
 use crate::{Cx, Locked, units};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
-use spec::{StepName, VolumeRecord, paths};
+use spec::{Slot, StepName, VolumeRecord, paths};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,7 +59,11 @@ impl Step for Disk {
         if look::serial(cx, &device)? != cx.spec.disk.volume_id.to_string() {
             return Ok(None);
         }
-        let holds = mounted(cx)? && units::current(cx)? && store::complete(cx)? && !store::still_waiting(cx)?;
+        let holds = mounted(cx)?
+            && units::current(cx)?
+            && store::complete(cx, &device)?
+            && !store::still_waiting(cx)?
+            && grow::grown(cx, &device)?;
         Ok(holds.then_some(Volume { device }))
     }
 
@@ -64,6 +72,7 @@ impl Step for Disk {
         let uuid = open(cx, &device)?;
         mount(cx)?;
         store::fill(cx, &device)?;
+        grow::grow(cx, &device)?;
         let record = VolumeRecord { id: cx.spec.disk.volume_id, luks_uuid: uuid, formatted: true };
         cx.record(|receipt| receipt.volume = Some(record))?;
         store::forget_waiting(cx)
@@ -117,12 +126,12 @@ fn open(cx: &Cx<'_>, device: &Path) -> Result<String> {
             cx.say(format!("taking up volume {} with its data", cx.spec.disk.volume_id))?;
             cx.record(|receipt| receipt.volume = record)?;
         }
-        if !cx.exists(key)? || !luks::open_with_file(cx, device, luks::BOOTSTRAP_SLOT, key)? {
+        if !cx.exists(key)? || !luks::open_with_file(cx, device, Slot::Bootstrap, key)? {
             return Err(Locked.into());
         }
         return Ok(plan.uuid);
     }
-    let opened = plan.open && luks::open_with_file(cx, device, luks::BOOTSTRAP_SLOT, key)?;
+    let opened = plan.open && luks::open_with_file(cx, device, Slot::Bootstrap, key)?;
     let uuid = if opened { plan.uuid } else { format(cx, device, &facts, plan)? };
     make_file_system(cx)?;
     Ok(uuid)
@@ -142,7 +151,7 @@ fn format(cx: &Cx<'_>, device: &Path, facts: &Facts, plan: Plan) -> Result<Strin
         return Err(Refusal::Changed { device: device.into() }.into());
     }
     luks::format(cx, device, &uuid)?;
-    if !luks::open_with_file(cx, device, luks::BOOTSTRAP_SLOT, Path::new(BOOTSTRAP_KEY))? {
+    if !luks::open_with_file(cx, device, Slot::Bootstrap, Path::new(BOOTSTRAP_KEY))? {
         return Err(Refusal::OursButShut { device: device.into(), uuid }.into());
     }
     Ok(uuid)

@@ -1,20 +1,20 @@
 //! The secrets on the volume: each is written once, whole, and from then on is the one that counts.
 
-use super::luks;
+use super::{luks, slots};
 use crate::Cx;
 use crate::steps::secrets::{STORE, WAITING, draw_one, stored, waiting, wanted};
 use anyhow::Result;
 use host::{Host as _, Secret};
 use std::path::{Path, PathBuf};
 
-/// Written when every secret is stored and the lasting key opens its slot.
+/// Written when every secret is stored and the keys open their slots.
 fn marker() -> PathBuf {
     stored("complete")
 }
 
-/// Whether every secret is on the volume.
-pub(crate) fn complete(cx: &Cx<'_>) -> Result<bool> {
-    if !cx.exists(marker())? {
+/// Whether every secret is on the volume, and every key in its slot.
+pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
+    if !cx.exists(marker())? || !slots::in_place(cx, &luks::header(cx, device)?)? {
         return Ok(false);
     }
     for wanted in wanted(cx)? {
@@ -39,8 +39,9 @@ pub(crate) fn fill(cx: &Cx<'_>, device: &Path) -> Result<()> {
         };
         cx.write(&stored(wanted.name), secret.expose(), 0o400)?;
     }
-    if !cx.exists(marker())? {
-        luks::ensure_lasting_slot(cx, device)?;
+    let fresh = !cx.exists(marker())?;
+    slots::fill(cx, device, fresh)?;
+    if fresh {
         cx.write(&marker(), b"", 0o400)?;
     }
     Ok(())

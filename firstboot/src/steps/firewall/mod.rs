@@ -9,29 +9,22 @@ pub(crate) use rules::{Family, Rules};
 
 use super::escrow::Escrowed;
 use super::packages::Programs;
-use crate::cx::{hex, sha256};
+use crate::Cx;
+use crate::closing::{Closing, Door};
 use crate::managed::Part;
 use crate::step::Step;
-use crate::{Cx, gate};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
-use spec::{Gate, StepName};
-use std::path::Path;
-use std::time::Duration;
+use spec::StepName;
 
-/// How long the door stays closed without a confirmation.
-const REVERT: Duration = Duration::from_secs(120);
 const CONF: &str = "/etc/ufw/ufw.conf";
 const INIT: &str = "/usr/lib/ufw/ufw-init";
 const AT_BOOT: &str = "/etc/systemd/system/multi-user.target.wants/ufw.service";
-const TIMER: &str = "sovereign-firewall-revert";
-/// There as long as the timer is armed.
-const ARMED: &str = "/run/systemd/transient/sovereign-firewall-revert.timer";
+/// Whatever UFW's files say, on or off, is in force afterwards.
+const IN_FORCE: &str = "/usr/lib/ufw/ufw-init force-stop; /usr/lib/ufw/ufw-init start";
 /// systemd-resolved answers its neighbours' name lookups on every interface unless told not to.
 const RESOLVED: &str = "/etc/systemd/resolved.conf.d/10-sovereign.conf";
 const RESOLVED_TEXT: &str = "# Written by firstboot.\n[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
-/// Which closing was asked to be confirmed: the digest of its rules and its nonce.
-const CLOSING: &str = "/var/lib/sovereign/firewall";
 
 /// The door is closed, and the operator's side still comes in.
 #[derive(Debug, Clone, Copy)]
@@ -51,66 +44,28 @@ impl Step for Firewall {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Closed>> {
         let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
-        let Some(gate) = closing(cx, &rules)? else { return Ok(None) };
-        let holds = gate::passed(cx, &gate)?
+        let holds = closing(&rules.text()).confirmed(cx)?
             && enabled(cx)?
             && rules.on_disk(cx)?
-            && cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?
-            && !cx.exists(ARMED)?;
+            && cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?;
         Ok(holds.then_some(Closed(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
-        let written = rules.write(cx).context("writing the firewall's rules")?;
         if cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644)? {
             cx.systemctl(["try-restart", "systemd-resolved.service"])?;
         }
-        let asked = closing(cx, &rules)?;
-        let confirmed = asked.as_ref().map(|gate| gate::passed(cx, gate)).transpose()?.unwrap_or(false);
-        let gate = match asked {
-            Some(gate) => gate,
-            None => name_closing(cx, &rules)?,
-        };
-        if confirmed {
-            if written || !enabled(cx)? {
-                close(cx)?;
-            }
-            return disarm(cx);
-        }
-        arm(cx)?;
-        close(cx)?;
-        cx.say("waiting for a fresh connection through the closed firewall")?;
-        if !gate::wait(cx, &gate, Some(REVERT))? {
-            // The next closing is another one, so a confirmation that comes too late does not count for it.
-            cx.remove(Path::new(CLOSING))?;
-            open_again(cx)?;
-            bail!(
-                "closing the firewall: no fresh ssh connection confirmed it within {} seconds, so it was opened \
-                 again; see that port {} is open in the cloud's own firewall, then try again",
-                REVERT.as_secs(),
-                cx.spec.ssh.port
-            );
-        }
-        disarm(cx)
+        let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+        closing(&rules.text()).make(cx, || {
+            rules.write(cx).context("writing the firewall's rules")?;
+            close(cx)
+        })
     }
 }
 
-/// The closing of these very rules that was asked to be confirmed, if any.
-fn closing(cx: &Cx<'_>, rules: &Rules) -> Result<Option<Gate>> {
-    let text = cx.text(CLOSING)?.unwrap_or_default();
-    let named =
-        text.trim_end().split_once(' ').filter(|(digest, _)| *digest == sha256(rules.text().as_bytes()));
-    Ok(named.map(|(_, nonce)| Gate::Firewall { nonce: nonce.into() }))
-}
-
-fn name_closing(cx: &Cx<'_>, rules: &Rules) -> Result<Gate> {
-    let mut bytes = [0; 8];
-    cx.machine().random(&mut bytes)?;
-    let nonce = hex(&bytes);
-    let line = format!("{} {nonce}\n", sha256(rules.text().as_bytes()));
-    cx.write(Path::new(CLOSING), line.as_bytes(), 0o600)?;
-    Ok(Gate::Firewall { nonce })
+/// The change that these rules are.
+fn closing(text: &str) -> Closing<'_> {
+    Closing { door: Door::Firewall, text, files: &rules::FILES, in_force: IN_FORCE }
 }
 
 /// Whether UFW is switched on, now and at every boot.
@@ -138,24 +93,4 @@ fn close(cx: &Cx<'_>) -> Result<()> {
         init("force-reload")?;
     }
     Ok(())
-}
-
-/// The timer belongs to systemd, so that it fires whatever becomes of us.
-fn arm(cx: &Cx<'_>) -> Result<()> {
-    disarm(cx)?;
-    let cmd = Cmd::new("systemd-run").args(["--quiet", "--collect", "--unit", TIMER]);
-    let cmd = cmd.arg(format!("--on-active={}", REVERT.as_secs())).args(["ufw", "--force", "disable"]);
-    cx.run(&cmd).context("arming the timer that opens the firewall again")?;
-    Ok(())
-}
-
-fn disarm(cx: &Cx<'_>) -> Result<()> {
-    // Stopping a timer that is not there is what we want, and systemctl says so by its exit code.
-    cx.probe(&Cmd::new("systemctl").args(["stop", &format!("{TIMER}.timer")]))?;
-    Ok(())
-}
-
-fn open_again(cx: &Cx<'_>) -> Result<()> {
-    cx.run(&Cmd::new("ufw").args(["--force", "disable"])).context("opening the firewall again")?;
-    disarm(cx)
 }

@@ -6,6 +6,15 @@ use anyhow::Result;
 use spec::{Port, Protocol};
 
 const DEFAULTS: &str = "/etc/default/ufw";
+/// Every file of UFW's that says what is let in.
+pub(super) const FILES: [&str; 6] = [
+    DEFAULTS,
+    "/etc/ufw/ufw.conf",
+    "/etc/ufw/user.rules",
+    "/etc/ufw/user6.rules",
+    "/etc/ufw/after.rules",
+    "/etc/ufw/after6.rules",
+];
 const BEGIN: &str = "# BEGIN sovereign: traffic forwarded to containers";
 const END: &str = "# END sovereign";
 /// Where the cloud serves the server's user-data: no container's business.
@@ -147,13 +156,12 @@ impl Rules {
         Ok(true)
     }
 
-    /// Makes UFW's files say exactly this; true when one had to be written.
-    pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<bool> {
-        let mut written = false;
+    /// Makes UFW's files say exactly this.
+    pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<()> {
         for (path, part, wanted, mode) in self.parts() {
-            written |= cx.ensure_part(path, &part, &wanted, mode)?;
+            cx.ensure_part(path, &part, &wanted, mode)?;
         }
-        Ok(written)
+        Ok(())
     }
 
     /// What of which file is ours, what it says, and the file's mode.

@@ -10,7 +10,7 @@ const TCP_LISTEN: &str = "0A";
 const UDP_UNCONNECTED: &str = "07";
 
 /// The ports somebody listens on, reachable from outside this machine, that nobody declared.
-pub(super) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
+pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
     let ssh = Port { port: cx.spec.ssh.port, protocol: Protocol::Tcp };
     let mut found = Vec::new();
     for (table, protocol) in

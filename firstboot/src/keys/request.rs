@@ -1,0 +1,102 @@
+//! `firstboot keys`: what the operator asks of the volume's keys.
+
+use super::another_opens;
+use crate::Cx;
+use crate::machine::Machine;
+use crate::steps::disk::{self, luks};
+use crate::steps::escrow::again::{propose, proposed};
+use crate::steps::secrets::{KEYS, draw_one, key, next, revoked};
+use anyhow::{Context as _, Result, bail, ensure};
+use host::Secret;
+use spec::{Keys, Slot, paths};
+use std::path::{Path, PathBuf};
+
+/// What is wanted of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A new key in it.
+    Rotate(Slot),
+    /// No key in it.
+    Revoke(Slot),
+}
+
+impl Wish {
+    /// Reads `rotate|revoke SLOT`; a slot is named as in the table, or by its number.
+    pub(crate) fn parse(verb: &str, slot: &str) -> Result<Self> {
+        let named = Slot::NAMED.into_iter().find(|known| known.name() == slot);
+        let numbered = || slot.parse().ok().filter(|n| *n < Slot::COUNT).map(Slot::from_number);
+        let found = named.or_else(numbered);
+        let found = found.with_context(|| format!("looking for slot {slot:?}: {}", allowed()))?;
+        match (verb, found) {
+            ("rotate", slot) if KEYS.contains(&slot) => Ok(Self::Rotate(slot)),
+            ("revoke", slot) if KEYS.contains(&slot) || matches!(slot, Slot::Other(_)) => {
+                Ok(Self::Revoke(slot))
+            }
+            (verb, slot) => bail!("asked to {verb} {slot}: that is not for a person to do; {}", allowed()),
+        }
+    }
+}
+
+fn allowed() -> String {
+    format!(
+        "`unlock` and `recovery` can be rotated and revoked, slots {} to {} revoked by their number",
+        Slot::FIRST_OTHER,
+        Slot::COUNT - 1
+    )
+}
+
+/// The keyslots in use, from the header alone: the volume may be locked.
+pub(crate) fn list(cx: &Cx<'_>) -> Result<Keys> {
+    ensure!(
+        disk::on_record(cx).is_some_and(|volume| volume.formatted),
+        "listing the keys: first boot has not come as far as making the volume; see `firstboot status`"
+    );
+    let header = luks::header(cx, &disk::attached(cx)?)?;
+    Ok(Keys::new(&header.uuid, &header.slots, super::changing(cx)?))
+}
+
+/// Writes down what is wanted. The unit is to be started then; gives the number of the first event to follow.
+pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
+    let cx = Cx::read_only(machine)?;
+    let device = ready(&cx)?;
+    if let Wish::Revoke(slot) = wish {
+        another_opens(&cx, &device, slot)?;
+        for other in KEYS.into_iter().filter(|other| *other != slot).filter_map(Slot::secret) {
+            let going = cx.exists(next(&format!("-{other}")))?;
+            ensure!(!going, "revoking {slot}: {other} is just being revoked; let that come to its end first");
+        }
+    }
+    // In this order, so that no cut leaves a wish behind a done marker: `unlock` would wait for an operator's gates then.
+    machine.write(Path::new(paths::KEYS_CHANGING), format!("{wish:?}\n").as_bytes(), 0o644)?;
+    machine.remove(Path::new(paths::DONE))?;
+    match wish {
+        Wish::Rotate(slot) => {
+            let key = key(slot).context("drawing a key: the slot has none")?;
+            // One that waits already was drawn by a request that was cut off.
+            if !proposed(&cx)?.iter().any(|name| name == key.name) {
+                propose(&cx, key.name, key.purpose, &draw_one(&cx, &key)?)?;
+            }
+        }
+        Wish::Revoke(slot) => {
+            let name = slot.secret().map_or_else(|| format!("slot-{}", slot.number()), str::to_owned);
+            if !cx.exists(revoked(&name))? {
+                propose(&cx, &format!("-{name}"), slot.purpose(), &Secret::new(Vec::new()))?;
+            }
+        }
+    }
+    machine.sync_all();
+    let events = crate::events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
+    Ok(events.last().map_or(0, |event| event.seq) + 1)
+}
+
+/// The volume's device, on a server whose keys can be changed now.
+fn ready(cx: &Cx<'_>) -> Result<PathBuf> {
+    let record = cx.receipt().volume.clone().filter(|volume| volume.formatted);
+    let record = record.context("changing the keys: there is no volume yet; run `cargo xtask provision`")?;
+    let device = luks::opened_from(cx, &record.luks_uuid)?;
+    let device = device.context("changing the keys: the volume is locked; run `cargo xtask unlock`")?;
+    if !cx.exists(paths::DONE)? && !super::changing(cx)? {
+        bail!("changing the keys: first boot is not done; `cargo xtask provision` goes on");
+    }
+    Ok(device)
+}
