@@ -9,9 +9,7 @@ use crate::provision::filed_receipt;
 use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
 pub use spec::Registry;
-use spec::{
-    DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec, UnlockSpec,
-};
+use spec::{DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec};
 use std::collections::BTreeMap;
 
 /// The container images of the enabled stacks, each pinned by digest, and the registries they come from.
@@ -74,9 +72,9 @@ pub fn node_spec(
         inbound: project.open.clone(),
         registries: lock.registries.clone(),
         stacks: project.stacks.iter().map(stack).collect::<Result<_>>()?,
-        unlock: UnlockSpec::Operator,
-        reboot: None,
-        vpn: None,
+        unlock: project.unlock.clone(),
+        reboot: project.reboot,
+        vpn: project.vpn.clone(),
         exceptions: project.exceptions.clone(),
     })
 }

@@ -3,6 +3,7 @@
 use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
 use crate::confirm::{Depth, confirm};
+use crate::door::{self, Way};
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
@@ -34,6 +35,8 @@ pub struct Context<'a> {
     pub client: &'a Client,
     /// Who watches.
     pub report: &'a dyn Report,
+    /// How ssh is let in where the cloud's firewall keeps it out.
+    pub way: &'a Way,
 }
 
 /// What is on this side before anything is asked of the cloud.
@@ -235,6 +238,16 @@ impl Context<'_> {
         }
         stage.done(&format!("{} checks passed", checks.len()));
         Ok(checks)
+    }
+
+    /// Does what needs ssh with the door open, where the project keeps it shut; see [`door::through`].
+    pub async fn through_the_door<T>(
+        &self,
+        world: &World,
+        verb: &str,
+        work: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        door::through(self, world, verb, work).await
     }
 
     /// The connection to the project's server.

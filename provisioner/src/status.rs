@@ -55,7 +55,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             error: None,
         });
     };
-    let (state, receipt, error) = tokio::task::block_in_place(|| -> Result<_> {
+    let look = || -> Result<_> {
         let known_hosts = KnownHosts::new(context.folder, server.id);
         known_hosts.pin_first_contact()?;
         let session = context.session(prepared, &world, &known_hosts)?;
@@ -78,7 +78,9 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
         let failed = if state == "ready" { said_to_have_failed(&session)? } else { None };
         Ok((if failed.is_some() { "failed" } else { state }, there.receipt, failed))
-    })?;
+    };
+    let (state, receipt, error) =
+        context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
         state,
         server: Some((server.id, server.status.clone())),

@@ -51,7 +51,7 @@ enum Verb {
     /// Check from outside and on the server that all is as it must be.
     ///
     /// Example: cargo xtask verify --project demo
-    Verify(verbs::Json),
+    Verify(verbs::Verify),
     /// Look into the escrow: is it whole, what is in it, open it.
     #[command(subcommand)]
     Escrow(escrow::Escrow),
