@@ -5,7 +5,7 @@ use crate::machine::{Here, Machine};
 use crate::managed::drift;
 use crate::steps::verify;
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, help, install, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -23,7 +23,7 @@ usage: firstboot COMMAND
   run                          runs every step that does not hold yet (the systemd unit does this)
   install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
   status [--json]              how far it is
-  events [--from N] [--follow] the event stream, one JSON document a line
+  events [--from N] [--follow] the event stream, one JSON document a line; --json: one document
   acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
@@ -34,7 +34,7 @@ usage: firstboot COMMAND
   keys list                    the volume's keyslots in use (JSON)
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
-  --version, --help
+  --version, --help            COMMAND --help says more of one
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
 
@@ -62,6 +62,7 @@ pub fn main() -> ExitCode {
 fn dispatch(args: &[&str]) -> Result<u8> {
     let here = Here::new();
     match args {
+        [command, .., "--help" | "-h"] => print(help::of(command).unwrap_or(HELP)),
         ["run"] => run(&here),
         ["install"] => print(&install::install(&here, &stdin()?, &version()?)?),
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
@@ -153,22 +154,29 @@ fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
 }
 
 fn events(here: &Here, flags: &[&str]) -> Result<u8> {
-    let (mut from, mut on) = (1, false);
+    let (mut from, mut on, mut json) = (1, false, false);
     let mut flags = flags.iter();
     while let Some(flag) = flags.next() {
         match (*flag, flags.as_slice().first().map(|n| n.parse())) {
             ("--follow", _) => on = true,
+            ("--json", _) => json = true,
             ("--from", Some(Ok(n))) => {
                 from = n;
                 flags.next();
             }
-            _ => {
-                eprintln!("usage: firstboot events [--from N] [--follow]");
-                return Ok(USAGE);
-            }
+            _ => return events_usage(),
         }
     }
-    follow::events(here, from, on, &running).map(|()| DONE)
+    match (on, json) {
+        (true, true) => events_usage(),
+        (false, true) => output(&follow::document(here, from)?),
+        _ => follow::events(here, from, on, &running).map(|()| DONE),
+    }
+}
+
+fn events_usage() -> Result<u8> {
+    eprintln!("usage: firstboot events [--from N] [--follow | --json]");
+    Ok(USAGE)
 }
 
 fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {

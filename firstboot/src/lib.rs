@@ -27,6 +27,7 @@ mod engine;
 mod events;
 mod follow;
 mod gate;
+mod help;
 mod install;
 mod keys;
 mod lanes;
