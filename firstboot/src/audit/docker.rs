@@ -202,6 +202,7 @@ fn watched(f: &Facts, path: &str, other: &str) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::docker::config;
     use crate::audit::judges;
     use crate::machine::{Kind, Stat};
 
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn the_daemons_own_settings_pass_and_each_one_turned_round_fails() {
-        let ours = crate::steps::docker::daemon();
+        let version = config::Version::parse("26.1.5").unwrap();
+        let ours: Value = serde_json::from_str(&config::daemon(version)).unwrap();
         for (key, id, other) in [
             ("icc", "docker-2.2", json!(true)),
             ("log-level", "docker-2.3", json!("debug")),

@@ -67,6 +67,7 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         }
         ("iptables", _) => says(&kernel_rules(state, "")),
         ("ip6tables", _) => says(&kernel_rules(state, "6")),
+        ("dockerd", ["--version"]) => says("Docker version 26.1.5+dfsg1, build a72d7cd"),
         ("docker", ["pull", .., image]) => {
             assert!(state.docker);
             state.images.push((*image).to_owned());
@@ -358,7 +359,7 @@ pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
     let body = match path {
         "/info" => json!({
             "DockerRootDir": "/srv/sovereign/docker", "LiveRestoreEnabled": true, "LoggingDriver": "local",
-            "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
+            "ServerVersion": "26.1.5+dfsg1", "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
         }),
         "/containers/json?all=1" if stack() => {
             json!([{ "Id": "1", "Labels": { "com.docker.compose.project": "postgres" } }])
