@@ -3,7 +3,7 @@
 use crate::lanes::beside;
 use crate::step::ensure;
 use crate::steps::{
-    disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify,
+    disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify, vpn,
 };
 use crate::{Cx, Locked};
 use anyhow::Result;
@@ -75,5 +75,7 @@ fn services(
     let closed = ensure(cx, &firewall::Firewall { escrowed, programs })?;
     let engine = ensure(cx, &docker::Docker { volume, closed })?;
     let pulled = ensure(cx, &images::Images { engine })?;
-    ensure(cx, &stacks::Stacks { pulled, escrowed })
+    let running = ensure(cx, &stacks::Stacks { pulled, escrowed })?;
+    let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
+    Ok(running)
 }

@@ -2,7 +2,7 @@
 
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
-use crate::steps::verify;
+use crate::steps::{verify, vpn};
 use crate::unlock::Opened;
 use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
 use anyhow::{Context as _, Result};
@@ -30,6 +30,9 @@ usage: firstboot COMMAND
   keys list                    the volume's keyslots in use (JSON)
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
+  vpn list                     the operator's devices, and whether each has a key (JSON)
+  vpn renew DEVICE             makes a device's key worthless and asks for a new one
+  vpn certificate              prints the certificate that the control server answers with
   --version, --help
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -77,6 +80,9 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         }
         ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
         ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
+        ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
+        ["vpn", "renew", device] => renew_device(&here, device),
+        ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -135,6 +141,16 @@ fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
     let from = {
         let _lock = lock()?;
         request::request(here, wish)?
+    };
+    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
+    print(&from.to_string())
+}
+
+/// The same for a device's key.
+fn renew_device(here: &Here, device: &str) -> Result<u8> {
+    let from = {
+        let _lock = lock()?;
+        vpn::renew(&Cx::read_only(here)?, device)?
     };
     host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
     print(&from.to_string())

@@ -47,5 +47,6 @@ pub mod report;
 pub mod ssh;
 pub mod status;
 pub mod unlock;
+pub mod vpn;
 
 pub use errors::{NeedsOperator, exit_code};

@@ -339,7 +339,10 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
     let mut text = "-P INPUT DROP\n-P FORWARD DROP\n".to_owned();
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
-            let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            let mut shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            if shown.ends_with("-j REJECT") {
+                shown += &format!(" --reject-with icmp{six}-port-unreachable");
+            }
             text += &format!("{shown}\n");
         }
     }

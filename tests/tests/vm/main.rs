@@ -3,11 +3,13 @@
 
 mod bad_days;
 mod builds;
+mod keys;
 mod leases;
 mod main_job;
 mod opinion;
 mod rebuilt;
 mod secrets;
+mod vpn;
 mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,6 +28,7 @@ fn main() {
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
+        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
@@ -35,6 +38,7 @@ fn main() {
         trial("vm_every_step_cut_off_and_the_operator_killed", bad_days::every_step_cut_off),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
+        trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
         trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
     ];

@@ -4,6 +4,7 @@
 //! confirmation that came in over a fresh connection.
 
 mod rules;
+mod ufw;
 
 pub(crate) use rules::{Family, Rules};
 
@@ -43,7 +44,7 @@ impl Step for Firewall {
     type Output = Closed;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Closed>> {
-        let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+        let rules = Rules::of(&cx.spec)?;
         let holds = closing(&rules.text()).confirmed(cx)?
             && enabled(cx)?
             && rules.on_disk(cx)?
@@ -56,7 +57,7 @@ impl Step for Firewall {
             cx.write(Path::new(RESOLVED), RESOLVED_TEXT.as_bytes(), 0o644)?;
             cx.systemctl(["try-restart", "systemd-resolved.service"])?;
         }
-        let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+        let rules = Rules::of(&cx.spec)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;
             close(cx)
@@ -66,13 +67,13 @@ impl Step for Firewall {
 
 /// The change that these rules are.
 fn closing(text: &str) -> Closing<'_> {
-    Closing { door: Door::Firewall, text, files: &rules::FILES, in_force: IN_FORCE }
+    Closing { door: Door::Firewall, text, files: &ufw::FILES, in_force: IN_FORCE }
 }
 
 /// Whether UFW is switched on, now and at every boot.
 fn enabled(cx: &Cx<'_>) -> Result<bool> {
     let conf = cx.text(CONF)?.unwrap_or_default();
-    Ok(rules::switched_on(&conf) == conf && cx.exists(AT_BOOT)?)
+    Ok(ufw::switched_on(&conf) == conf && cx.exists(AT_BOOT)?)
 }
 
 /// Switches UFW on with its own start script: the same rules as `ufw enable` loads, without the hundred programs that
@@ -83,7 +84,7 @@ fn close(cx: &Cx<'_>) -> Result<()> {
         cx.systemctl(["enable", "ufw.service"])?;
     }
     let conf = cx.text(CONF)?.unwrap_or_default();
-    cx.ensure_file(CONF, rules::switched_on(&conf).as_bytes(), 0o644)?;
+    cx.ensure_file(CONF, ufw::switched_on(&conf).as_bytes(), 0o644)?;
     let init = |word: &str| cx.run(&Cmd::new(INIT).arg(word)).context("closing the firewall");
     if init("start")?.text().contains("already started") {
         init("force-reload")?;
