@@ -134,7 +134,7 @@ mod tests {
             gate_millis: 1,
         });
         assert_eq!(at_hand(&events(kinds.clone())), (vec![StepName::Firewall], vec![firewall]));
-        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into() });
+        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into(), needs_operator: false });
         assert_eq!(at_hand(&events(kinds)), (vec![StepName::Firewall], vec![]));
     }
 }

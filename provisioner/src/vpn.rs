@@ -75,7 +75,9 @@ impl<'a> Devices<'a> {
         let said = self.run(&["renew", device])?;
         stage.done("begun");
         let from = said.trim().parse();
-        let from = from.with_context(|| format!("renewing a key: the server said {said:?} instead of an event's number"))?;
+        let from = from.with_context(|| {
+            format!("renewing a key: the server said {said:?} instead of an event's number")
+        })?;
         server.follow(from, &expected)?;
         let receipt = server.observe(|_| {})?.receipt;
         let receipt = receipt.context("reading the receipt: the key is renewed but it is gone")?;
@@ -87,7 +89,9 @@ impl<'a> Devices<'a> {
         let cmd = Cmd::new(paths::BINARY).arg("vpn").args(words.iter().copied());
         let output = self.session.probe(&cmd)?;
         if output.code == Some(2) {
-            bail!("asking the server about its private network: its firstboot is of an earlier release; run `cargo xtask provision` first");
+            bail!(
+                "asking the server about its private network: its firstboot is of an earlier release; run `cargo xtask provision` first"
+            );
         }
         if !output.success() {
             let said = output.stderr.trim();

@@ -36,7 +36,9 @@ impl Peer {
         write("certificate.pem", certificate)?;
         let proxy = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut cmd = Cmd::new("unshare").args(["--mount", "sh", "-c", WITH_HOSTS]).path(dir.join("hosts"));
-        cmd = cmd.path(programs.join("tailscaled")).args(["--tun=userspace-networking", "--no-logs-no-support"]);
+        cmd = cmd
+            .path(programs.join("tailscaled"))
+            .args(["--tun=userspace-networking", "--no-logs-no-support"]);
         cmd = cmd.arg(format!("--statedir={}", dir.join("state").display()));
         cmd = cmd.arg(format!("--socket={}", dir.join("socket").display()));
         cmd = cmd.arg(format!("--socks5-server=127.0.0.1:{proxy}")).arg("--port=0");
@@ -44,7 +46,8 @@ impl Peer {
         let mut command = cmd.env("SSL_CERT_FILE", dir.join("certificate.pem").to_string_lossy()).to_std()?;
         let log = std::fs::File::create(dir.join("log"))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-        let peer = Self { dir, programs: programs.into(), name: name.into(), control: control.into(), proxy, child };
+        let peer =
+            Self { dir, programs: programs.into(), name: name.into(), control: control.into(), proxy, child };
         let start = Instant::now();
         while !peer.dir.join("socket").exists() {
             if start.elapsed() > ANSWER {
@@ -66,7 +69,8 @@ impl Peer {
     pub fn join(&self, key: &str) -> Result<Output> {
         let file = self.dir.join("key");
         host::files::write(&file, key.as_bytes(), 0o400)?;
-        let (key, server) = (format!("--auth-key=file:{}", file.display()), format!("https://{}", self.control));
+        let (key, server) =
+            (format!("--auth-key=file:{}", file.display()), format!("https://{}", self.control));
         let (server, name) = (format!("--login-server={server}"), format!("--hostname={}", self.name));
         let up = ["up", "--timeout=90s", "--accept-dns=false", "--netfilter-mode=off", &server, &name, &key];
         self.tailscale(&up)
@@ -75,7 +79,9 @@ impl Peer {
     /// Its own IPv4 address in the network.
     pub fn address(&self) -> Result<Ipv4Addr> {
         let said = self.tailscale(&["ip", "-4"])?;
-        said.text().parse().with_context(|| format!("reading the address of {}: {:?}", self.name, said.stderr))
+        said.text()
+            .parse()
+            .with_context(|| format!("reading the address of {}: {:?}", self.name, said.stderr))
     }
 
     /// A connection through the network (SOCKS version 5, RFC 1928, to an IPv4 address).
@@ -88,7 +94,9 @@ impl Peer {
         let request = [&[5, 1, 0, 1], &to.octets()[..], &port.to_be_bytes()[..]].concat();
         stream.write_all(&request)?;
         let mut answer = [0; 10];
-        stream.read_exact(&mut answer).with_context(|| format!("connecting to {to}:{port} through the network"))?;
+        stream
+            .read_exact(&mut answer)
+            .with_context(|| format!("connecting to {to}:{port} through the network"))?;
         if answer[1] != 0 {
             bail!("connecting to {to}:{port} through the network: the proxy answered {}", answer[1]);
         }

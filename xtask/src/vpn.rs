@@ -54,7 +54,11 @@ pub(crate) async fn run(projects: &Path, verb: &Vpn) -> Result<u8> {
                     return print_json(&listed);
                 }
                 for device in listed {
-                    println!("{:<24} {}", device.name, if device.issued { "key issued" } else { "no key yet" });
+                    println!(
+                        "{:<24} {}",
+                        device.name,
+                        if device.issued { "key issued" } else { "no key yet" }
+                    );
                 }
             }
             Vpn::Renew { device, .. } => {

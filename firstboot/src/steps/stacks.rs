@@ -71,7 +71,8 @@ impl<'a> One<'a> {
         let stack = ::stacks::find(&wanted.name)?;
         let vpn = cx.spec.vpn.as_ref();
         let config = ::stacks::config(stack, vpn)?;
-        let config = config.into_iter().map(|(name, text)| (folder.join("config").join(name), text)).collect();
+        let config =
+            config.into_iter().map(|(name, text)| (folder.join("config").join(name), text)).collect();
         let certificate =
             stack.certificate.zip(vpn).map(|(uid, vpn)| Certificate::new(&folder, &vpn.host, uid));
         Ok(Self { stack, compose, folder, config, certificate })
@@ -145,10 +146,13 @@ impl<'a> One<'a> {
             let value = Secret::new(value.with_context(|| format!("{} is not on the volume", need.name))?);
             let theirs = |s: &Stat| s.uid == need.uid && s.mode == 0o400;
             let owned = machine.stat(&file)?.is_some_and(|s| theirs(&s));
-            if !owned || !cx.holds(&file, value.expose())? {
+            if !cx.ensure_file(&file, value.expose(), 0o400)? {
+                if owned {
+                    continue;
+                }
                 cx.write(&file, value.expose(), 0o400)?;
-                machine.chown(&file, need.uid, need.uid)?;
             }
+            machine.chown(&file, need.uid, need.uid)?;
         }
         for dir in self.stack.data {
             let path = Path::new(paths::DATA).join("data").join(dir.path);

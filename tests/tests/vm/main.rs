@@ -7,6 +7,7 @@ mod keys;
 mod leases;
 mod main_job;
 mod opinion;
+mod power_cuts;
 mod rebuilt;
 mod secrets;
 mod vpn;
@@ -35,7 +36,10 @@ fn main() {
             "vm_destroyed_is_gone_but_for_what_holds_data",
             main_job::destroyed_is_gone_but_for_what_holds_data,
         ),
-        trial("vm_every_step_cut_off_and_the_operator_killed", bad_days::every_step_cut_off),
+        trial(
+            "vm_power_cut_at_every_step_and_the_operator_killed",
+            power_cuts::at_start_and_end_of_every_step,
+        ),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
         trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),

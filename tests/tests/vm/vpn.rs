@@ -51,7 +51,8 @@ pub(crate) fn private_network() -> Result<()> {
 
     act(&rig, "reset")?;
     wait_until_locked(&rig)?;
-    let unlocked = rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
+    let unlocked =
+        rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
     println!("unlock with the private network: {:.1} s", unlocked.took.as_secs_f64());
     over_the_network_only(&rig, &world, &laptop, server).context("after a reset and an unlock")?;
     rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
@@ -99,8 +100,16 @@ fn ssh(rig: &Rig, command: &str) -> Result<String> {
 
 fn device_key(rig: &Rig) -> Result<String> {
     let entry = "secrets/vpn-device-laptop";
-    let opened =
-        rig.xtask(&["escrow", "open", "--project", "demo", "--identity", &identity(rig, "demo"), "--show", entry])?;
+    let opened = rig.xtask(&[
+        "escrow",
+        "open",
+        "--project",
+        "demo",
+        "--identity",
+        &identity(rig, "demo"),
+        "--show",
+        entry,
+    ])?;
     Ok(opened.expect(0)?.stdout.trim().to_owned())
 }
 

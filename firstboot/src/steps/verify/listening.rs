@@ -48,7 +48,9 @@ fn listening(table: &str, protocol: Protocol, private: bool) -> Vec<Port> {
 /// 100.64.0.0/10 or fd7a:115c:a1e0::/48, in the form that [`loopback`] tells of.
 fn in_private_network(address: &str) -> bool {
     match address.len() {
-        8 => address.ends_with("64") && u8::from_str_radix(&address[4..6], 16).is_ok_and(|b| b & 0xc0 == 0x40),
+        8 => {
+            address.ends_with("64") && u8::from_str_radix(&address[4..6], 16).is_ok_and(|b| b & 0xc0 == 0x40)
+        }
         32 => address.starts_with("5C117AFD") && &address[12..16] == "E0A1",
         _ => false,
     }

@@ -54,11 +54,23 @@ impl<'a> Certificate<'a> {
         let machine = cx.machine();
         machine.make_dir(&self.folder, 0o755, 0, 0)?;
         cx.remove(&self.named())?;
-        let cmd = Cmd::new("openssl").args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        let cmd = Cmd::new("openssl").args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ]);
         let cmd = cmd.args(["-noenc", "-sha256", "-days", DAYS, "-subj"]).arg(format!("/CN={}", self.host));
         let cmd = cmd.args(["-addext", &format!("subjectAltName=DNS:{}", self.host)]);
         let cmd = cmd.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-        let cmd = cmd.args(["-addext", "keyUsage=critical,digitalSignature", "-addext", "extendedKeyUsage=serverAuth"]);
+        let cmd = cmd.args([
+            "-addext",
+            "keyUsage=critical,digitalSignature",
+            "-addext",
+            "extendedKeyUsage=serverAuth",
+        ]);
         let cmd = cmd.arg("-keyout").path(self.key()).arg("-out").path(self.certificate());
         cx.run(&cmd).with_context(|| format!("making the certificate of {}", self.host))?;
         machine.chown(&self.key(), self.uid, self.uid)?;

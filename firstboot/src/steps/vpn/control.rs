@@ -30,7 +30,8 @@ impl<'c, 'm> Control<'c, 'm> {
     pub(super) fn find(cx: &'c Cx<'m>) -> Result<Self> {
         let containers = engine::containers(cx, ::stacks::HEADSCALE)?;
         let container = containers.first().map(|found| engine::name(found).to_owned());
-        let container = container.context("looking for the control server: stack headscale has no container")?;
+        let container =
+            container.context("looking for the control server: stack headscale has no container")?;
         Ok(Self { cx, container })
     }
 
@@ -69,7 +70,8 @@ impl<'c, 'm> Control<'c, 'm> {
 
     /// Makes a key worthless, whether it was used or not. One that is gone is fine.
     pub(super) fn expire(&self, id: u64) -> Result<()> {
-        let cmd = Cmd::new("docker").args(["exec", &self.container, "headscale", "preauthkeys", "expire", "--id"]);
+        let cmd =
+            Cmd::new("docker").args(["exec", &self.container, "headscale", "preauthkeys", "expire", "--id"]);
         self.cx.probe(&cmd.arg(id.to_string()).env("HOME", "/root").timeout(ANSWER))?;
         Ok(())
     }

@@ -71,7 +71,9 @@ pub(super) fn issue(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
 }
 
 fn read(cx: &Cx<'_>, device: &str) -> Result<(String, Secret)> {
-    let both = cx.read(&drawn(device))?.with_context(|| format!("reading the key of device {device}: it is gone"))?;
+    let both = cx
+        .read(&drawn(device))?
+        .with_context(|| format!("reading the key of device {device}: it is gone"))?;
     let both = Secret::new(both);
     let end = both.expose().iter().position(|b| *b == b'\n');
     let end = end.with_context(|| format!("reading the key of device {device}: it has no number"))?;
@@ -84,7 +86,9 @@ fn read(cx: &Cx<'_>, device: &str) -> Result<(String, Secret)> {
 pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<u64> {
     let known = cx.spec.vpn.as_ref().is_some_and(|vpn| vpn.devices.iter().any(|name| name == device));
     if !known {
-        bail!("renewing the key of device {device}: the project names no such device; add it to `devices` in [vpn]");
+        bail!(
+            "renewing the key of device {device}: the project names no such device; add it to `devices` in [vpn]"
+        );
     }
     if !crate::steps::disk::mounted(cx)? {
         return Err(Locked.into());

@@ -58,7 +58,8 @@ impl Step for Vpn {
 /// What is not as it must be. Reads only.
 pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
     let Some(vpn) = &cx.spec.vpn else {
-        let left = node::left_over(cx)?.then(|| "a node of a network that the project does not have is there".to_owned());
+        let left = node::left_over(cx)?
+            .then(|| "a node of a network that the project does not have is there".to_owned());
         return Ok(left.into_iter().collect());
     };
     if !node::control_runs(cx)? {
@@ -109,7 +110,10 @@ mod tests {
         };
         let text = names(&vpn, &["100.64.0.1".into(), "fd7a:115c:a1e0::1".into()]);
         let records: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(records[0], json!({ "name": "metrics.internal.example.org", "type": "A", "value": "100.64.0.1" }));
+        assert_eq!(
+            records[0],
+            json!({ "name": "metrics.internal.example.org", "type": "A", "value": "100.64.0.1" })
+        );
         assert_eq!(records[1]["type"], "AAAA");
         assert_eq!(names(&vpn, &[]), NO_NAMES);
     }

@@ -37,7 +37,9 @@ fn wanted() -> String {
 fn image<'c>(cx: &'c Cx<'_>) -> Result<&'c str> {
     let stack = cx.spec.stacks.iter().find(|stack| stack.name == ::stacks::HEADSCALE);
     let image = stack.and_then(|stack| stack.images.get("tailscale"));
-    image.map(String::as_str).context("looking for the node's programs: stack headscale names no image of them")
+    image
+        .map(String::as_str)
+        .context("looking for the node's programs: stack headscale names no image of them")
 }
 
 /// What the node's own file of host names says.
@@ -89,7 +91,8 @@ pub(super) fn bring_in(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     if !installed(cx, vpn)? {
         install(cx, vpn)?;
     }
-    cx.systemctl(["start", UNIT]).context("starting this server's node; see `journalctl -u sovereign-vpn`")?;
+    cx.systemctl(["start", UNIT])
+        .context("starting this server's node; see `journalctl -u sovereign-vpn`")?;
     if addresses(cx, vpn)?.is_empty() {
         join(cx, vpn)?;
     }
@@ -154,7 +157,9 @@ fn join(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     tried.context("joining the private network; see `journalctl -u sovereign-vpn`")?;
     cx.write(&folder().join("joined"), joined(cx, vpn).as_bytes(), 0o644)?;
     if addresses(cx, vpn)?.is_empty() {
-        bail!("joining the private network: the node has no address in it; see `journalctl -u sovereign-vpn`");
+        bail!(
+            "joining the private network: the node has no address in it; see `journalctl -u sovereign-vpn`"
+        );
     }
     Ok(())
 }
