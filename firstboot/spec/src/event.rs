@@ -122,7 +122,7 @@ impl Gate {
     /// The step that waits there.
     pub fn step(&self) -> StepName {
         match self {
-            Self::HostKey { .. } => StepName::Identity,
+            Self::HostKey { .. } | Self::Sshd { .. } => StepName::Identity,
             Self::Escrow { .. } => StepName::Escrow,
             Self::Firewall { .. } => StepName::Firewall,
         }

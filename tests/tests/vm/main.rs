@@ -6,6 +6,7 @@ mod builds;
 mod leases;
 mod main_job;
 mod opinion;
+mod packets;
 mod rebuilt;
 mod secrets;
 mod worse_days;
@@ -25,6 +26,8 @@ fn main() {
         trial("vm_main_job", main_job::main_job),
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
         trial("vm_lynis_has_an_opinion", opinion::lynis),
+        trial("vm_only_declared_ports_answer", packets::only_declared),
+        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
