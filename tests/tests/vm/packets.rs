@@ -292,7 +292,10 @@ fn tries(strangers: &Strangers) -> Vec<(String, bool)> {
         // The host: its gateway address, its public ones, by ssh and by what another container publishes there.
         for address in [&*strangers.gateway, SERVER[0], "$(hostname -I | cut -d' ' -f1)"] {
             tries.push((inside(container, address, SSH), false));
-            tries.push((inside(container, address, UNDECLARED), false));
+            // Its own network's port is its own affair.
+            if container != "packets-a" {
+                tries.push((inside(container, address, UNDECLARED), false));
+            }
         }
     }
     for container in ["packets-b", "postgres-postgres-1"] {
