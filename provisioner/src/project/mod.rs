@@ -166,6 +166,12 @@ impl Project {
         })
     }
 
+    /// The images that its stacks name.
+    pub fn image_names(&self) -> Vec<&'static str> {
+        let stacks = self.stacks.iter().filter_map(|name| stacks::find(name).ok());
+        stacks.flat_map(|stack| stack.images).copied().collect()
+    }
+
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.
     pub fn records(&self) -> Vec<RrSetWish> {
         // What contradicts itself was a mistake when the file was read.

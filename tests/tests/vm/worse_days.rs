@@ -152,24 +152,20 @@ fn a_recipient_nobody_opens(rig: &Rig) -> Result<()> {
     Ok(std::fs::remove_dir_all(rig.projects().join("nobody"))?)
 }
 
-/// The registry's packets vanish in the middle of a pull, and come back.
+/// Nothing gets through to the registry any more in the middle of a pull; then it does again.
 fn the_network_goes_during_a_pull(rig: &Rig) -> Result<()> {
     let start = Instant::now();
     let there = |line: &str| rig.xtask(&["ssh", "--project", "demo", "--", line]);
-    let rules = |what: &str| {
-        format!(
-            "iptables {what} OUTPUT -p tcp --dport 5000 -j DROP && iptables {what} INPUT -p tcp --sport 5000 -j DROP"
-        )
-    };
-    there(
-        "systemctl stop sovereign-stack@postgres && docker image rm --force $(docker image ls --all --quiet) && \
-         test -z \"$(docker image ls --all --quiet)\"",
-    )?
-    .expect(0)?;
+    let forget = "systemctl stop sovereign-stack@postgres && docker container prune --force && \
+                  docker image rm --force $(docker image ls --all --quiet) && test -z \"$(docker image ls --all --quiet)\"";
+    there(forget)?.expect(0)?;
+    let port = "port=$(sed -n 's/.*\"address\": \".*:\\([0-9]*\\)\".*/\\1/p' /etc/sovereign/node.json | head -n 1); test -n \"$port\"";
+    let rule =
+        |what: &str| format!("iptables {what} OUTPUT -p tcp --dport $port -j REJECT --reject-with tcp-reset");
     let line = format!(
-        "(until pgrep -x docker >/dev/null; do sleep 0.1; done; sleep 1; {}) & {RUN}; code=$?; {}; exit $code",
-        rules("-I"),
-        rules("-D"),
+        "{port} && (until pgrep -x docker >/dev/null; do sleep 0.1; done; {}) & {port}; {RUN}; code=$?; {}; exit $code",
+        rule("-I"),
+        rule("-D"),
     );
     let gone = there(&line)?;
     let took = start.elapsed();
