@@ -7,6 +7,7 @@ mod keys;
 mod leases;
 mod main_job;
 mod opinion;
+mod packets;
 mod power_cuts;
 mod rebuilt;
 mod secrets;
@@ -28,6 +29,9 @@ fn main() {
         trial("vm_main_job", main_job::main_job),
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
+        trial("vm_lynis_has_an_opinion", opinion::lynis),
+        trial("vm_only_declared_ports_answer", packets::only_declared),
+        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_lynis_has_an_opinion", opinion::lynis),
