@@ -33,6 +33,7 @@ pub mod machine;
 mod status;
 pub mod step;
 pub mod steps;
+mod unattended;
 mod units;
 mod unlock;
 mod words;

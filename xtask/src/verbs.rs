@@ -210,6 +210,7 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(volume) = status.volume {
             println!("  volume  {volume}");
         }
+        println!("  unlock  {}", status.unlock);
         println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
         if let Some(receipt) = &status.receipt {
             let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
@@ -238,6 +239,9 @@ pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
         for check in &checks {
             println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
         }
+    }
+    if let Some(warning) = provisioner::status::warning(&opened.project) {
+        opened.screen.note(&format!("warning: {warning}"));
     }
     Ok(u8::from(checks.iter().any(|check| check.complaint().is_some())))
 }

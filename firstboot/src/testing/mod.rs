@@ -11,6 +11,7 @@ mod programs;
 mod refusals;
 mod state;
 mod taken_up;
+mod unattended;
 mod volume;
 
 pub(crate) use state::{Cut, Files, Lanes, Node, Shared, State};
@@ -57,6 +58,7 @@ impl Fake {
                 lines: vec![],
                 formats: 0,
                 operator: true,
+                tang: true,
                 lanes: Lanes::MainFirst,
                 silent_at: None,
                 taken: vec![],
