@@ -202,9 +202,9 @@ fn watched(f: &Facts, path: &str, other: &str) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steps::docker::config;
     use crate::audit::judges;
     use crate::machine::{Kind, Stat};
+    use crate::steps::docker::config;
 
     pub(super) fn facts(daemon: &Value, info: &Value, rules: &str) -> Facts {
         let mut facts = Facts { engine: Ok(info.clone()), audit_rules: Ok(rules.into()), ..Facts::default() };
