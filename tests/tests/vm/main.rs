@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod builds;
+mod drift;
 mod leases;
 mod main_job;
 mod opinion;
@@ -25,6 +26,7 @@ fn main() {
     let trials = vec![
         trial("vm_main_job", main_job::main_job),
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
+        trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
         trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
