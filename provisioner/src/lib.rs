@@ -46,6 +46,7 @@ pub mod recipients;
 pub mod report;
 pub mod ssh;
 pub mod status;
+pub mod timeline;
 pub mod unlock;
 pub mod vpn;
 

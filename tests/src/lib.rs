@@ -3,6 +3,7 @@
 mod hurried;
 pub mod live;
 mod rig;
+pub mod wire;
 
 pub use hurried::Hurried;
 pub use rig::{Ended, Rig, sha256_file};

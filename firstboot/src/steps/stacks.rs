@@ -146,10 +146,13 @@ impl<'a> One<'a> {
             let value = Secret::new(value.with_context(|| format!("{} is not on the volume", need.name))?);
             let theirs = |s: &Stat| s.uid == need.uid && s.mode == 0o400;
             let owned = machine.stat(&file)?.is_some_and(|s| theirs(&s));
-            if !owned || !cx.holds(&file, value.expose())? {
+            if !cx.ensure_file(&file, value.expose(), 0o400)? {
+                if owned {
+                    continue;
+                }
                 cx.write(&file, value.expose(), 0o400)?;
-                machine.chown(&file, need.uid, need.uid)?;
             }
+            machine.chown(&file, need.uid, need.uid)?;
         }
         for dir in self.stack.data {
             let path = Path::new(paths::DATA).join("data").join(dir.path);

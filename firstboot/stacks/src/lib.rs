@@ -30,7 +30,9 @@ pub const HEADSCALE: &str = "headscale";
 /// The Debian 13 packages a server needs beyond a stock cloud image, baked in or installed by cloud-init: LUKS, the firewall, the container engine, and what confines containers.
 pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
+    "auditd",
     "ca-certificates",
+    "clevis",
     "containerd",
     "cryptsetup-bin",
     "curl",

@@ -12,11 +12,11 @@ use super::escrow::Escrowed;
 use super::packages::Programs;
 use crate::Cx;
 use crate::closing::{Closing, Door};
+use crate::managed::Part;
 use crate::step::Step;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use spec::StepName;
-use std::path::Path;
 
 const CONF: &str = "/etc/ufw/ufw.conf";
 const INIT: &str = "/usr/lib/ufw/ufw-init";
@@ -53,8 +53,7 @@ impl Step for Firewall {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        if !cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())? {
-            cx.write(Path::new(RESOLVED), RESOLVED_TEXT.as_bytes(), 0o644)?;
+        if cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644)? {
             cx.systemctl(["try-restart", "systemd-resolved.service"])?;
         }
         let rules = Rules::of(&cx.spec)?;
@@ -72,8 +71,13 @@ fn closing(text: &str) -> Closing<'_> {
 
 /// Whether UFW is switched on, now and at every boot.
 fn enabled(cx: &Cx<'_>) -> Result<bool> {
-    let conf = cx.text(CONF)?.unwrap_or_default();
-    Ok(ufw::switched_on(&conf) == conf && cx.exists(AT_BOOT)?)
+    let (part, on) = switched_on();
+    Ok(cx.part_holds(CONF, &part, &on)? && cx.exists(AT_BOOT)?)
+}
+
+/// What `ufw.conf` says where UFW is on, and how much of the file that is.
+fn switched_on() -> (Part, String) {
+    (Part::settings(ufw::ON.map(|(key, _)| key)), ufw::settings(&ufw::ON))
 }
 
 /// Switches UFW on with its own start script: the same rules as `ufw enable` loads, without the hundred programs that
@@ -83,8 +87,8 @@ fn close(cx: &Cx<'_>) -> Result<()> {
     if !cx.exists(AT_BOOT)? {
         cx.systemctl(["enable", "ufw.service"])?;
     }
-    let conf = cx.text(CONF)?.unwrap_or_default();
-    cx.ensure_file(CONF, ufw::switched_on(&conf).as_bytes(), 0o644)?;
+    let (part, on) = switched_on();
+    cx.ensure_part(CONF, &part, &on, 0o644)?;
     let init = |word: &str| cx.run(&Cmd::new(INIT).arg(word)).context("closing the firewall");
     if init("start")?.text().contains("already started") {
         init("force-reload")?;

@@ -2,9 +2,8 @@
 
 use super::rules::{Family, Rules};
 use crate::Cx;
+use crate::managed::Part;
 use anyhow::Result;
-use host::Host as _;
-use std::path::Path;
 
 const DEFAULTS: &str = "/etc/default/ufw";
 /// Every file of UFW's that says what is let in.
@@ -91,15 +90,8 @@ impl Rules {
 
     /// Whether UFW's files say exactly this.
     pub(crate) fn on_disk(&self, cx: &Cx<'_>) -> Result<bool> {
-        let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
-        if with_settings(&defaults) != defaults {
-            return Ok(false);
-        }
-        for family in Family::BOTH {
-            let user = cx.text(family.user_rules())?.unwrap_or_default();
-            let after = cx.text(family.after_rules())?.unwrap_or_default();
-            let same = user_lines(&user).eq(user_lines(&self.user_rules(family)));
-            if !same || self.with_block(&after, family) != after {
+        for (path, part, wanted, _) in self.parts() {
+            if !cx.part_holds(path, &part, &wanted)? {
                 return Ok(false);
             }
         }
@@ -108,19 +100,22 @@ impl Rules {
 
     /// Makes UFW's files say exactly this.
     pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<()> {
-        let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
-        cx.ensure_file(DEFAULTS, with_settings(&defaults).as_bytes(), 0o644)?;
-        for family in Family::BOTH {
-            let user = cx.text(family.user_rules())?.unwrap_or_default();
-            let wanted = self.user_rules(family);
-            if !user_lines(&user).eq(user_lines(&wanted)) {
-                cx.write(Path::new(family.user_rules()), wanted.as_bytes(), 0o640)?;
-            }
-            let after = cx.text(family.after_rules())?.unwrap_or_default();
-            let wanted = self.with_block(&after, family);
-            cx.ensure_file(family.after_rules(), wanted.as_bytes(), 0o640)?;
+        for (path, part, wanted, mode) in self.parts() {
+            cx.ensure_part(path, &part, &wanted, mode)?;
         }
         Ok(())
+    }
+
+    /// What of which file is ours, what it says, and the file's mode.
+    fn parts(&self) -> Vec<(&'static str, Part, String, u32)> {
+        let keys = Part::settings(SETTINGS.map(|(key, _)| key));
+        let mut parts = vec![(DEFAULTS, keys, settings(&SETTINGS), 0o644)];
+        for family in Family::BOTH {
+            let block = Part::Block { begin: BEGIN.into(), end: END.into() };
+            parts.push((family.user_rules(), Part::UfwRules, self.user_rules(family), 0o640));
+            parts.push((family.after_rules(), block, self.block(family), 0o640));
+        }
+        parts
     }
 
     /// UFW's own file of rules, as UFW writes it at log level `low`; the `tuple` lines are what `ufw status` reads back.
@@ -146,61 +141,20 @@ impl Rules {
         }
         text + "COMMIT\n" + END + "\n"
     }
-
-    /// A file with our block as its end, and no other block of ours.
-    fn with_block(&self, text: &str, family: Family) -> String {
-        let mut kept = text.to_owned();
-        while let Some(begin) = kept.find(BEGIN) {
-            let end = kept[begin..].find(END).map_or(kept.len(), |end| begin + end + END.len());
-            let end = if kept[end..].starts_with('\n') { end + 1 } else { end };
-            kept.replace_range(begin..end, "");
-        }
-        if !kept.is_empty() && !kept.ends_with('\n') {
-            kept.push('\n');
-        }
-        kept + &self.block(family)
-    }
 }
 
-/// The lines that decide who comes in: UFW adds logging and rate-limit lines of its own when it is switched on.
-fn user_lines(text: &str) -> impl Iterator<Item = &str> {
-    let chains = ["-user-input ", "-user-output ", "-user-forward "];
-    text.lines().filter(move |line| {
-        line.starts_with("### tuple ###")
-            || line.starts_with("-A ")
-                && chains.iter().any(|c| line.contains(c))
-                && !line.contains("-logging-")
-    })
-}
+/// What stands in `ufw.conf` where UFW is switched on.
+pub(super) const ON: [(&str, &str); 2] = [("ENABLED", "yes"), ("LOGLEVEL", "low")];
 
-fn with_settings(text: &str) -> String {
-    set(text, &SETTINGS)
-}
-
-/// `ufw.conf` with UFW switched on.
-pub(super) fn switched_on(conf: &str) -> String {
-    set(conf, &[("ENABLED", "yes"), ("LOGLEVEL", "low")])
-}
-
-fn set(text: &str, settings: &[(&str, &str)]) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    for (key, value) in settings {
-        let wanted = format!("{key}={value}");
-        let at = lines.iter().position(|l| l.split_once('=').is_some_and(|(k, _)| k.trim() == *key));
-        match at {
-            Some(at) => lines[at] = wanted,
-            None => lines.push(wanted),
-        }
-    }
-    lines.join("\n") + "\n"
+/// Settings as UFW's files have them.
+pub(super) fn settings(settings: &[(&str, &str)]) -> String {
+    settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use spec::{Port, Protocol};
-
-    const WEB: Port = Port { port: 443, protocol: Protocol::Tcp };
 
     fn rules(world: &[Port]) -> Rules {
         Rules::new(22, world, None, vec![])
@@ -218,38 +172,5 @@ mod tests {
         ] {
             assert!(text.contains(part), "{text}");
         }
-    }
-
-    #[test]
-    fn the_block_is_put_in_once_and_replaced() {
-        let one = rules(&[]);
-        let two = rules(&[WEB]);
-        let ufws = "*filter\nCOMMIT";
-        let first = one.with_block(ufws, Family::V4);
-        assert_eq!(one.with_block(&first, Family::V4), first);
-        let second = two.with_block(&first, Family::V4);
-        assert_eq!(second.matches(BEGIN).count(), 1);
-        assert!(second.starts_with("*filter\nCOMMIT\n# BEGIN"));
-        assert_eq!(one.with_block(&second, Family::V4), first);
-    }
-
-    #[test]
-    fn settings_are_replaced_where_they_stand() {
-        let text = with_settings("# c\nIPV6=no\nDEFAULT_INPUT_POLICY=\"ACCEPT\"\nOTHER=1\n");
-        assert!(text.starts_with("# c\nIPV6=yes\nDEFAULT_INPUT_POLICY=\"DROP\"\nOTHER=1\n"));
-        assert_eq!(with_settings(&text), text);
-    }
-
-    #[test]
-    fn what_ufw_adds_when_switched_on_does_not_count() {
-        let rules = rules(&[]);
-        let text = rules.user_rules(Family::V4);
-        let logged = text.replace(
-            "### END RULES ###\n",
-            "### END RULES ###\n### LOGGING ###\n-A ufw-user-logging-input -j RETURN\n",
-        );
-        assert!(user_lines(&text).eq(user_lines(&logged)));
-        let opened = text.replace("22", "23");
-        assert!(!user_lines(&text).eq(user_lines(&opened)));
     }
 }

@@ -9,6 +9,7 @@ use super::firewall::Rules;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
 use super::{docker, identity};
+use crate::managed::drift;
 use crate::step::Step;
 use crate::{Cx, engine, room};
 use anyhow::{Result, bail};
@@ -67,6 +68,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
+    look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
     look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
     checks
 }
