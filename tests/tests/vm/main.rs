@@ -4,9 +4,11 @@
 mod bad_days;
 mod builds;
 mod keys;
+mod drift;
 mod leases;
 mod main_job;
 mod opinion;
+mod packets;
 mod power_cuts;
 mod rebuilt;
 mod secrets;
@@ -28,6 +30,10 @@ fn main() {
         trial("vm_main_job", main_job::main_job),
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
+        trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
+        trial("vm_lynis_has_an_opinion", opinion::lynis),
+        trial("vm_only_declared_ports_answer", packets::only_declared),
+        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_lynis_has_an_opinion", opinion::lynis),

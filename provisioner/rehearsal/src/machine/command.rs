@@ -9,7 +9,7 @@ use std::path::Path;
 const FIRMWARE_ARM: &str = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd";
 
 /// The slot for a second network card, the card's backend, and the card itself.
-pub(crate) const SLOT: &str = "slot";
+pub(crate) const SLOT: &str = "second-slot";
 pub(crate) const SECOND_NETWORK: &str = "second";
 pub(crate) const SECOND_CARD: &str = "second-card";
 
