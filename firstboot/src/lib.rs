@@ -12,6 +12,7 @@
 //! * [`firewall`](steps::firewall): closed; *gate*: a fresh connection came through.
 //! * [`docker`](steps::docker): hardened, its data on the volume; [`images`](steps::images): pulled by digest;
 //!   [`stacks`](steps::stacks): healthy.
+//! * [`vpn`](steps::vpn): in its own private network, the devices' keys escrowed; *gate*: they are off the server.
 //! * [`verify`](steps::verify): everything looked at once more.
 //! * [`finish`](steps::finish): the bootstrap key is revoked, the marker written.
 //!
