@@ -126,6 +126,7 @@ fn unlock(here: &Here) -> Result<u8> {
     let mut key = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_LIMIT)?));
     std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
     let key = Secret::new(key.trim_ascii_end().to_vec());
+    unlock::end_waiting(here, running())?;
     let _lock = lock()?;
     room::need(here)?;
     let cx = Cx::begin(here, &version()?)?;

@@ -37,6 +37,7 @@ mod room;
 mod status;
 pub mod step;
 pub mod steps;
+mod unattended;
 mod units;
 mod unlock;
 mod words;

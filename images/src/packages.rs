@@ -26,6 +26,7 @@ pub(crate) const BASE: &[&str] = &[
 pub const TOOLS: &[&str] = &[
     "apparmor",
     "ca-certificates",
+    "cracklib-runtime",
     "dbus",
     "e2fsprogs",
     "iptables",

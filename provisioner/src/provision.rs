@@ -187,7 +187,7 @@ impl Context<'_> {
         let session = self.session(prepared, world, &known_hosts)?;
         let server =
             Server { folder: self.folder, session: &session, known_hosts: &known_hosts, report: self.report };
-        let there = server.connect()?;
+        let there = server.connect_awake()?;
         self.refuse_locked(&there)?;
         let expected = Expected {
             project: &self.project.name,

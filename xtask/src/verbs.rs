@@ -216,6 +216,7 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(volume) = status.volume {
             println!("  volume  {volume}");
         }
+        println!("  unlock  {}", status.unlock);
         println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
         if let Some(receipt) = &status.receipt {
             let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
@@ -242,6 +243,9 @@ pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
         print_json(&checks)?;
     } else {
         print!("{}", for_people(&checks));
+    }
+    if let Some(warning) = provisioner::status::warning(&opened.project) {
+        opened.screen.note(&format!("warning: {warning}"));
     }
     Ok(u8::from(!Tally::of(&checks).is_well()))
 }

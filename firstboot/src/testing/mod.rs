@@ -12,6 +12,7 @@ mod programs;
 mod refusals;
 mod state;
 mod taken_up;
+mod unattended;
 mod volume;
 
 pub(crate) use state::{Cut, Files, Lanes, Node, Shared, State};
@@ -61,6 +62,7 @@ impl Fake {
                 lines: vec![],
                 formats: 0,
                 operator: true,
+                tang: true,
                 lanes: Lanes::MainFirst,
                 silent_at: None,
                 taken: vec![],

@@ -100,6 +100,8 @@ pub(crate) struct State {
     pub(crate) formats: u32,
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
+    /// Whether the Tang servers answer.
+    pub(crate) tang: bool,
     pub(crate) lanes: Lanes,
     /// The gate that is left unanswered.
     pub(crate) silent_at: Option<&'static str>,

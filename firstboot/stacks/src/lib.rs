@@ -32,6 +32,7 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
     "auditd",
     "ca-certificates",
+    "clevis",
     "containerd",
     "cryptsetup-bin",
     "curl",

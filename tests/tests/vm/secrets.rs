@@ -55,7 +55,7 @@ pub(crate) fn none_outside_the_volume() -> Result<()> {
     }
     let rig = standing()?;
     let start = Instant::now();
-    let needles = Needles::of(escrowed(&rig)?);
+    let needles = Needles::of(&escrowed(&rig)?);
     println!("{} secrets in {} writings", needles.secrets, needles.names.len());
     let place = tempfile::tempdir_in("/var/tmp")?;
     let list = place.path().join("needles");
@@ -156,9 +156,9 @@ struct Needles {
 impl Needles {
     /// Each secret as it is, in base64 and its URL-safe kind wherever it stands in what was encoded, and in hexadecimal,
     /// as the kernel's audit log writes what has a space in it.
-    fn of(secrets: BTreeMap<String, Vec<u8>>) -> Self {
+    fn of(secrets: &BTreeMap<String, Vec<u8>>) -> Self {
         let mut names = BTreeMap::new();
-        for (name, value) in &secrets {
+        for (name, value) in secrets {
             let mut add = |how: &str, text: String| drop(names.insert(text, format!("{name} ({how})")));
             // A value that is no text is looked for by its encodings alone.
             if let Ok(text) = std::str::from_utf8(value) {

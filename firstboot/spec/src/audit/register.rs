@@ -60,7 +60,6 @@ const NOT_YET: &[&str] = &[
     "docker-1.1.16",
     "docker-1.1.17",
     "docker-1.1.18",
-    "docker-2.8",
     "host-1.5",
     "host-3.4",
     "host-4.1",
