@@ -26,7 +26,6 @@ pub const CATALOGUE: &[Stack] = &[postgres::STACK];
 pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
     "ca-certificates",
-    "clevis",
     "containerd",
     "cryptsetup-bin",
     "curl",
