@@ -1,9 +1,11 @@
 //! First boot from beginning to end: the table of contents.
 
-use crate::lanes::beside;
+use crate::lanes::{Both, beside};
+use crate::managed::Edited;
 use crate::step::ensure;
 use crate::steps::{
     disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify,
+    vpn,
 };
 use crate::{Cx, Locked};
 use anyhow::Result;
@@ -38,10 +40,17 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
         }
         Err(e) => {
             let step = cx.failures().first().copied().unwrap_or(StepName::Finish);
-            cx.emit(EventKind::Failed { step, error: format!("{e:#}") })?;
+            let needs_operator = needs_operator(&e);
+            cx.emit(EventKind::Failed { step, error: format!("{e:#}"), needs_operator })?;
             Ok(Ended::Failed(e))
         }
     }
+}
+
+/// Whether only a person can decide what to do about an error.
+pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
+    let both = error.downcast_ref::<Both>();
+    error.is::<Edited>() || both.is_some_and(|both| needs_operator(&both.main) || needs_operator(&both.other))
 }
 
 /// Each step takes what the earlier ones gave, so none can be run before its time. What does not need one another runs
@@ -79,5 +88,7 @@ fn services(
     let closed = ensure(cx, &firewall::Firewall { escrowed, programs })?;
     let engine = ensure(cx, &docker::Docker { volume, closed })?;
     let pulled = ensure(cx, &images::Images { engine })?;
-    ensure(cx, &stacks::Stacks { pulled, escrowed })
+    let running = ensure(cx, &stacks::Stacks { pulled, escrowed })?;
+    let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
+    Ok(running)
 }

@@ -32,6 +32,24 @@ pub(crate) fn containers(cx: &Cx<'_>, stack: &str) -> Result<Vec<Value>> {
     Ok(inspected)
 }
 
+/// Every container there is, inspected; none when the engine does not run.
+pub(crate) fn every_container(cx: &Cx<'_>) -> Result<Vec<Value>> {
+    let all = get(cx, "/containers/json?all=1")?.unwrap_or_default();
+    let ids = all.as_array().into_iter().flatten().filter_map(|container| container["Id"].as_str());
+    let mut inspected = Vec::new();
+    for id in ids {
+        inspected.extend(get(cx, &format!("/containers/{id}/json"))?);
+    }
+    Ok(inspected)
+}
+
+/// The command lines that run in a container.
+pub(crate) fn programs(cx: &Cx<'_>, id: &str) -> Result<Vec<String>> {
+    let top = get(cx, &format!("/containers/{id}/top?ps_args=-eo%20pid,args"))?.unwrap_or_default();
+    let processes = top["Processes"].as_array().into_iter().flatten();
+    Ok(processes.filter_map(|process| process[1].as_str().map(str::to_owned)).collect())
+}
+
 /// A container's name without the slash.
 pub(crate) fn name(container: &Value) -> &str {
     container["Name"].as_str().unwrap_or_default().trim_start_matches('/')

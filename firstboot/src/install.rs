@@ -2,7 +2,7 @@
 
 use crate::cx::{Cx, receipt};
 use crate::machine::Machine;
-use crate::{events, units};
+use crate::{events, room, units};
 use anyhow::{Context as _, Result, bail};
 use spec::{NodeSpec, paths};
 use std::path::Path;
@@ -10,12 +10,14 @@ use std::path::Path;
 /// Installs a node spec for this firstboot, known by its version. Gives back the number of the first event to follow,
 /// or `done` when there is nothing to do.
 pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Result<String> {
+    room::need(machine)?;
     let spec = NodeSpec::from_json(json)?;
     for recipient in &spec.recipients {
         escrow::Recipient::parse(recipient)?;
     }
     for stack in &spec.stacks {
         stacks::render(stack, &spec.inbound)?;
+        stacks::config(stacks::find(&stack.name)?, spec.vpn.as_ref())?;
     }
     let receipt = receipt(machine)?;
     if let Some(receipt) = &receipt
@@ -54,8 +56,10 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Resu
     Ok((events.last().map_or(0, |event| event.seq) + 1).to_string())
 }
 
-/// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume.
+/// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume,
+/// nor what the audit accepts.
 fn work(mut spec: NodeSpec) -> NodeSpec {
     (spec.disk.format, spec.disk.known) = (None, None);
+    spec.exceptions.clear();
     spec
 }

@@ -17,6 +17,7 @@
 //!
 //! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
 
+pub mod audit;
 pub mod boot;
 pub mod cli;
 mod clock;
@@ -26,10 +27,13 @@ mod engine;
 mod events;
 mod follow;
 mod gate;
+mod help;
 mod install;
 mod keys;
 mod lanes;
 pub mod machine;
+mod managed;
+mod room;
 mod status;
 pub mod step;
 pub mod steps;

@@ -50,6 +50,8 @@ pub trait Machine: Host + Send + Sync {
     fn list(&self, dir: &Path) -> Result<Vec<String>, Error>;
     /// Where a path leads once all links are followed, or `None` when it leads nowhere.
     fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, Error>;
+    /// The bytes that are free on the file system a path lies on, root's reserve among them.
+    fn free(&self, path: &Path) -> Result<u64, Error>;
     /// Exactly these bytes of a file or device.
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error>;
     /// Makes a directory with this owner and mode, whatever it was before.
@@ -164,6 +166,12 @@ impl Machine for Here {
             Err(e) if missing(&e) => Ok(None),
             Err(e) => Err(Error::io("following", path, e)),
         }
+    }
+
+    fn free(&self, path: &Path) -> Result<u64, Error> {
+        let found = rustix::fs::statvfs(path)
+            .map_err(|e| Error::io("asking for the free space of", path, e.into()))?;
+        Ok(found.f_bfree.saturating_mul(found.f_frsize))
     }
 
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
@@ -303,6 +311,12 @@ mod tests {
     fn nobody_listening_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Here::new().ask(&dir.path().join("none.sock"), "/").unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_system_says_how_much_is_free_and_one_that_is_not_there_is_an_error() {
+        assert!(Here::new().free(Path::new("/")).unwrap() > 0);
+        assert!(Here::new().free(Path::new("/no/such/place")).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::cx::receipt;
 use crate::machine::Machine;
-use crate::steps::disk::luks;
+use crate::steps::disk::{luks, vanished};
 use anyhow::Result;
 use spec::{Event, EventKind, Gate, State, Status, StepName, VERSION, paths};
 use std::path::Path;
@@ -20,6 +20,7 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         _ if running && !gates.is_empty() => (State::Waiting, None),
         _ if running => (State::Running, None),
         _ if !there(Path::new(paths::NODE_SPEC))? => (State::Absent, None),
+        _ if vanished::vanished(machine)? => (State::Failed, Some(vanished::SENTENCE.to_owned())),
         _ if there(Path::new(paths::DONE))? => (if locked { State::Locked } else { State::Done }, None),
         Some(EventKind::Locked) if locked => (State::Locked, None),
         Some(EventKind::Failed { error, .. }) => (State::Failed, Some(error.clone())),
@@ -73,6 +74,9 @@ pub(crate) fn for_people(status: &Status) -> String {
         State::Absent => "no node spec was installed; run `cargo xtask provision`".to_owned(),
         State::Running => "first boot is at work".into(),
         State::Waiting => "first boot waits for the operator's side".into(),
+        State::Failed if status.receipt.as_ref().is_some_and(|receipt| receipt.done.is_some()) => {
+            "first boot was done, and something happened since".into()
+        }
         State::Failed => {
             "first boot failed; once the cause is removed, `cargo xtask provision` goes on".into()
         }
@@ -130,7 +134,7 @@ mod tests {
             gate_millis: 1,
         });
         assert_eq!(at_hand(&events(kinds.clone())), (vec![StepName::Firewall], vec![firewall]));
-        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into() });
+        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into(), needs_operator: false });
         assert_eq!(at_hand(&events(kinds)), (vec![StepName::Firewall], vec![]));
     }
 }

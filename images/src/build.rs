@@ -5,6 +5,7 @@ use crate::cache::{self, Entry};
 use crate::configure::{self, Place};
 use crate::container::ContainerImage;
 use crate::deb::{self, For};
+use crate::go::go_programs;
 use crate::modules::Modules;
 use crate::packages::{BASE, BOOT_MODULES, BUSYBOX, NEEDED_MODULES, SUITE, TOOLS};
 use crate::report::timed;
@@ -154,7 +155,12 @@ pub fn container_image(
     let key = cache::key(&image.inputs(arch));
     let cache = &cache::open(cache)?;
     let entry = Entry { cache, name: &format!("{}-{}", image.name, arch.name()), key: &key, needs: 1024 };
-    let (dir, cached) = entry.get(report, |dir| build_container(dir, cache, image, arch, &key, report))?;
+    let built = entry.is_built();
+    // Before the image itself: two entries of the cache are never filled at once.
+    let programs = image.go.filter(|_| !built).map(|(module, _)| go_programs(cache, module, arch, report));
+    let programs = programs.transpose()?;
+    let fill = |dir: &Path| build_container(dir, cache, image, programs.as_deref(), arch, &key, report);
+    let (dir, cached) = entry.get(report, fill)?;
     let digest = oci::read_digest(&dir)?;
     Ok(OciLayout { dir, digest, name: format!("sovereign/{}", image.name), cached })
 }
@@ -163,18 +169,29 @@ fn build_container(
     dir: &Path,
     cache: &Path,
     image: &ContainerImage,
+    programs: Option<&Path>,
     arch: Arch,
     key: &str,
     report: &dyn Report,
 ) -> Result<()> {
     let root = dir.join("work");
     let packages = timed(report, &format!("downloading the packages of {}", image.name), || {
+        if image.packages.is_empty() {
+            return Ok(Vec::new());
+        }
         let resolved = Apt::open(cache, SUITE, arch)?.fetch(image.packages)?;
         image.packages.iter().map(|name| apt::find(&resolved, name).cloned()).collect::<Result<Vec<_>>>()
     })?;
     let epoch = timed(report, &format!("unpacking {}", image.name), || {
-        let unpacked = deb::unpack(&packages, &root, For::Use, image.left_out)?;
+        files::make_dir(&root)?;
+        let unpacked = match packages.as_slice() {
+            [] => Vec::new(),
+            packages => deb::unpack(packages, &root, For::Use, image.left_out)?,
+        };
         image.add_files(&root)?;
+        if let Some(programs) = programs {
+            image.add_programs(&root, programs)?;
+        }
         Ok(unpacked.iter().map(|u| u.newest).max().unwrap_or_default())
     })?;
     timed(report, &format!("writing the container image {}", image.name), || {

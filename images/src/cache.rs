@@ -43,6 +43,11 @@ impl Entry<'_> {
         self.cache.join("images").join(format!("{}-{}", self.name, &self.key[..16]))
     }
 
+    /// Whether the result is there.
+    pub(crate) fn is_built(&self) -> bool {
+        self.directory().is_dir()
+    }
+
     /// The result's directory, and whether it was there. Otherwise `build` fills an empty one, which then takes its name.
     pub(crate) fn get(
         &self,

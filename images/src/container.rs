@@ -1,5 +1,6 @@
-//! The container images we make ourselves, from Debian's packages.
+//! The container images we make ourselves, from Debian's packages and Go modules.
 
+use crate::go::{GoModule, HEADSCALE, TAILSCALE};
 use crate::{Arch, Result, files};
 use std::path::Path;
 
@@ -13,6 +14,8 @@ pub struct ContainerImage {
     pub name: &'static str,
     /// The packages in it.
     pub packages: &'static [&'static str],
+    /// Programs made from a Go module, and the directory they lie in.
+    pub go: Option<(&'static GoModule, &'static str)>,
     /// Beginnings of paths that do not come in with the packages.
     pub left_out: &'static [&'static str],
     /// Files and links that are added.
@@ -29,8 +32,8 @@ pub struct ContainerImage {
     pub command: &'static [&'static str],
     /// Where data belongs.
     pub volume: Option<&'static str>,
-    /// The port it serves.
-    pub port: &'static str,
+    /// The port it serves, where it serves one.
+    pub port: Option<&'static str>,
     /// The signal that stops it, where it is not SIGTERM.
     pub stop_signal: &'static str,
 }
@@ -106,6 +109,7 @@ pub const POSTGRES: ContainerImage = ContainerImage {
         "tzdata",
         "zlib1g",
     ],
+    go: None,
     left_out: &[
         // Character sets for iconv(3), a sixth of the image; PostgreSQL brings its own conversions.
         "usr/lib/aarch64-linux-gnu/gconv/",
@@ -148,15 +152,65 @@ pub const POSTGRES: ContainerImage = ContainerImage {
     entrypoint: &["docker-entrypoint.sh"],
     command: &["postgres"],
     volume: Some("/var/lib/postgresql/data"),
-    port: "5432/tcp",
+    port: Some("5432/tcp"),
     // A fast shutdown; on SIGTERM PostgreSQL would wait for its clients to leave.
     stop_signal: "SIGINT",
+};
+
+/// Nobody in particular: no file on a server belongs to this user.
+const UNPRIVILEGED: (u32, u32) = (65532, 65532);
+
+/// Headscale, where the published `headscale/headscale` has it: one program and nothing else, not even a shell.
+pub const HEADSCALE_IMAGE: ContainerImage = ContainerImage {
+    name: "headscale",
+    packages: &[],
+    go: Some((&HEADSCALE, "ko-app")),
+    left_out: &[],
+    files: &[],
+    applets: &[],
+    user: UNPRIVILEGED,
+    env: &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/ko-app"],
+    entrypoint: &["/ko-app/headscale"],
+    command: &[],
+    volume: None,
+    port: Some("8080/tcp"),
+    stop_signal: "SIGTERM",
+};
+
+/// A node's two programs, where the published `tailscale/tailscale` has them. Never run as a container: the server
+/// takes the programs out of it.
+pub const TAILSCALE_IMAGE: ContainerImage = ContainerImage {
+    name: "tailscale",
+    packages: &[],
+    go: Some((&TAILSCALE, "usr/local/bin")),
+    left_out: &[],
+    files: &[],
+    applets: &[],
+    user: UNPRIVILEGED,
+    env: &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+    entrypoint: &[],
+    command: &["/usr/local/bin/tailscaled"],
+    volume: None,
+    port: None,
+    stop_signal: "SIGTERM",
 };
 
 impl ContainerImage {
     /// What goes into the cache key: the whole value.
     pub(crate) fn inputs(&self, arch: Arch) -> Vec<String> {
-        vec![crate::packages::SUITE.to_owned(), arch.name().to_owned(), format!("{self:?}")]
+        let mut inputs = vec![crate::packages::SUITE.to_owned(), arch.name().to_owned(), format!("{self:?}")];
+        inputs.extend(self.go.iter().flat_map(|(module, _)| module.inputs(arch)));
+        inputs
+    }
+
+    /// Puts in the programs that were made from its Go module.
+    pub(crate) fn add_programs(&self, root: &Path, programs: &Path) -> Result<()> {
+        let Some((_, directory)) = self.go else { return Ok(()) };
+        for program in files::sorted(programs)? {
+            let bytes = std::fs::read(&program).map_err(crate::Error::io("reading", &program))?;
+            files::write(&root.join(directory).join(program.file_name().unwrap_or_default()), bytes, 0o755)?;
+        }
+        Ok(())
     }
 
     /// Adds our files to the unpacked packages.

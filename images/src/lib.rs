@@ -14,6 +14,7 @@
 //! 6. `verify` looks once more: no program of another architecture, no key, no machine id.
 //!
 //! [`container_image`] shares the first two steps and stops there: a container needs files, not a configured system.
+//! [`go_programs`] are those that Debian does not carry, from Go modules whose every byte is pinned.
 //! [`unpacked_package`] is one package of any release for this machine itself.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
 //!
@@ -34,6 +35,7 @@ mod disk;
 mod dpkg_db;
 mod error;
 mod files;
+mod go;
 mod initrd;
 mod layer;
 mod modules;
@@ -48,8 +50,9 @@ mod verify;
 
 pub use arch::Arch;
 pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
-pub use container::{ContainerImage, File, POSTGRES};
+pub use container::{ContainerImage, File, HEADSCALE_IMAGE, POSTGRES, TAILSCALE_IMAGE};
 pub use error::Error;
+pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};
 pub use program::{Unpacked, unpacked_package};
 pub use report::{Report, Silent};
 

@@ -58,11 +58,11 @@ fn config(image: &ContainerImage, arch: Arch, epoch: i64, diff_id: &str) -> Valu
         "Entrypoint": image.entrypoint,
         "Cmd": image.command,
         "Volumes": image.volume.map(|path| json!({ path: {} })).unwrap_or_default(),
-        "ExposedPorts": { image.port: {} },
+        "ExposedPorts": image.port.map(|port| json!({ port: {} })).unwrap_or_default(),
         "StopSignal": image.stop_signal,
     });
     config["rootfs"] = json!({ "type": "layers", "diff_ids": [diff_id] });
-    config["history"] = json!([{ "created": config["created"], "created_by": "Debian packages" }]);
+    config["history"] = json!([{ "created": config["created"], "created_by": if image.go.is_some() { "Go modules" } else { "Debian packages" } }]);
     config
 }
 

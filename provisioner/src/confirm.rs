@@ -1,10 +1,12 @@
 //! Ready means probed from outside: only the declared ports answer, and the server's own checks pass over a
 //! fresh connection.
 
+use crate::clock;
 use crate::ssh::Session;
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use spec::{Check, Port, Protocol, Verdict, paths};
+pub use spec::{Tally, for_people};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -13,10 +15,30 @@ const COMMONLY_OPEN: [u16; 16] =
     [21, 22, 23, 25, 80, 111, 443, 2375, 2376, 3306, 5000, 5432, 6379, 8080, 9090, 9100];
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Looks from outside at the ports, and has the server look at itself.
-pub fn confirm(session: &Session, address: &str, ssh_port: u16, open: &[Port]) -> Result<Vec<Check>> {
-    let mut checks = vec![ssh_answers(address, ssh_port), nothing_else_answers(address, ssh_port, open)];
-    let said = session.probe(&Cmd::new(paths::BINARY).args(["verify", "--json"]))?;
+/// How much the server looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What must hold for it to be ready.
+    Ready,
+    /// That, and the whole audit.
+    Audit,
+}
+
+/// Looks from outside at the ports and the clock, and has the server look at itself.
+pub fn confirm(
+    session: &Session,
+    address: &str,
+    ssh_port: u16,
+    open: &[Port],
+    depth: Depth,
+) -> Result<Vec<Check>> {
+    let mut checks = vec![
+        ssh_answers(address, ssh_port),
+        nothing_else_answers(address, ssh_port, open),
+        clock::agrees(session),
+    ];
+    let quick = (depth == Depth::Ready).then_some("--quick");
+    let said = session.probe(&Cmd::new(paths::BINARY).args(["verify", "--json"]).args(quick))?;
     match serde_json::from_slice::<Vec<Check>>(&said.stdout) {
         Ok(own) => checks.extend(own),
         Err(error) => bail!("reading the server's checks: {error}; {}", said.stderr.trim()),
@@ -30,7 +52,7 @@ fn ssh_answers(address: &str, port: u16) -> Check {
         Ok(banner) => Verdict::Fail(format!("it says {banner:?}")),
         Err(error) => Verdict::Fail(error.to_string()),
     };
-    Check { what: format!("ssh answers on port {port}"), verdict }
+    Check::new(format!("ssh answers on port {port}"), verdict)
 }
 
 fn nothing_else_answers(address: &str, ssh_port: u16, open: &[Port]) -> Check {
@@ -46,7 +68,7 @@ fn nothing_else_answers(address: &str, ssh_port: u16, open: &[Port]) -> Check {
     });
     let verdict =
         if found.is_empty() { Verdict::Pass } else { Verdict::Fail(format!("open: {}", found.join(", "))) };
-    Check { what: format!("none of {} commonly open ports answers undeclared", probed.len()), verdict }
+    Check::new(format!("none of {} commonly open ports answers undeclared", probed.len()), verdict)
 }
 
 fn connect(address: &str, port: u16) -> std::io::Result<TcpStream> {

@@ -90,18 +90,29 @@ impl Filed {
 }
 
 /// The newest bundle's manifest, and what is wrong with the bundle; an empty list means: whole, from the server
-/// whose key is pinned, and for the project's recipients.
-pub fn verify(folder: &Folder, project: &Project) -> Result<(EscrowManifest, Vec<String>)> {
+/// whose key is pinned, for the project's recipients, and with a keyslot for each key in it. With the offline identity
+/// the LUKS header inside is held against the manifest, slot by slot.
+pub fn verify(
+    folder: &Folder,
+    project: &Project,
+    identity: Option<&Identity>,
+) -> Result<(EscrowManifest, Vec<String>)> {
     let filed = need_current(folder)?;
     let manifest = filed.manifest()?;
     let recipients = crate::recipients::recipients(folder, project, |_| {})?;
     let keys = KnownHosts::new(folder, manifest.server_id).keys()?;
     let expected =
         Expected { project: folder.name(), volume_id: manifest.volume_id, recipients: &recipients };
-    let problems = match filed.check(&keys, &expected) {
+    let mut problems: Vec<String> = match filed.check(&keys, &expected) {
         Ok(problems) => problems.iter().map(ToString::to_string).collect(),
         Err(error) => vec![format!("{error:#}")],
     };
+    if let Some(identity) = identity {
+        match filed.open(identity) {
+            Ok(bundle) => problems.extend(escrow::inspect_header(&bundle, &manifest).map(|p| p.to_string())),
+            Err(error) => problems.push(format!("{error:#}")),
+        }
+    }
     Ok((manifest, problems))
 }
 

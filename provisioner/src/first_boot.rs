@@ -5,6 +5,7 @@
 
 mod follow;
 
+use crate::clock;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::Filed;
 use crate::journal::{Journal, hex};
@@ -146,6 +147,7 @@ impl Server<'_> {
             }
         }
         let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
+        clock::refuse_wrong(self.session)?;
         if !same_binary {
             let bytes =
                 std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;

@@ -85,6 +85,7 @@ pub fn project(like: &Project, name: &str, lease: Lease, whole: bool) -> Project
         recipients: Vec::new(),
         throwaway_identity: whole,
         dns: None,
+        vpn: None,
         storage_box: None,
         volume_gb: like.volume_gb.filter(|_| whole),
         stacks: if whole { like.stacks.clone() } else { Vec::new() },

@@ -14,10 +14,12 @@
 //! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned; [`door`]: the cloud's firewall lets
 //!   ssh in for one command.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
+//! * [`key_slots`]: the volume's keys, changed while the server runs.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
 
 pub mod api;
 pub mod apply;
+mod clock;
 pub mod cloud;
 pub mod confirm;
 pub mod destroy;
@@ -28,6 +30,7 @@ pub mod escrow_folder;
 pub mod first_boot;
 pub mod init;
 pub mod journal;
+pub mod key_slots;
 pub mod keys;
 pub mod known_hosts;
 pub mod lease;
@@ -43,6 +46,8 @@ pub mod recipients;
 pub mod report;
 pub mod ssh;
 pub mod status;
+pub mod timeline;
 pub mod unlock;
+pub mod vpn;
 
 pub use errors::{NeedsOperator, exit_code};

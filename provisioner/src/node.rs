@@ -74,8 +74,8 @@ pub fn node_spec(
         stacks: project.stacks.iter().map(stack).collect::<Result<_>>()?,
         unlock: project.unlock.clone(),
         reboot: project.reboot,
-        vpn: None,
-        exceptions: vec![],
+        vpn: project.vpn.clone(),
+        exceptions: project.exceptions.clone(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
-use crate::confirm::confirm;
+use crate::confirm::{Depth, confirm};
 use crate::door::{self, Way};
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
@@ -16,6 +16,7 @@ use crate::project::{Folder, Project};
 use crate::recipients;
 use crate::report::{Report, Stage};
 use crate::ssh::Session;
+use crate::timeline::Timeline;
 use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use serde::Serialize;
@@ -64,6 +65,8 @@ pub struct Provisioned {
     pub checks: Vec<Check>,
     /// The server's receipt.
     pub receipt: Receipt,
+    /// Where the time of first boot went, where there was one.
+    pub timeline: Option<Timeline>,
 }
 
 impl Context<'_> {
@@ -100,19 +103,30 @@ impl Context<'_> {
         binary: &Binary<'_>,
     ) -> Result<Provisioned> {
         let node = self.describe(prepared, world, lock)?;
-        let receipt = self.first_boot(prepared, world, &node, binary)?;
-        // On file is the receipt of what was confirmed last; another one wants to be confirmed anew.
-        let confirmed = self.is_filed(&receipt)?;
-        let checks = if confirmed { Vec::new() } else { self.confirm(prepared, world)? };
-        self.file_receipt(&receipt)?;
+        let (receipt, timeline) = self.first_boot(prepared, world, &node, binary)?;
+        let checks = self.confirm_and_file(prepared, world, &receipt)?;
         Ok(Provisioned {
-            changed: changed || !confirmed,
+            changed: changed || checks.is_some(),
             address: address(world)?.to_owned(),
             server: node.server.id,
             volume: node.disk.volume_id,
-            checks,
+            checks: checks.unwrap_or_default(),
             receipt,
+            timeline,
         })
+    }
+
+    /// Confirms a server that is done, unless its receipt is the one on file: that is of what was confirmed last.
+    pub(crate) fn confirm_and_file(
+        &self,
+        prepared: &Prepared,
+        world: &World,
+        receipt: &Receipt,
+    ) -> Result<Option<Vec<Check>>> {
+        let confirmed = self.is_filed(receipt)?;
+        let checks = if confirmed { None } else { Some(self.confirm(prepared, world)?) };
+        self.file_receipt(receipt)?;
+        Ok(checks)
     }
 
     /// Applies the plan, or says what stands in its way.
@@ -168,7 +182,7 @@ impl Context<'_> {
         world: &World,
         node: &NodeSpec,
         binary: &Binary<'_>,
-    ) -> Result<Receipt> {
+    ) -> Result<(Receipt, Option<Timeline>)> {
         let known_hosts = KnownHosts::new(self.folder, node.server.id);
         let session = self.session(prepared, world, &known_hosts)?;
         let server =
@@ -183,11 +197,20 @@ impl Context<'_> {
         let Some(from) = server.hand_over(node, binary, &there)? else {
             // A rebuild that did not come about has pinned a key beside this server's.
             server.settle_host_key()?;
-            return there.receipt.context("reading the receipt: the server is done but has none");
+            let receipt = there.receipt.context("reading the receipt: the server is done but has none")?;
+            return Ok((receipt, None));
         };
-        server.follow(from, &expected)?;
+        let timeline = Timeline::of(&self.project.name, &server.follow(from, &expected)?);
         let receipt = server.observe(|_| {})?.receipt;
-        receipt.context("reading the receipt: firstboot is done but left none")
+        let receipt = receipt.context("reading the receipt: firstboot is done but left none")?;
+        match timeline.and_then(|timeline| timeline.file(self.folder).map(|()| timeline)) {
+            Ok(timeline) => Ok((receipt, Some(timeline))),
+            Err(error) => {
+                // The server is none the worse for it.
+                self.report.note(&format!("there is no timeline of this first boot: {error:#}"));
+                Ok((receipt, None))
+            }
+        }
     }
 
     fn refuse_locked(&self, there: &Observed) -> Result<()> {
@@ -206,7 +229,8 @@ impl Context<'_> {
         let known_hosts = KnownHosts::new(self.folder, server.id);
         let session = self.session(prepared, world, &known_hosts)?;
         let stage = Stage::begin(self.report, "confirming from outside");
-        let checks = confirm(&session, address(world)?, self.project.ssh_port, &self.project.open)?;
+        let checks =
+            confirm(&session, address(world)?, self.project.ssh_port, &self.project.open, Depth::Ready)?;
         let complaints: String =
             checks.iter().filter_map(Check::complaint).map(|c| format!("\n  {c}")).collect();
         if !complaints.is_empty() {

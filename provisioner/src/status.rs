@@ -6,15 +6,16 @@ use crate::known_hosts::KnownHosts;
 use crate::plan::{Plan, Wish};
 use crate::project::Project;
 use crate::provision::{Context, Prepared, address};
+use crate::ssh::Session;
 use anyhow::Result;
-use host::Host as _;
+use host::{Cmd, Host as _};
 use serde::Serialize;
-use spec::{Receipt, UnlockSpec};
+use spec::{Receipt, UnlockSpec, paths};
 
 /// The state of a project.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `starting`, `ready`.
+    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `starting`, `failed`, `ready`.
     pub state: &'static str,
     /// The server's id and status at the cloud.
     pub server: Option<(u64, String)>,
@@ -30,12 +31,14 @@ pub struct Status {
     pub escrow: Option<String>,
     /// The server's receipt, where it could be read, else the one on file.
     pub receipt: Option<Receipt>,
+    /// Why it is not well, in the server's own words, with `failed`.
+    pub error: Option<String>,
 }
 
 impl Status {
     /// Whether a person has to act: exit code 4.
     pub fn needs_operator(&self) -> bool {
-        self.state == "locked"
+        ["locked", "failed"].contains(&self.state)
     }
 }
 
@@ -69,6 +72,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             unlock,
             escrow,
             receipt: None,
+            error: None,
         });
     };
     let look = || -> Result<_> {
@@ -82,7 +86,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             report: context.report,
         };
         if server.status != "running" || !host::Local.probe(&session.sh("true"))?.success() {
-            return Ok(("unreachable", None));
+            return Ok(("unreachable", None, None));
         }
         let there = view.observe(|_| {})?;
         let state = match (there.done, there.unlocked) {
@@ -92,9 +96,11 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             (true, false) => "locked",
             (true, true) => "ready",
         };
-        Ok((state, there.receipt))
+        // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
+        let failed = if state == "ready" { said_to_have_failed(&session)? } else { None };
+        Ok((if failed.is_some() { "failed" } else { state }, there.receipt, failed))
     };
-    let (state, receipt) =
+    let (state, receipt, error) =
         context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
         state,
@@ -105,5 +111,13 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         unlock,
         escrow,
         receipt,
+        error,
     })
+}
+
+/// Why the server is not well, in its own words, where it says so.
+fn said_to_have_failed(session: &Session) -> Result<Option<String>> {
+    let said = session.run(&Cmd::new(paths::BINARY).args(["status", "--json"]))?;
+    let status = spec::Status::from_json(&said.stdout)?;
+    Ok((status.state == spec::State::Failed).then(|| status.error.unwrap_or_default()))
 }

@@ -11,7 +11,7 @@ use crate::provision::{Context, Prepared, Provisioned};
 use crate::report::Stage;
 use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail};
-use escrow::{Bundle, Identity, LUKS_KEY};
+use escrow::{Bundle, Identity, LUKS_KEY, LUKS_RECOVERY};
 use host::{Cmd, Host as _};
 use spec::paths;
 
@@ -23,6 +23,16 @@ pub struct Unlock<'a> {
     known_hosts: KnownHosts<'a>,
     session: Session,
     bundle: Bundle,
+    key: &'static str,
+}
+
+/// Which of the escrow's keys is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// The key that is meant for it.
+    Key,
+    /// The recovery words.
+    Recovery,
 }
 
 /// How far an unlocked server is.
@@ -41,12 +51,17 @@ impl<'a> Unlock<'a> {
         prepared: &'a Prepared,
         world: &'a World,
         identity: &Identity,
+        with: With,
     ) -> Result<Self> {
         let server = world.server.as_ref().context("unlocking: there is no server")?;
         let known_hosts = KnownHosts::new(context.folder, server.id);
         let session = context.session(prepared, world, &known_hosts)?;
         let bundle = need_current(context.folder)?.open(identity)?;
-        Ok(Self { context, prepared, world, known_hosts, session, bundle })
+        let key = match with {
+            With::Key => LUKS_KEY,
+            With::Recovery => LUKS_RECOVERY,
+        };
+        Ok(Self { context, prepared, world, known_hosts, session, bundle, key })
     }
 
     /// Unlocks the volume, if the server has come as far as that. The key never touches a disk on the way.
@@ -71,8 +86,13 @@ impl<'a> Unlock<'a> {
     }
 
     fn send_key(&self) -> Result<()> {
-        let key = self.bundle.get(LUKS_KEY);
-        let key = key.with_context(|| format!("unlocking: the escrow holds no {LUKS_KEY}"))?;
+        let key = self.bundle.get(self.key);
+        let key = key.with_context(|| {
+            format!(
+                "unlocking: the escrow holds no {}; {LUKS_KEY} is the ordinary key, {LUKS_RECOVERY} is sent with `--recovery`",
+                self.key
+            )
+        })?;
         let stage = Stage::begin(self.context.report, "unlocking the volume, starting what was done before");
         let output = self.session.probe(&Cmd::new(paths::BINARY).arg("unlock").stdin_secret(&key.value))?;
         match output.code {

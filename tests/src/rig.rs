@@ -1,5 +1,5 @@
 use anyhow::{Context as _, Result, bail};
-use host::Cmd;
+use host::{Cmd, Host as _, Local};
 use images::registry::Registry;
 use provisioner::api::Client;
 use sha2::{Digest as _, Sha256};
@@ -44,6 +44,14 @@ impl Ended {
             Some(word) => bail!("expected {word:?} in:\n{}", self.stderr),
             None => Ok(self),
         }
+    }
+
+    /// The same of stdout.
+    pub fn prints(self, word: &str) -> Result<Self> {
+        if !self.stdout.contains(word) {
+            bail!("expected {word:?} in:\n{}", self.stdout);
+        }
+        Ok(self)
     }
 }
 
@@ -123,16 +131,29 @@ impl Rig {
             .args(["--projects".to_owned(), self.projects().to_string_lossy().into_owned()])
     }
 
-    fn spawn(&self, args: &[&str]) -> Result<Child> {
+    /// A whole command line.
+    fn line(&self, args: &[&str]) -> Cmd {
         // `--projects` must stand before the `--` of `ssh`.
         let at = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
-        let mut command = self.cmd(&args[..at]).args(args[at..].iter().copied()).to_std()?;
+        self.cmd(&args[..at]).args(args[at..].iter().copied())
+    }
+
+    fn spawn(&self, args: &[&str]) -> Result<Child> {
+        let mut command = self.line(args).to_std()?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting xtask")
     }
 
     /// Runs a verb to its end.
     pub fn xtask(&self, args: &[&str]) -> Result<Ended> {
         self.run_until(args, |_| false).map(|(ended, _)| ended)
+    }
+
+    /// Runs a verb to its end with this on its stdin.
+    pub fn fed(&self, args: &[&str], input: Vec<u8>) -> Result<Ended> {
+        let start = Instant::now();
+        let output = Local.probe(&self.line(args).stdin(input))?;
+        let (code, stdout) = (output.code, output.text());
+        Ok(Ended { code, stdout, stderr: output.stderr, took: start.elapsed() })
     }
 
     /// Runs a verb and kills it (SIGKILL) as soon as a line of its stderr says so.

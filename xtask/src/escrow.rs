@@ -17,6 +17,9 @@ pub(crate) enum Escrow {
     Verify {
         #[command(flatten)]
         name: Name,
+        /// The offline identity, where it is at hand: the LUKS header inside is looked at too.
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
         /// One JSON document on stdout, nothing else there.
         #[arg(long)]
         json: bool,
@@ -55,7 +58,9 @@ pub(crate) enum Escrow {
 /// Runs it.
 pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
     match verb {
-        Escrow::Verify { name, json } => verify(projects, &name.project, *json),
+        Escrow::Verify { name, identity, json } => {
+            verify(projects, &name.project, identity.as_deref(), *json)
+        }
         Escrow::Show { name, json } => show(projects, &name.project, *json),
         Escrow::Open { name, identity, json: true, .. } => list(projects, &name.project, identity),
         Escrow::Open { name, identity, show, to, .. } => {
@@ -64,10 +69,11 @@ pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
     }
 }
 
-fn verify(projects: &Path, name: &str, json: bool) -> Result<u8> {
+fn verify(projects: &Path, name: &str, key: Option<&Path>, json: bool) -> Result<u8> {
     let folder = Folder::new(projects, name);
     let project = folder.load()?;
-    let (manifest, problems) = provisioner::escrow_folder::verify(&folder, &project)?;
+    let opening = key.map(identity).transpose()?;
+    let (manifest, problems) = provisioner::escrow_folder::verify(&folder, &project, opening.as_ref())?;
     if json {
         print_json(&serde_json::json!({ "problems": problems, "manifest": manifest }))?;
     } else if problems.is_empty() {
@@ -77,8 +83,18 @@ fn verify(projects: &Path, name: &str, json: bool) -> Result<u8> {
             manifest.created, manifest.server_id
         );
         println!("  opens volume {}", manifest.volume_id);
+        for slot in &manifest.key_slots {
+            println!("  holds the header's {}: {}", slot.slot(), slot.slot().purpose());
+        }
         manifest.recipients.iter().for_each(|recipient| println!("  for {recipient}"));
-        println!("That the offline key opens it was proved with a canary; only opening it proves it again.");
+        println!(
+            "{}",
+            if opening.is_some() {
+                "This identity opened it; the LUKS header inside is the one that was signed for."
+            } else {
+                "That the offline key opens it was proved with a canary; `--identity` proves it again."
+            }
+        );
     } else {
         println!("The escrow of {name} is NOT as it must be:");
         problems.iter().for_each(|problem| println!("  {problem}"));

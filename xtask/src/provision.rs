@@ -246,15 +246,9 @@ pub(crate) fn summarise(context: &Context<'_>, made: &Made, provisioned: &Provis
     }
     note("");
     note(&format!("{name} is ready at {} after {total:.1} s.", provisioned.address));
-    let steps = &provisioned.receipt.steps;
-    let seconds = |millis: u64| millis as f64 / 1e3;
-    let all = seconds(steps.iter().map(|s| s.millis).sum());
-    let programs = seconds(steps.iter().map(|s| s.program_millis).sum());
-    let gates = seconds(steps.iter().map(|s| s.gate_millis).sum());
-    note(&format!(
-        "  first boot {all:.1} s: programs {programs:.1} s, waiting at gates {gates:.1} s, firstboot itself {:.1} s",
-        (all - programs - gates).max(0.0)
-    ));
+    if let Some(timeline) = &provisioned.timeline {
+        note(&timeline.table());
+    }
     note(&format!("  firstboot {} bytes ({})", made.firstboot.size, made.firstboot.how));
     note(&format!("  {} checks passed from outside and on the server", provisioned.checks.len()));
     note("");

@@ -5,14 +5,14 @@ use crate::project::{From, Opened};
 use crate::provision::{make_for, summarise};
 use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
-use provisioner::confirm::confirm;
+use provisioner::confirm::{Depth, Tally, confirm, for_people};
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::dns::{self, Addresses};
 use provisioner::known_hosts::KnownHosts;
 use provisioner::project::Folder;
 use provisioner::recipients::{self, Proof};
 use provisioner::report::Report as _;
-use provisioner::unlock::{Unlock as Unlocking, Unlocked};
+use provisioner::unlock::{Unlock as Unlocking, Unlocked, With};
 use serde::Serialize;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -64,6 +64,9 @@ pub(crate) struct Unlock {
     /// The offline identity that opens the escrow.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
+    /// Send the recovery words instead of the key.
+    #[arg(long)]
+    recovery: bool,
     #[command(flatten)]
     from: From,
     /// One JSON document on stdout, nothing else there.
@@ -204,6 +207,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         print_json(&status)?;
     } else {
         println!("{}: {}", options.name.project, status.state);
+        if let Some(error) = &status.error {
+            println!("  error   {error}");
+        }
         if let Some((id, state)) = &status.server {
             println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
         }
@@ -230,20 +236,18 @@ pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
     let known_hosts = KnownHosts::new(&opened.folder, server.id);
     let session = opened.context().session(&prepared, &world, &known_hosts)?;
     let address = provisioner::provision::address(&world)?;
-    let look = || confirm(&session, address, opened.project.ssh_port, &opened.project.open);
+    let look = || confirm(&session, address, opened.project.ssh_port, &opened.project.open, Depth::Audit);
     let look = async || tokio::task::block_in_place(look);
     let checks = opened.context().through_the_door(&world, "verify", look).await?;
     if options.json {
         print_json(&checks)?;
     } else {
-        for check in &checks {
-            println!("{}", check.complaint().unwrap_or_else(|| format!("ok: {}", check.what)));
-        }
+        print!("{}", for_people(&checks));
     }
     if let Some(warning) = provisioner::status::warning(&opened.project) {
         opened.screen.note(&format!("warning: {warning}"));
     }
-    Ok(u8::from(checks.iter().any(|check| check.complaint().is_some())))
+    Ok(u8::from(!Tally::of(&checks).is_well()))
 }
 
 /// `unlock`.
@@ -254,7 +258,8 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let identity = provisioner::escrow_folder::identity(&options.identity)?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
-    let unlock = Unlocking::new(&context, &prepared, &world, &identity)?;
+    let with = if options.recovery { With::Recovery } else { With::Key };
+    let unlock = Unlocking::new(&context, &prepared, &world, &identity, with)?;
     let unlocking = async || {
         if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::Up {
             return Ok(None);

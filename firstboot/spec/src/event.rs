@@ -25,6 +25,8 @@ pub enum StepName {
     Images,
     /// The stacks run and are healthy.
     Stacks,
+    /// The server is in its own private network; the keys of the operator's devices are escrowed.
+    Vpn,
     /// Everything is looked at once more.
     Verify,
     /// The bootstrap key is revoked and the done marker written.
@@ -33,7 +35,7 @@ pub enum StepName {
 
 impl StepName {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Preflight,
         Self::Identity,
         Self::Secrets,
@@ -44,6 +46,7 @@ impl StepName {
         Self::Docker,
         Self::Images,
         Self::Stacks,
+        Self::Vpn,
         Self::Verify,
         Self::Finish,
     ];
@@ -62,6 +65,7 @@ impl std::fmt::Display for StepName {
             Self::Docker => "docker",
             Self::Images => "images",
             Self::Stacks => "stacks",
+            Self::Vpn => "vpn",
             Self::Verify => "verify",
             Self::Finish => "finish",
         })
@@ -118,9 +122,9 @@ impl Gate {
     /// The step that waits there.
     pub fn step(&self) -> StepName {
         match self {
-            Self::HostKey { .. } => StepName::Identity,
+            Self::HostKey { .. } | Self::Sshd { .. } => StepName::Identity,
             Self::Escrow { .. } => StepName::Escrow,
-            Self::Firewall { .. } | Self::Sshd { .. } => StepName::Firewall,
+            Self::Firewall { .. } => StepName::Firewall,
         }
     }
 
@@ -196,6 +200,9 @@ pub enum EventKind {
         step: StepName,
         /// What was being done, to what, why it failed, what to do.
         error: String,
+        /// Whether only a person can decide what to do: exit code 4.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        needs_operator: bool,
     },
     /// The volume is locked and nobody here holds its key: `unlock` is wanted.
     Locked,

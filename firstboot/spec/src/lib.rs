@@ -5,7 +5,7 @@
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
 //! * [`Status`] says how far the server is, at any moment.
-//! * [`Check`]s say what was looked at and what was found.
+//! * [`Check`]s say what was looked at and what was found; [`audit`] is the catalogue most of them are of.
 //! * [`Slot`] is the one table of the volume's keyslots; [`Keys`] lists those in use.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
 //! * [`paths`] says where all of it lies on the server.
@@ -13,6 +13,7 @@
 //! Every document carries a `version` and refuses fields it does not know, so that two sides of different
 //! age find out at once and not half-way. Old documents stay readable: see `tests/fixtures`.
 
+pub mod audit;
 mod check;
 mod event;
 mod manifest;
@@ -23,7 +24,7 @@ mod server;
 mod slot;
 mod status;
 
-pub use check::{Check, Verdict};
+pub use check::{Check, Tally, Verdict, for_people};
 pub use event::{Event, EventKind, Gate, Outcome, StepName};
 pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{

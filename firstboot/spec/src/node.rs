@@ -1,4 +1,4 @@
-use crate::{Error, Exception, RebootWindow, UnlockSpec, VERSION, VpnSpec, parse, to_json};
+use crate::{Error, Exception, RebootWindow, UnlockSpec, VERSION, VpnSpec, audit, parse, to_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -187,6 +187,12 @@ impl NodeSpec {
                     known.volume_id
                 ));
             }
+        }
+        if let Some(exception) = self.exceptions.iter().find(|exception| !audit::is_day(&exception.review)) {
+            return Err(format!(
+                "the exception for {} is to be reviewed on {:?}, which is no day as YYYY-MM-DD",
+                exception.check, exception.review
+            ));
         }
         let unpinned = self.stacks.iter().flat_map(|s| s.images.values()).find(|image| !pinned(image));
         match unpinned {

@@ -50,6 +50,9 @@ pub struct VpnSpec {
     pub base_domain: String,
     /// The operator's devices, each of which gets a pre-authentication key by way of the escrow.
     pub devices: Vec<String>,
+    /// Names of administrators' pages: each, below [`Self::base_domain`], resolves to the server inside the network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// A finding of the audit that is accepted, until a day.

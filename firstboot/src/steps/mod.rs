@@ -13,3 +13,4 @@ mod pulls;
 pub mod secrets;
 pub mod stacks;
 pub mod verify;
+pub mod vpn;

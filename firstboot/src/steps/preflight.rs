@@ -1,5 +1,6 @@
 //! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
+use super::disk::vanished;
 use crate::Cx;
 use crate::step::Step;
 use anyhow::{Result, bail};
@@ -15,7 +16,7 @@ pub struct ThisServer(());
 pub struct Preflight;
 
 /// Each program the later steps run, and the Debian package that carries it.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("systemctl", "systemd"),
@@ -24,6 +25,8 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("wipefs", "util-linux"),
     ("cryptsetup", "cryptsetup-bin"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("openssl", "openssl"),
+    ("resize2fs", "e2fsprogs"),
     ("ufw", "ufw"),
     ("iptables", "iptables"),
     ("ip6tables", "iptables"),
@@ -33,7 +36,8 @@ const PROGRAMS: [(&str, &str); 14] = [
 ];
 
 /// What runs before [`packages`](super::packages) has been seen to.
-const FIRST: [&str; 7] = ["ssh-keygen", "sshd", "systemctl", "blkid", "wipefs", "cryptsetup", "mkfs.ext4"];
+const FIRST: [&str; 8] =
+    ["ssh-keygen", "sshd", "systemctl", "blkid", "wipefs", "cryptsetup", "mkfs.ext4", "resize2fs"];
 
 /// Which of the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +58,13 @@ impl Step for Preflight {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<ThisServer>> {
         check_server(cx)?;
+        vanished::refuse(cx)?;
         for recipient in &cx.spec.recipients {
             ::escrow::Recipient::parse(recipient)?;
         }
         for stack in &cx.spec.stacks {
             ::stacks::render(stack, &cx.spec.inbound)?;
+            ::stacks::config(::stacks::find(&stack.name)?, cx.spec.vpn.as_ref())?;
         }
         Ok(missing(cx, Which::First).is_empty().then_some(ThisServer(())))
     }

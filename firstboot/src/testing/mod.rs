@@ -6,6 +6,7 @@
 mod closings;
 mod crash;
 mod flow;
+mod grow;
 mod keys;
 mod programs;
 mod refusals;
@@ -38,6 +39,8 @@ impl Fake {
                 memory: Files::new(),
                 volume: Content::Zero,
                 serial: "7".into(),
+                size: volume::SIZE,
+                mapped: 0,
                 unreadable: None,
                 open: false,
                 mounted: false,
@@ -54,6 +57,7 @@ impl Fake {
                 drawn: 0,
                 acts: 0,
                 cut: None,
+                halves: std::collections::BTreeSet::new(),
                 dead: false,
                 lines: vec![],
                 formats: 0,
@@ -63,6 +67,7 @@ impl Fake {
                 silent_at: None,
                 taken: vec![],
                 filed: vec![],
+                free: 1 << 30,
             }),
             identity,
         };
@@ -140,7 +145,7 @@ impl Fake {
         kernel("/sys/class/dmi/id/product_serial", b"4711\n");
         kernel("/proc/sys/kernel/random/boot_id", boot_id.as_bytes());
         kernel("/sys/class/block/sda/device/vpd_pg80", &page);
-        kernel("/sys/class/block/sda/size", format!("{}\n", volume::SIZE / 512).as_bytes());
+        kernel("/sys/class/block/sda/size", format!("{}\n", state.size / 512).as_bytes());
         for table in ["tcp", "tcp6", "udp", "udp6"] {
             kernel(&format!("/proc/net/{table}"), b"head\n");
         }
@@ -200,6 +205,13 @@ impl Fake {
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
     }
 
+    /// Notes that the next act has a half-way.
+    fn has_half_way(&self) {
+        let mut state = self.state.borrow_mut();
+        let next = state.acts + 1;
+        state.halves.insert(next);
+    }
+
     fn change(&self, path: &Path, change: impl FnOnce(&mut Files)) -> Result<(), Error> {
         match self.act()? {
             Some(Cut::Torn) => return Err(dark()),
@@ -250,6 +262,10 @@ impl Host for Fake {
     fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
         let cut = self.act()?;
         let mut state = self.state.borrow_mut();
+        if ["cryptsetup", "mkfs.ext4"].contains(&cmd.program()) {
+            let act = state.acts;
+            state.halves.insert(act);
+        }
         state.lines.push(cmd.line());
         let output = programs::run(&mut state, cmd, cut == Some(Cut::Torn));
         if cut.is_some() { Err(dark()) } else { Ok(output) }
@@ -263,6 +279,9 @@ impl Host for Fake {
             let mounted = self.state.borrow().mounted;
             let line = "31 21 254:0 / /srv/sovereign rw - ext4 /dev/mapper/sovereign rw\n";
             return Ok(Some(if mounted { line.into() } else { vec![] }));
+        }
+        if path == Path::new("/sys/class/block/dm-0/size") {
+            return Ok(Some(format!("{}\n", self.state.borrow().mapped / 512).into()));
         }
         if path == Path::new("/sys/class/block/dm-0/dm/uuid") {
             return Ok(Some(format!("CRYPT-LUKS2-{}-sovereign\n", self.luks().uuid.replace('-', "")).into()));
@@ -318,7 +337,15 @@ impl Machine for Fake {
         })
     }
 
+    fn free(&self, _: &Path) -> Result<u64, Error> {
+        Ok(self.state.borrow().free)
+    }
+
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        if path == Path::new("/dev/mapper/sovereign") {
+            assert_eq!((offset, len), (1024, 1024));
+            return Ok(self.luks().superblock());
+        }
         if path != Path::new("/dev/sda") {
             let mut bytes = self.get(path).unwrap_or_default();
             bytes.drain(..usize::try_from(offset).unwrap());
@@ -342,6 +369,7 @@ impl Machine for Fake {
     }
 
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.has_half_way();
         let torn = {
             let state = self.state.borrow();
             state.cut.is_some_and(|(at, cut)| at == state.acts + 1 && cut == Cut::Torn)
@@ -349,6 +377,10 @@ impl Machine for Fake {
         let bytes = if torn { &bytes[..bytes.len() / 2] } else { bytes };
         let result =
             self.change(path, |files| files.entry(path.into()).or_default().bytes.extend_from_slice(bytes));
+        if result.is_ok() && path == Path::new("/sys/class/block/sda/device/rescan") {
+            let sectors = self.state.borrow().size / 512;
+            self.put("/sys/class/block/sda/size", format!("{sectors}\n").as_bytes());
+        }
         if torn {
             self.state
                 .borrow_mut()
@@ -369,6 +401,7 @@ impl Machine for Fake {
 
     fn shred(&self, path: &Path) -> Result<(), Error> {
         let torn = |node: &mut Node| node.bytes.fill(0);
+        self.has_half_way();
         match self.act()? {
             Some(Cut::Torn) => {
                 self.state.borrow_mut().files(path).entry(path.into()).and_modify(torn);

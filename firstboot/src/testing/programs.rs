@@ -38,10 +38,19 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         ),
         ("blkid", args) => blkid(state, args.last().unwrap()),
         ("mkfs.ext4", _) => {
+            let mapped = state.mapped;
             let luks = opened(state);
             luks.used = true;
             assert!(luks.files.is_none(), "a file system was made over a file system");
             luks.files = (!torn).then(Files::new);
+            luks.file_system = mapped / 4096 * 4096;
+            code(0)
+        }
+        ("resize2fs", ["/dev/mapper/sovereign"]) => {
+            assert!(state.mounted, "it is grown while it is in use");
+            let mapped = state.mapped;
+            assert!(opened(state).file_system <= mapped, "a file system was made smaller");
+            opened(state).file_system = mapped / 4096 * 4096;
             code(0)
         }
         ("systemctl", args) => systemctl(state, args),
@@ -68,6 +77,7 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         }
         ("iptables", _) => says(&kernel_rules(state, "")),
         ("ip6tables", _) => says(&kernel_rules(state, "6")),
+        ("dockerd", ["--version"]) => says("Docker version 26.1.5+dfsg1, build a72d7cd"),
         ("docker", ["pull", .., image]) => {
             assert!(state.docker);
             state.images.push((*image).to_owned());
@@ -189,7 +199,16 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
             }
             if !args.contains(&"--test-passphrase") {
                 state.open = true;
+                state.mapped = room(state);
             }
+            code(0)
+        }
+        "resize" => {
+            assert!(state.open && args.last() == Some(&"sovereign"));
+            if !luks(state).opens(&key, None) {
+                return code(2);
+            }
+            state.mapped = room(state);
             code(0)
         }
         "token" => {
@@ -205,6 +224,12 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
         }
         other => panic!("cryptsetup {other}"),
     }
+}
+
+/// What the kernel sees of the disk, behind the header.
+fn room(state: &mut State) -> u64 {
+    let sectors = String::from_utf8(get(state, "/sys/class/block/sda/size")).unwrap();
+    sectors.trim().parse::<u64>().unwrap() * 512 - (4 << 20)
 }
 
 fn luks(state: &mut State) -> &mut Luks {
@@ -337,7 +362,10 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
     let mut text = "-P INPUT DROP\n-P FORWARD DROP\n".to_owned();
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
-            let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            let mut shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            if shown.ends_with("-j REJECT") {
+                shown += &format!(" --reject-with icmp{six}-port-unreachable");
+            }
             text += &format!("{shown}\n");
         }
     }
@@ -353,7 +381,7 @@ pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
     let body = match path {
         "/info" => json!({
             "DockerRootDir": "/srv/sovereign/docker", "LiveRestoreEnabled": true, "LoggingDriver": "local",
-            "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
+            "ServerVersion": "26.1.5+dfsg1", "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
         }),
         "/containers/json?all=1" if stack() => {
             json!([{ "Id": "1", "Labels": { "com.docker.compose.project": "postgres" } }])

@@ -2,7 +2,7 @@
 
 use super::{Content, Luks};
 use spec::paths;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -70,6 +70,9 @@ pub(crate) struct State {
     pub(crate) memory: Files,
     pub(crate) volume: Content,
     pub(crate) serial: String,
+    /// The volume's size at the cloud, and that of the opened mapping.
+    pub(crate) size: u64,
+    pub(crate) mapped: u64,
     pub(crate) unreadable: Option<u64>,
     pub(crate) open: bool,
     pub(crate) mounted: bool,
@@ -90,6 +93,8 @@ pub(crate) struct State {
     pub(crate) drawn: u64,
     pub(crate) acts: u64,
     pub(crate) cut: Option<(u64, Cut)>,
+    /// The acts that have a half-way; any other one is as good as not begun when it is torn.
+    pub(crate) halves: BTreeSet<u64>,
     pub(crate) dead: bool,
     pub(crate) lines: Vec<String>,
     pub(crate) formats: u32,
@@ -104,6 +109,8 @@ pub(crate) struct State {
     pub(crate) taken: Vec<Vec<u8>>,
     /// The volume's keys in the one that was filed last.
     pub(crate) filed: Vec<Vec<u8>>,
+    /// Free bytes on the root disk.
+    pub(crate) free: u64,
 }
 
 impl State {

@@ -29,6 +29,8 @@ pub(crate) struct Luks {
     pub(crate) tokens: serde_json::Map<String, serde_json::Value>,
     /// The file system inside, once it was made.
     pub(crate) files: Option<Files>,
+    /// How large that file system is.
+    pub(crate) file_system: u64,
     /// What somebody else put inside.
     pub(crate) foreign: Option<&'static str>,
     /// Whether anything past the header was ever written.
@@ -50,6 +52,15 @@ impl Luks {
             self.uuid
         );
         bytes[4096..4096 + json.len()].copy_from_slice(json.as_bytes());
+        bytes
+    }
+
+    /// The file system's superblock.
+    pub(crate) fn superblock(&self) -> Vec<u8> {
+        let mut bytes = vec![0; 1024];
+        bytes[56..58].copy_from_slice(&[0x53, 0xef]);
+        bytes[4..8].copy_from_slice(&u32::try_from(self.file_system / 4096).unwrap().to_le_bytes());
+        bytes[24] = 2;
         bytes
     }
 

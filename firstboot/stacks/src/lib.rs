@@ -14,17 +14,23 @@ mod lint;
 pub use lint::{Finding, Rule, lint};
 
 use serde_json::Value;
-use spec::{Port, StackSpec};
+use spec::{Port, StackSpec, VpnSpec};
 
+#[path = "../catalogue/headscale/stack.rs"]
+mod headscale;
 #[path = "../catalogue/postgres/stack.rs"]
 mod postgres;
 
 /// All stacks there are.
-pub const CATALOGUE: &[Stack] = &[postgres::STACK];
+pub const CATALOGUE: &[Stack] = &[postgres::STACK, headscale::STACK];
+
+/// The stack that the private network is served by.
+pub const HEADSCALE: &str = "headscale";
 
 /// The Debian 13 packages a server needs beyond a stock cloud image, baked in or installed by cloud-init: LUKS, the firewall, the container engine, and what confines containers.
 pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
+    "auditd",
     "ca-certificates",
     "containerd",
     "cryptsetup-bin",
@@ -36,6 +42,7 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "iptables",
     "nftables",
     "openssh-server",
+    "openssl",
     "ufw",
 ];
 
@@ -52,8 +59,16 @@ pub struct Stack {
     pub secrets: &'static [SecretNeed],
     /// The directories it keeps data in.
     pub data: &'static [DataDir],
-    /// The ports it publishes to the world; each must be declared inbound by the project too.
+    /// The configuration files it reads, from `config/` in its folder.
+    pub config: &'static [ConfigFile],
+    /// The user that reads `tls/certificate.pem` and `tls/key.pem` in its folder, where it serves TLS by itself.
+    pub certificate: Option<u32>,
+    /// The ports that are open to the world because of it, published or the host's.
     pub ports: &'static [Port],
+    /// The ports of pages for administrators: published, and let in from the private network only.
+    pub vpn_ports: &'static [Port],
+    /// The subnet it sends mail from, fixed in its compose file: nothing else on the server may connect to port 25.
+    pub mail: Option<&'static str>,
     /// The DNS records it is reached by, as lines of a zone file: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and
     /// `{ipv6}` for what only the project knows.
     pub records: &'static [&'static str],
@@ -70,6 +85,15 @@ pub struct SecretNeed {
     pub length: usize,
     /// The user inside the container that reads it: compose secrets are bind mounts, so the file itself must be theirs.
     pub uid: u32,
+}
+
+/// A file of a stack's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its name in `config/`.
+    pub name: &'static str,
+    /// Its text, with `{host}` and `{base_domain}` for what only the project knows of its private network.
+    pub text: &'static str,
 }
 
 /// A directory below `/srv/sovereign/data`.
@@ -112,6 +136,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// It is part of the private network, and the project has none.
+    #[error(
+        "rendering stack {stack}: the project has no private network; add a section [vpn] to project.toml"
+    )]
+    NoVpn {
+        /// The stack.
+        stack: String,
+    },
     /// The rendered stack breaks a rule.
     #[error("checking stack {stack}: {}", .findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Lint {
@@ -149,8 +181,19 @@ pub fn render(wanted: &StackSpec, inbound: &[Port]) -> Result<String, Error> {
     let yaml = serde_saphyr::to_string_with_options(&compose, plain).map_err(|e| wrong(e.to_string()))?;
     let rendered =
         format!("# Rendered by firstboot from the catalogue; changes here are overwritten.\n{yaml}");
-    let findings = lint(&rendered, inbound);
+    let published: Vec<Port> = inbound.iter().chain(stack.vpn_ports).copied().collect();
+    let findings = lint(&rendered, &published);
     if findings.is_empty() { Ok(rendered) } else { Err(Error::Lint { stack: stack.name.into(), findings }) }
+}
+
+/// A stack's configuration files as they go to the server: name and text. Same inputs, same bytes.
+pub fn config(stack: &Stack, vpn: Option<&VpnSpec>) -> Result<Vec<(&'static str, String)>, Error> {
+    if stack.config.is_empty() {
+        return Ok(Vec::new());
+    }
+    let vpn = vpn.ok_or_else(|| Error::NoVpn { stack: stack.name.into() })?;
+    let fill = |text: &str| text.replace("{host}", &vpn.host).replace("{base_domain}", &vpn.base_domain);
+    Ok(stack.config.iter().map(|file| (file.name, fill(file.text))).collect())
 }
 
 fn check_images(stack: &Stack, wanted: &StackSpec) -> Result<(), Error> {
@@ -201,9 +244,42 @@ mod tests {
                 assert!(stack.compose.contains(&file), "{file}");
                 assert!(secret.length >= 43, "{} carries fewer than 256 bits", secret.name);
             }
+            if let Some(subnet) = stack.mail {
+                assert!(stack.compose.contains(&format!("subnet: {subnet}\n")), "{subnet} is not fixed");
+            }
             for dir in stack.data {
                 assert!(stack.compose.contains(&format!("source: /srv/sovereign/data/{}\n", dir.path)));
             }
+        }
+    }
+
+    #[test]
+    fn the_configuration_names_the_project_and_no_placeholder_is_left() {
+        let vpn = VpnSpec {
+            host: "vpn.example.org".into(),
+            base_domain: "internal.example.org".into(),
+            devices: vec![],
+            names: vec![],
+        };
+        let stack = find(HEADSCALE).unwrap();
+        let files = config(stack, Some(&vpn)).unwrap();
+        assert!(files[0].1.contains("server_url: https://vpn.example.org\n"));
+        assert!(files[0].1.contains("base_domain: internal.example.org\n"));
+        assert!(files.iter().all(|(_, text)| !text.contains("{host}") && !text.contains("{base_domain}")));
+        assert!(config(stack, None).unwrap_err().to_string().contains("[vpn]"));
+    }
+
+    #[test]
+    fn no_relay_but_our_own_is_ever_named() {
+        let config = find(HEADSCALE).unwrap().config[0].text;
+        assert!(config.contains("  urls: []\n  paths: []\n  auto_update_enabled: false\n"));
+        assert!(!config.contains("tailscale.com"));
+    }
+
+    #[test]
+    fn a_page_for_administrators_is_never_open_to_the_world() {
+        for stack in CATALOGUE {
+            assert!(stack.vpn_ports.iter().all(|port| !stack.ports.contains(port)), "{}", stack.name);
         }
     }
 

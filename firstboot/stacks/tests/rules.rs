@@ -23,15 +23,33 @@ fn with(line: &str) -> Vec<Rule> {
     broken("    read_only: true\n", &format!("    read_only: true\n    {line}\n"))
 }
 
-#[test]
-fn the_rendered_stack_is_the_golden_one() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/postgres.yaml");
-    let rendered = good();
-    assert_eq!(rendered, good(), "same inputs, same bytes");
+fn headscale(inbound: &[Port]) -> Result<String, sovereign_stacks::Error> {
+    let image =
+        |name: &str| (name.to_owned(), format!("registry.test:5000/{name}@sha256:{}", "a".repeat(64)));
+    let images = [image("headscale"), image("tailscale")].into();
+    render(&StackSpec { name: "headscale".into(), images }, inbound)
+}
+
+fn is_golden(name: &str, rendered: &str) {
+    let path = format!("{}/tests/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(path, &rendered).unwrap();
+        std::fs::write(&path, rendered).unwrap();
     }
     assert_eq!(rendered, std::fs::read_to_string(path).unwrap(), "run with UPDATE_GOLDEN=1 if it is meant");
+}
+
+#[test]
+fn the_rendered_stack_is_the_golden_one() {
+    assert_eq!(good(), good(), "same inputs, same bytes");
+    is_golden("postgres", &good());
+    let stun = Port { port: 3478, protocol: Protocol::Udp };
+    is_golden("headscale", &headscale(&[WEB, stun]).unwrap());
+}
+
+#[test]
+fn a_stack_whose_ports_are_not_declared_is_refused_but_for_those_of_the_private_network() {
+    let refused = headscale(&[WEB]).unwrap_err().to_string();
+    assert!(refused.contains("publishes 3478/udp") && !refused.contains("9090"), "{refused}");
 }
 
 #[test]

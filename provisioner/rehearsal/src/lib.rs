@@ -71,6 +71,11 @@ pub fn volume_file(state_dir: &Path, volume: u64) -> PathBuf {
     machine::Files::new(state_dir).volume(volume)
 }
 
+/// The image behind a server's root disk, in QEMU's own format. Nobody else may open it while its server runs.
+pub fn root_disk_file(state_dir: &Path, server: u64) -> PathBuf {
+    machine::Files::new(state_dir).root(server)
+}
+
 /// What machines of an architecture need on this machine: a program's name or a file's path, and the Debian package
 /// that carries it.
 pub fn host_packages(architecture: Architecture) -> &'static [(&'static str, &'static str)] {

@@ -1,9 +1,11 @@
 //! The project folder and its `project.toml`: one file, one type, every mistake reported at once.
 
 mod access;
+mod exceptions;
 mod folder;
 mod reader;
 mod unlocking;
+mod vpn;
 mod wishes;
 
 pub use access::parse_operator;
@@ -14,7 +16,7 @@ pub use wishes::{Dns, Lease, StorageBoxWish};
 use crate::dns::{self, Record, RrSetWish};
 use crate::network::Network;
 use reader::Document;
-use spec::{Port, Protocol, RebootWindow, UnlockSpec};
+use spec::{Exception, Port, Protocol, RebootWindow, UnlockSpec, VpnSpec};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -60,7 +62,7 @@ pub struct Project {
     pub unlock: UnlockSpec,
     /// When the server may restart by itself.
     pub reboot: Option<RebootWindow>,
-    /// Ports open to the world besides ssh.
+    /// Ports open to the world besides ssh: the operator's, then the stacks'.
     pub open: Vec<Port>,
     /// The offline keys the escrow is sealed to.
     pub recipients: Vec<String>,
@@ -72,8 +74,12 @@ pub struct Project {
     pub images: ImageSource,
     /// The names the server is reached by.
     pub dns: Option<Dns>,
+    /// The private network, where there is one.
+    pub vpn: Option<VpnSpec>,
     /// The box that backups go to.
     pub storage_box: Option<StorageBoxWish>,
+    /// Findings of the audit that are accepted.
+    pub exceptions: Vec<Exception>,
     /// Set on a throw-away server's project only.
     pub lease: Option<Lease>,
 }
@@ -124,7 +130,10 @@ impl Project {
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
         let (stacks, images) = read_stacks(&mut document);
         let dns = read_dns(&mut document, name, &stacks);
+        let vpn = vpn::read(&mut document, dns.as_ref(), &stacks);
+        let open = vpn::with_ports_of(&stacks, open);
         let storage_box = read_storage_box(&mut document);
+        let exceptions = exceptions::read(&mut document);
         document.finish()?;
 
         Ok(Self {
@@ -150,9 +159,17 @@ impl Project {
             stacks,
             images,
             dns,
+            vpn,
             storage_box,
+            exceptions,
             lease: None,
         })
+    }
+
+    /// The images that its stacks name.
+    pub fn image_names(&self) -> Vec<&'static str> {
+        let stacks = self.stacks.iter().filter_map(|name| stacks::find(name).ok());
+        stacks.flat_map(|stack| stack.images).copied().collect()
     }
 
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.

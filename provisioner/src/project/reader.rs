@@ -81,6 +81,34 @@ impl<'a> Document<'a> {
         Section { name, table, span, text: self.text, mistakes: &mut self.mistakes, keys: Vec::new() }
     }
 
+    /// Reads a section that may stand there any number of times, as `[[name]]`.
+    pub(super) fn each(&mut self, name: &'static str, mut read: impl FnMut(&mut Section<'_, 'a>)) {
+        self.sections.push(name);
+        let Some(value) = self.root.get(name) else { return };
+        let tables = value.get_ref().as_array().map(|items| {
+            items.iter().map(|item| item.get_ref().as_table().map(|table| (table, item.span()))).collect()
+        });
+        let Some(tables): Option<Vec<_>> = tables.and_then(|tables: Option<Vec<_>>| tables) else {
+            let why = format!("must be written as [[{name}]], once for each");
+            let line = Some(line_of(self.text, &value.span()));
+            self.mistakes.push(Mistake { line, key: name.into(), why });
+            return;
+        };
+        for (table, span) in tables {
+            let (table, span) = (Some(table), Some(span));
+            let mut section = Section {
+                name,
+                table,
+                span,
+                text: self.text,
+                mistakes: &mut self.mistakes,
+                keys: Vec::new(),
+            };
+            read(&mut section);
+            section.finish();
+        }
+    }
+
     pub(super) fn wrong_name(&mut self, name: &str) {
         let why = format!("{name:?} cannot be used: 1 to 40 of a-z, 0-9 and -, neither first nor last a -");
         self.mistakes.push(Mistake { line: None, key: "the project's name".into(), why });
@@ -177,6 +205,23 @@ impl<'d, 'a> Section<'d, 'a> {
         let there = self.table.is_some_and(|table| table.contains_key(key));
         let word = self.word(key, if there { "name" } else { "" });
         (there && !self.is_wrong(key)).then_some(word)
+    }
+
+    /// A text that must be there; the empty one where it is not, or is not `expected`.
+    pub(super) fn text(&mut self, key: &'static str, expected: &str, fits: impl Fn(&str) -> bool) -> String {
+        let Some(value) = self.get(key) else {
+            let at = self.span.clone();
+            self.mistake(key, at, format!("is needed: {expected}"));
+            return String::new();
+        };
+        value.get_ref().as_str().filter(|text| fits(text)).map_or_else(
+            || {
+                let why = format!("must be {expected}, not {}", article(value.get_ref()));
+                self.mistake(key, Some(value.span()), why);
+                String::new()
+            },
+            str::to_owned,
+        )
     }
 
     /// Whether a key is in the file.

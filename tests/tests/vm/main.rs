@@ -3,9 +3,17 @@
 
 mod bad_days;
 mod builds;
+mod keys;
+mod drift;
 mod leases;
 mod main_job;
+mod opinion;
+mod packets;
+mod power_cuts;
 mod rebuilt;
+mod secrets;
+mod vpn;
+mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Arguments;
@@ -20,20 +28,33 @@ fn main() {
     arguments.test_threads = Some(1);
     let trials = vec![
         trial("vm_main_job", main_job::main_job),
+        // Before the root disk is overwritten: the audit log of the whole first boot is on it.
+        trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
+        trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
+        trial("vm_lynis_has_an_opinion", opinion::lynis),
+        trial("vm_only_declared_ports_answer", packets::only_declared),
+        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
+        trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
+        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
+        trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",
             main_job::destroyed_is_gone_but_for_what_holds_data,
         ),
-        trial("vm_every_step_cut_off_and_the_operator_killed", bad_days::every_step_cut_off),
+        trial(
+            "vm_power_cut_at_every_step_and_the_operator_killed",
+            power_cuts::at_start_and_end_of_every_step,
+        ),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
+        trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
         trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     // A static is never dropped, and a rig stops its cloud and its machines when it is.
-    drop(STANDING.lock().map(|mut rig| rig.take()));
+    drop(dismiss());
     conclusion.exit();
 }
 
@@ -50,12 +71,18 @@ pub(crate) fn standing() -> Result<Arc<Rig>> {
     }
     let rig = Rig::new()?;
     rig.demo("demo")?;
+    secrets::record_from_the_first_moment(&rig)?;
     let first = rig
         .xtask(&["provision", "--project", "demo", "--yes"])?
         .expect(0)?
         .says(&["is ready at", "first boot: disk"])?;
     println!("provision: {:.1} s", first.took.as_secs_f64());
     Ok(Arc::clone(standing.insert(Arc::new(rig))))
+}
+
+/// Takes the shared server out of use: it ends with the last that holds it.
+pub(crate) fn dismiss() -> Option<Arc<Rig>> {
+    STANDING.lock().ok()?.take()
 }
 
 pub(crate) const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];
@@ -78,13 +105,32 @@ pub(crate) fn keep_a_row(rig: &Rig, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// The id of the rig's server.
+pub(crate) fn server_id(rig: &Rig) -> Result<u64> {
+    run_async(async {
+        let servers: Vec<Server> = rig.client()?.list("listing servers", "/servers", "servers", &[]).await?;
+        Ok(servers.first().context("there is no server")?.id)
+    })
+}
+
+/// Waits until the server is up and locked, as after a reset.
+pub(crate) fn wait_until_locked(rig: &Rig) -> Result<()> {
+    for _ in 0..60 {
+        let status = rig.xtask(&["status", "--project", "demo"])?;
+        if status.stdout.starts_with("demo: locked") {
+            status.expect(4)?;
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    anyhow::bail!("the server did not become locked")
+}
+
 /// Asks the cloud for a power action on the rig's server, and waits for it.
 pub(crate) fn act(rig: &Rig, action: &str) -> Result<()> {
+    let path = format!("/servers/{}/actions/{action}", server_id(rig)?);
     run_async(async {
         let client = rig.client()?;
-        let servers: Vec<Server> = client.list("listing servers", "/servers", "servers", &[]).await?;
-        let server = servers.first().context("there is no server")?;
-        let path = format!("/servers/{}/actions/{action}", server.id);
         let answer = client.create(action, &path, &serde_json::json!({})).await?;
         Ok(client.finish(action, &answer, Duration::from_secs(120)).await?)
     })

@@ -1,11 +1,11 @@
 //! The whole job, as README has it, and everything an operator does afterwards.
 
 use super::{
-    PROGRAMS, act, again_changes_nothing, identity, keep_a_row, receipt, sql, standing, volume_image,
+    PROGRAMS, act, again_changes_nothing, dismiss, identity, keep_a_row, receipt, sql, standing,
+    volume_image, wait_until_locked,
 };
 use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tests::{Rig, can_run};
 
 pub(crate) fn main_job() -> Result<()> {
@@ -128,7 +128,7 @@ fn nothing_to_do_is_quick_on_the_machine(rig: &Rig) -> Result<()> {
 fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     let host_key = std::fs::read_to_string(rig.projects().join("demo/known_hosts"))?;
     act(rig, "reset")?;
-    wait_for(rig, "locked", 4)?;
+    wait_until_locked(rig)?;
     rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(4)?.says(&["locked", "unlock"])?;
     let stranger = rig.path().join("stranger.txt");
     host::files::write(&stranger, escrow::Identity::generate().to_file_contents().expose(), 0o600)?;
@@ -148,18 +148,6 @@ fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     );
     rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
     Ok(())
-}
-
-fn wait_for(rig: &Rig, state: &str, code: i32) -> Result<()> {
-    for _ in 0..60 {
-        let status = rig.xtask(&["status", "--project", "demo"])?;
-        if status.stdout.starts_with(&format!("demo: {state}")) {
-            status.expect(code)?;
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_secs(3));
-    }
-    anyhow::bail!("the server did not become {state}")
 }
 
 /// Opens the volume's image with the escrowed key on this side, by an implementation of LUKS2 that is not cryptsetup:
@@ -188,7 +176,7 @@ fn the_volume_opens_on_this_side(rig: &Rig) -> Result<()> {
     )?;
     println!("the volume's image, opened on this side: {}", found.trim());
     act(rig, "poweron")?;
-    wait_for(rig, "locked", 4)?;
+    wait_until_locked(rig)?;
     rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(rig, "demo")])?.expect(0)?;
     Ok(())
 }
@@ -199,6 +187,7 @@ pub(crate) fn destroyed_is_gone_but_for_what_holds_data() -> Result<()> {
         return Ok(());
     }
     let rig = &*standing()?;
+    drop(dismiss());
     rig.xtask(&["destroy", "--project", "demo"])?.expect(4)?.says(&["nothing was changed"])?;
     rig.xtask(&["destroy", "--project", "demo", "--yes"])?.expect(0)?.says(&["stays volume demo-data"])?;
     let status = rig.xtask(&["status", "--project", "demo"])?.expect(0)?;

@@ -146,7 +146,8 @@ fn parse_serial(page: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(serial).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
 }
 
-fn size(cx: &Cx<'_>, device: &Path) -> Result<u64> {
+/// How large the kernel sees a block device, in bytes.
+pub(super) fn size(cx: &Cx<'_>, device: &Path) -> Result<u64> {
     let path = sysfs(device).join("size");
     let sectors = cx.text(&path)?.unwrap_or_default();
     let sectors: u64 =

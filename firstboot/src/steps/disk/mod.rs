@@ -6,14 +6,17 @@
 //! 1. [`look`] gathers what can be known about the device without writing to it.
 //! 2. [`decide`] is pure: from these facts and what is on record it says format, open, or a [`Refusal`].
 //! 3. `luks` formats (with a UUID recorded beforehand, so that a power cut in between is recognised) and opens.
-//! 4. `store` puts the secrets on the volume, each exactly once; `slots` gives its keys their keyslots.
+//! 4. `grow` makes them use all of a volume that was made bigger.
+//! 5. `store` puts the secrets on the volume, each exactly once; `slots` gives its keys their keyslots.
 
 mod decide;
+mod grow;
 mod look;
 pub(crate) mod luks;
 mod refusal;
 pub(crate) mod slots;
 pub(crate) mod store;
+pub(crate) mod vanished;
 
 pub use decide::{Plan, decide};
 pub(crate) use look::serial as look_serial;
@@ -59,7 +62,8 @@ impl Step for Disk {
         let holds = mounted(cx)?
             && units::current(cx)?
             && store::complete(cx, &device)?
-            && !store::still_waiting(cx)?;
+            && !store::still_waiting(cx)?
+            && grow::grown(cx, &device)?;
         Ok(holds.then_some(Volume { device }))
     }
 
@@ -68,6 +72,7 @@ impl Step for Disk {
         let uuid = open(cx, &device)?;
         mount(cx)?;
         store::fill(cx, &device)?;
+        grow::grow(cx, &device)?;
         let record = VolumeRecord { id: cx.spec.disk.volume_id, luks_uuid: uuid, formatted: true };
         cx.record(|receipt| receipt.volume = Some(record))?;
         store::forget_waiting(cx)

@@ -37,6 +37,19 @@ pub enum Refusal {
         /// As ordered.
         wanted_gb: u64,
     },
+    /// The disk has become smaller than what lies on it.
+    #[error(
+        "checking {device}: it has {found} bytes, but its file system needs {needed}; nothing was written, and nothing \
+         is ever made smaller. Ask the cloud's support what became of the volume"
+    )]
+    Shrunk {
+        /// The device.
+        device: PathBuf,
+        /// Its size.
+        found: u64,
+        /// What the file system and the LUKS header take.
+        needed: u64,
+    },
     /// A sector that cannot be read is not a sector that is empty.
     #[error(
         "reading {device} at byte {offset}: {why}; what cannot be read is never overwritten. \

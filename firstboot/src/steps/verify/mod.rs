@@ -2,13 +2,16 @@
 
 mod listening;
 
-use super::disk::{self, look_serial, luks};
+pub(crate) use listening::undeclared;
+
+use super::disk::{self, look_serial, luks, vanished};
 use super::firewall::Rules;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
 use super::{docker, identity};
+use crate::managed::drift;
 use crate::step::Step;
-use crate::{Cx, engine};
+use crate::{Cx, engine, room};
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
@@ -48,7 +51,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
             Ok(wrong) => Verdict::Fail(wrong.join(", ")),
             Err(e) => Verdict::CouldNotLook(format!("{e:#}")),
         };
-        checks.push(Check { what, verdict });
+        checks.push(Check::new(what, verdict));
     };
     look("all data lies on this server's LUKS volume".into(), volume(cx));
     look("sshd answers with the lasting host key alone and takes no passwords".into(), sshd(cx));
@@ -57,8 +60,16 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
+    if cx.spec.vpn.is_some() {
+        look(
+            "this server and its administrators' names are in the private network".into(),
+            super::vpn::wrong(cx),
+        );
+    }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
+    look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
+    look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
     checks
 }
 
@@ -67,6 +78,9 @@ fn volume(cx: &Cx<'_>) -> Result<Vec<String>> {
     let Some(device) = luks::opened_from(cx, &record.luks_uuid)? else {
         return Ok(vec!["the volume is not open".into()]);
     };
+    if vanished::vanished(cx.machine())? {
+        return Ok(vec![vanished::SENTENCE.into()]);
+    }
     let mut wrong = Vec::new();
     let serial = look_serial(cx, &device)?;
     if serial != cx.spec.disk.volume_id.to_string() {
@@ -108,7 +122,7 @@ fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
 }
 
 fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+    let rules = Rules::of(&cx.spec)?;
     let mut wrong = Vec::new();
     if !rules.on_disk(cx)? {
         wrong.push("UFW's files say otherwise".into());
@@ -125,8 +139,13 @@ fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
                 wrong.push(format!("{program} does not say {policy:?}"));
             }
         }
-        if lines(family.input_chain()) != rules.incoming(family) {
-            wrong.push(format!("{program} lets in something else"));
+        for (chain, wanted) in rules.hosts(family) {
+            if lines(&chain) != wanted {
+                wrong.push(format!("{program} says something else in {chain}"));
+            }
+        }
+        if lines(family.after_output()) != rules.metadata(family) {
+            wrong.push(format!("{program} lets others than root ask the metadata service"));
         }
         let mut forwarded = lines("DOCKER-USER");
         // Docker ends the chain with a RETURN of its own; after our DROP nothing reaches it.
@@ -273,7 +292,7 @@ mod tests {
 
     #[test]
     fn not_having_looked_is_no_pass() {
-        let check = Check { what: "x holds".into(), verdict: Verdict::CouldNotLook("no such file".into()) };
+        let check = Check::new("x holds", Verdict::CouldNotLook("no such file".into()));
         assert_eq!(check.complaint().unwrap(), "could not look whether x holds: no such file");
         let json = serde_json::to_string(&check).unwrap();
         assert_eq!(json, r#"{"what":"x holds","result":"could-not-look","why":"no such file"}"#);

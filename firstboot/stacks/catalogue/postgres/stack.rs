@@ -17,6 +17,10 @@ pub(crate) const STACK: Stack = Stack {
         uid: UID,
     }],
     data: &[DataDir { path: "postgres", uid: UID, gid: UID, mode: 0o700 }],
+    config: &[],
+    certificate: None,
     ports: &[],
+    vpn_ports: &[],
+    mail: None,
     records: &[],
 };

@@ -1,0 +1,163 @@
+//! `[vpn]`: the private network between the server and the operator's devices.
+
+use super::reader::{Document, Section};
+use super::wishes::Dns;
+use crate::dns;
+use spec::{Port, VpnSpec};
+
+/// The name of the control server's record, which the stack asks for.
+const RECORD: &str = "vpn";
+
+/// Reads the section. It and the stack that serves the network come together or not at all.
+pub(super) fn read(document: &mut Document<'_>, dns: Option<&Dns>, stacks: &[String]) -> Option<VpnSpec> {
+    let mut section = document.section("vpn");
+    let enabled = stacks.iter().any(|name| name == stacks::HEADSCALE);
+    let there = section.is_there();
+    let spec = VpnSpec {
+        host: host(&mut section, dns, there),
+        base_domain: base_domain(&mut section, dns, there),
+        devices: section.list_checked("devices", name),
+        names: section.list_checked("names", name),
+    };
+    for (key, names) in [("devices", &spec.devices), ("names", &spec.names)] {
+        if names.iter().enumerate().any(|(at, name)| names[..at].contains(name)) {
+            section.wrong(key, "names something twice");
+        }
+    }
+    let inside = spec.host == spec.base_domain || spec.host.ends_with(&format!(".{}", spec.base_domain));
+    if there && inside && !section.is_wrong("host") && !section.is_wrong("base_domain") {
+        let why = format!(
+            "must not hold {}: devices resolve what lies in it inside the network, and would not find the way in",
+            spec.host
+        );
+        section.wrong("base_domain", &why);
+    }
+    match (there, enabled) {
+        (true, false) => section.wrong("devices", "needs the stack that serves it: add \"headscale\" to stacks.enabled"),
+        (false, true) => section.wrong(
+            "host",
+            "is needed: stack headscale serves a private network; add a section [vpn] with the `devices` that are in it",
+        ),
+        _ => {}
+    }
+    section.finish();
+    there.then_some(spec)
+}
+
+/// The ports that are open to the world: what the operator opens, and what the stacks are reached by.
+pub(super) fn with_ports_of(stacks: &[String], mut open: Vec<Port>) -> Vec<Port> {
+    for stack in stacks.iter().filter_map(|name| stacks::find(name).ok()) {
+        open.extend(stack.ports.iter().filter(|port| !open.contains(port)).copied().collect::<Vec<_>>());
+    }
+    open
+}
+
+fn host(section: &mut Section<'_, '_>, dns: Option<&Dns>, there: bool) -> String {
+    let named = section.optional_word("host");
+    let by_zone = dns.map(|dns| format!("{RECORD}.{}", dns.zone));
+    match (&named, &by_zone) {
+        (Some(named), Some(by_zone)) if named != by_zone => {
+            section.wrong("host", &format!("must be {by_zone}, which is the record the zone gets; leave it out"));
+        }
+        (Some(named), _) if !dns::is_zone(named) => {
+            section.wrong("host", "must be a name in a domain, such as \"vpn.example.org\"");
+        }
+        (None, None) if there && !section.is_wrong("host") => section.wrong(
+            "host",
+            "is needed where there is no [dns] zone: the name that devices reach the server by, e.g. \"vpn.example.org\"",
+        ),
+        _ => {}
+    }
+    by_zone.or(named).unwrap_or_default()
+}
+
+fn base_domain(section: &mut Section<'_, '_>, dns: Option<&Dns>, there: bool) -> String {
+    let named = section.optional_word("base_domain");
+    let by_zone = dns.map(|dns| format!("internal.{}", dns.zone));
+    let domain = named.or(by_zone).unwrap_or_default();
+    if there && !section.is_wrong("base_domain") && !dns::is_zone(&domain) {
+        section.wrong(
+            "base_domain",
+            "must be a domain for the names inside the network, such as \"internal.example.org\"",
+        );
+    }
+    domain
+}
+
+/// A label of a DNS name.
+fn name(text: &str) -> Result<String, String> {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let good = (1..=40).contains(&text.len()) && text.bytes().all(plain);
+    if good && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("cannot be used: 1 to 40 of a-z, 0-9 and -, neither first nor last a -".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::project::Project;
+    use spec::Protocol;
+
+    const BASE: &str = "[cloud]\nrehearsal = true\n[escrow]\nthrowaway_identity = true\n";
+    const STACKS: &str = "[stacks]\nenabled = [\"headscale\"]\n";
+
+    fn parse(text: &str) -> Result<Project, Vec<String>> {
+        let parsed = Project::parse("demo", &format!("{BASE}{text}"));
+        parsed.map_err(|mistakes| mistakes.0.iter().map(ToString::to_string).collect())
+    }
+
+    fn refused(text: &str, word: &str) {
+        let mistakes = parse(text).unwrap_err();
+        assert!(mistakes.iter().any(|m| m.contains(word)), "{word}: {mistakes:#?}");
+    }
+
+    #[test]
+    fn the_zone_is_enough() {
+        let text = format!(
+            "{STACKS}[dns]\nzone = \"example.org\"\n[vpn]\ndevices = [\"laptop\"]\nnames = [\"metrics\"]\n"
+        );
+        let project = parse(&text).unwrap();
+        let vpn = project.vpn.clone().unwrap();
+        assert_eq!(
+            (vpn.host.as_str(), vpn.base_domain.as_str()),
+            ("vpn.example.org", "internal.example.org")
+        );
+        assert_eq!((vpn.devices, vpn.names), (vec!["laptop".to_owned()], vec!["metrics".to_owned()]));
+        let records: Vec<_> = project.records().iter().map(|r| format!("{} {}", r.name, r.kind)).collect();
+        assert!(records.contains(&"vpn A".to_owned()), "{records:?}");
+    }
+
+    #[test]
+    fn the_stacks_ports_are_open_to_the_world_and_the_pages_for_administrators_are_not() {
+        let text = format!(
+            "[firewall]\nopen = [\"443/tcp\"]\n{STACKS}[vpn]\nhost = \"vpn.example.org\"\nbase_domain = \"in.example.org\"\n"
+        );
+        let open = parse(&text).unwrap().open;
+        let shown: Vec<_> = open.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["443/tcp", "3478/udp", "41641/udp"]);
+        assert!(open.iter().all(|port| port.port != 9090 || port.protocol == Protocol::Udp));
+    }
+
+    #[test]
+    fn network_and_stack_come_together() {
+        refused("[vpn]\nhost = \"vpn.example.org\"\nbase_domain = \"in.example.org\"\n", "add \"headscale\"");
+        refused(STACKS, "add a section [vpn]");
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused() {
+        let with = |rest: &str| format!("{STACKS}[vpn]\n{rest}");
+        refused(&with("base_domain = \"in.example.org\"\n"), "vpn.host is needed");
+        refused(&with("host = \"vpn.example.org\"\n"), "vpn.base_domain must be");
+        refused(
+            &with("host = \"vpn.example.org\"\nbase_domain = \"example.org\"\n"),
+            "must not hold vpn.example.org",
+        );
+        refused(&with("host = \"a.org\"\nbase_domain = \"a.org\"\n"), "must not hold a.org");
+        refused(&with("host = \"a.org\"\nbase_domain = \"b.org\"\ndevices = [\"My Laptop\"]\n"), "My Laptop");
+        refused(&with("host = \"a.org\"\nbase_domain = \"b.org\"\ndevices = [\"x\", \"x\"]\n"), "twice");
+        refused(&format!("[dns]\nzone = \"c.org\"\n{}", with("host = \"a.org\"\n")), "must be vpn.c.org");
+    }
+}

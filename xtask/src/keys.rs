@@ -1,0 +1,149 @@
+//! `keys list|rotate|revoke`.
+
+use crate::Name;
+use crate::project::Opened;
+use crate::verbs::{ask, need_typed, print_json};
+use anyhow::{Result, bail};
+use provisioner::NeedsOperator;
+use provisioner::key_slots::{KeySlots, Listed, Slot, Wish};
+use std::path::Path;
+
+/// What to do with the volume's keys.
+#[derive(clap::Subcommand)]
+pub(crate) enum Keys {
+    /// Show the keyslots in use, what each is for, and whether the escrow on file holds it.
+    ///
+    /// Example: cargo xtask keys list --project demo
+    List {
+        #[command(flatten)]
+        name: Name,
+        /// One JSON document on stdout, nothing else there.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a slot a new key. It is escrowed before it counts; then the old one opens nothing any more.
+    ///
+    /// Example: cargo xtask keys rotate --project demo --slot recovery --yes
+    Rotate(Change),
+    /// Take a slot's key away. The last one that the escrow can open stays.
+    ///
+    /// Example: cargo xtask keys revoke --project demo --slot recovery
+    Revoke(Change),
+}
+
+/// Which slot.
+#[derive(clap::Args)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    name: Name,
+    /// `unlock` or `recovery`; `revoke` also takes a number from 4 on.
+    #[arg(long, value_name = "SLOT", value_parser = slot)]
+    slot: Slot,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// One JSON document on stdout, nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+fn slot(text: &str) -> Result<Slot, String> {
+    match (text, text.parse()) {
+        ("unlock", _) => Ok(Slot::Unlock),
+        ("recovery", _) => Ok(Slot::Recovery),
+        (_, Ok(number)) if (Slot::FIRST_OTHER..Slot::COUNT).contains(&number) => {
+            Ok(Slot::from_number(number))
+        }
+        _ => Err(format!(
+            "allowed are `unlock`, `recovery`, and numbers from {} to {}",
+            Slot::FIRST_OTHER,
+            Slot::COUNT - 1
+        )),
+    }
+}
+
+/// Runs it.
+pub(crate) async fn run(projects: &Path, verb: &Keys) -> Result<u8> {
+    match verb {
+        Keys::List { name, json } => list(projects, &name.project, *json).await,
+        Keys::Rotate(change) => apply(projects, Wish::Rotate, change).await,
+        Keys::Revoke(change) => apply(projects, Wish::Revoke, change).await,
+    }
+}
+
+async fn list(projects: &Path, name: &str, json: bool) -> Result<u8> {
+    let opened = Opened::existing(projects, name)?;
+    let (prepared, world) = opened.look().await?;
+    let context = opened.context();
+    let listed = tokio::task::block_in_place(|| KeySlots::new(&context, &prepared, &world)?.list())?;
+    show(&listed, json)?;
+    Ok(0)
+}
+
+async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
+    let opened = Opened::existing(projects, &change.name.project)?;
+    let _lock = opened.folder.lock()?;
+    if wish == Wish::Rotate && matches!(change.slot, Slot::Other(_)) {
+        bail!("changing {}: its key is not ours to draw; `unlock` and `recovery` are", change.slot);
+    }
+    if !change.yes {
+        agree(wish, change)?;
+    }
+    let (prepared, world) = opened.look().await?;
+    let context = opened.context();
+    let listed = tokio::task::block_in_place(|| {
+        KeySlots::new(&context, &prepared, &world)?.change(wish, change.slot)
+    })?;
+    show(&listed, change.json)?;
+    Ok(0)
+}
+
+/// What opened the volume before opens it no longer: a copy on paper has to be replaced.
+fn agree(wish: Wish, change: &Change) -> Result<()> {
+    let slot = change.slot;
+    if wish == Wish::Revoke {
+        return need_typed(&change.name.project, &format!("revoke the key of {slot}"));
+    }
+    match ask(&format!("The old key of {slot} will open nothing any more. Go on? [y/N]"))?.as_deref() {
+        Some("y" | "Y" | "yes") => Ok(()),
+        Some(_) => bail!("changing {slot}: nothing was changed"),
+        None => Err(NeedsOperator(format!(
+            "changing {slot}: there is no terminal to ask on; nothing was changed. `--yes` answers the question"
+        ))
+        .into()),
+    }
+}
+
+fn show(listed: &Listed, json: bool) -> Result<()> {
+    if json {
+        return print_json(listed);
+    }
+    println!("LUKS volume {}", listed.luks_uuid);
+    for slot in &listed.slots {
+        let escrowed = match slot.escrowed {
+            Some(true) => "in escrow",
+            Some(false) => "NOT in escrow",
+            None => "the escrow does not say",
+        };
+        println!("  {:>2}  {:<10} {:<24} {}", slot.number, slot.name, escrowed, slot.purpose);
+    }
+    if listed.changing {
+        println!("A change was begun and is not done; `cargo xtask provision` goes on.");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_named_or_a_number_beyond_the_table() {
+        assert_eq!(slot("unlock"), Ok(Slot::Unlock));
+        assert_eq!(slot("recovery"), Ok(Slot::Recovery));
+        assert_eq!(slot("4"), Ok(Slot::Other(4)));
+        for wrong in ["", "0", "1", "spare", "32", "-1"] {
+            assert!(slot(wrong).unwrap_err().contains("recovery"), "{wrong}");
+        }
+    }
+}
