@@ -26,7 +26,6 @@ pub(crate) const BASE: &[&str] = &[
 pub const TOOLS: &[&str] = &[
     "apparmor",
     "ca-certificates",
-    "cracklib-runtime",
     "dbus",
     "e2fsprogs",
     "iptables",

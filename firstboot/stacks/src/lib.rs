@@ -32,7 +32,6 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
     "auditd",
     "ca-certificates",
-    "clevis",
     "containerd",
     "cryptsetup-bin",
     "curl",

@@ -3,8 +3,8 @@
 
 mod bad_days;
 mod builds;
-mod keys;
 mod drift;
+mod keys;
 mod leases;
 mod main_job;
 mod opinion;
