@@ -10,6 +10,7 @@
 
 pub mod harden;
 mod lint;
+pub mod release;
 
 pub use lint::{Finding, Rule, lint};
 
@@ -30,7 +31,9 @@ pub const HEADSCALE: &str = "headscale";
 /// The Debian 13 packages a server needs beyond a stock cloud image, baked in or installed by cloud-init: LUKS, the firewall, the container engine, and what confines containers.
 pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
+    "auditd",
     "ca-certificates",
+    "chrony",
     "containerd",
     "cryptsetup-bin",
     "curl",
@@ -38,11 +41,14 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "docker-compose",
     "docker.io",
     "e2fsprogs",
+    "fail2ban",
     "iptables",
     "nftables",
     "openssh-server",
     "openssl",
+    "python3-systemd",
     "ufw",
+    "unattended-upgrades",
 ];
 
 /// One stack of the catalogue.
@@ -134,7 +140,9 @@ pub enum Error {
         why: String,
     },
     /// It is part of the private network, and the project has none.
-    #[error("rendering stack {stack}: the project has no private network; add a section [vpn] to project.toml")]
+    #[error(
+        "rendering stack {stack}: the project has no private network; add a section [vpn] to project.toml"
+    )]
     NoVpn {
         /// The stack.
         stack: String,
