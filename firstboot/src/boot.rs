@@ -1,10 +1,11 @@
 //! First boot from beginning to end: the table of contents.
 
-use crate::lanes::beside;
+use crate::lanes::{Both, beside};
+use crate::managed::Edited;
 use crate::step::ensure;
 use crate::steps::{
     disk, docker, escrow, finish, firewall, harden, identity, images, packages, preflight, secrets, stacks,
-    verify,
+    verify, vpn,
 };
 use crate::{Cx, Locked};
 use anyhow::Result;
@@ -23,7 +24,11 @@ pub enum Ended {
 
 /// Runs every step, and says in the event stream how it ended.
 pub fn run(cx: &Cx<'_>) -> Result<Ended> {
-    let ended = if finish::was_cut_off(cx)? { finish::complete(cx) } else { steps(cx) };
+    let over = finish::was_cut_off(cx)?;
+    let completed = if over { finish::complete(cx) } else { Ok(()) };
+    // Where nobody here can open the volume there is no more to do.
+    let waits = over && cx.spec.unlock == spec::UnlockSpec::Operator;
+    let ended = completed.and_then(|()| if waits { Ok(()) } else { steps(cx) });
     match ended {
         Ok(()) => {
             cx.emit(EventKind::Done)?;
@@ -35,10 +40,17 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
         }
         Err(e) => {
             let step = cx.failures().first().copied().unwrap_or(StepName::Finish);
-            cx.emit(EventKind::Failed { step, error: format!("{e:#}") })?;
+            let needs_operator = needs_operator(&e);
+            cx.emit(EventKind::Failed { step, error: format!("{e:#}"), needs_operator })?;
             Ok(Ended::Failed(e))
         }
     }
+}
+
+/// Whether only a person can decide what to do about an error.
+pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
+    let both = error.downcast_ref::<Both>();
+    error.is::<Edited>() || both.is_some_and(|both| needs_operator(&both.main) || needs_operator(&both.other))
 }
 
 /// Each step takes what the earlier ones gave, so none can be run before its time. What does not need one another runs
@@ -83,5 +95,7 @@ fn services(
     let closed = ensure(cx, &firewall::Firewall { escrowed, programs })?;
     let engine = ensure(cx, &docker::Docker { volume, closed })?;
     let pulled = ensure(cx, &images::Images { engine })?;
-    ensure(cx, &stacks::Stacks { pulled, escrowed })
+    let running = ensure(cx, &stacks::Stacks { pulled, escrowed })?;
+    let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
+    Ok(running)
 }

@@ -2,9 +2,10 @@
 
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
-use crate::steps::verify;
+use crate::managed::drift;
+use crate::steps::{verify, vpn};
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, cx, follow, gate, install, room, status, unlock};
+use crate::{Cx, audit, boot, cx, follow, gate, help, install, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -22,15 +23,21 @@ usage: firstboot COMMAND
   run                          runs every step that does not hold yet (the systemd unit does this)
   install                      reads a node spec (JSON) from stdin, checks it, and starts first boot
   status [--json]              how far it is
-  events [--from N] [--follow] the event stream, one JSON document a line
+  events [--from N] [--follow] the event stream, one JSON document a line; --json: one document
   acknowledge GATE VALUE       GATE: host-key, escrow, firewall, sshd
   escrow bundle|manifest|signature   prints what was sealed
   unlock                       reads the volume's key from stdin, opens it, brings up what was done before
   verify [--json] [--quick]    looks at everything, changes nothing; --quick: without the audit
+  drift [--json]               what was edited by hand of the files firstboot wrote, as a diff
+  drift accept FILE            keeps an edit
+  drift restore FILE           puts firstboot's version back; the edit is copied beside it
   keys list                    the volume's keyslots in use (JSON)
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
-  --version, --help
+  vpn list                     the operator's devices, and whether each has a key (JSON)
+  vpn renew DEVICE             makes a device's key worthless and asks for a new one
+  vpn certificate              prints the certificate that the control server answers with
+  --version, --help            COMMAND --help says more of one
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
 
@@ -58,6 +65,7 @@ pub fn main() -> ExitCode {
 fn dispatch(args: &[&str]) -> Result<u8> {
     let here = Here::new();
     match args {
+        [command, .., "--help" | "-h"] => print(help::of(command).unwrap_or(HELP)),
         ["run"] => run(&here),
         ["install"] => print(&install::install(&here, &stdin()?, &version()?)?),
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
@@ -72,11 +80,18 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
         ["escrow", "signature"] => cat(&here, paths::ESCROW_SIGNATURE),
         ["unlock"] => unlock(&here),
+        ["drift"] => drift(&here, false),
+        ["drift", "--json"] => drift(&here, true),
+        ["drift", "accept", file] => accept(&here, file),
+        ["drift", "restore", file] => restore(&here, file),
         ["verify", flags @ ..] if flags.iter().all(|flag| ["--json", "--quick"].contains(flag)) => {
             verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
         }
         ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
         ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
+        ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
+        ["vpn", "renew", device] => renew_device(&here, device),
+        ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -99,6 +114,10 @@ fn ended(cx: &Cx<'_>) -> Result<u8> {
             eprintln!("error: {}", crate::Locked);
             Ok(OPERATOR)
         }
+        boot::Ended::Failed(e) if boot::needs_operator(&e) => {
+            eprintln!("error: {e:#}");
+            Ok(OPERATOR)
+        }
         boot::Ended::Failed(e) => Err(e),
     }
 }
@@ -107,6 +126,7 @@ fn unlock(here: &Here) -> Result<u8> {
     let mut key = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_LIMIT)?));
     std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
     let key = Secret::new(key.trim_ascii_end().to_vec());
+    unlock::end_waiting(here, running())?;
     let _lock = lock()?;
     room::need(here)?;
     let cx = Cx::begin(here, &version()?)?;
@@ -140,23 +160,40 @@ fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
     print(&from.to_string())
 }
 
+/// The same for a device's key.
+fn renew_device(here: &Here, device: &str) -> Result<u8> {
+    let from = {
+        let _lock = lock()?;
+        vpn::renew(&Cx::read_only(here)?, device)?
+    };
+    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
+    print(&from.to_string())
+}
+
 fn events(here: &Here, flags: &[&str]) -> Result<u8> {
-    let (mut from, mut on) = (1, false);
+    let (mut from, mut on, mut json) = (1, false, false);
     let mut flags = flags.iter();
     while let Some(flag) = flags.next() {
         match (*flag, flags.as_slice().first().map(|n| n.parse())) {
             ("--follow", _) => on = true,
+            ("--json", _) => json = true,
             ("--from", Some(Ok(n))) => {
                 from = n;
                 flags.next();
             }
-            _ => {
-                eprintln!("usage: firstboot events [--from N] [--follow]");
-                return Ok(USAGE);
-            }
+            _ => return events_usage(),
         }
     }
-    follow::events(here, from, on, &running).map(|()| DONE)
+    match (on, json) {
+        (true, true) => events_usage(),
+        (false, true) => output(&follow::document(here, from)?),
+        _ => follow::events(here, from, on, &running).map(|()| DONE),
+    }
+}
+
+fn events_usage() -> Result<u8> {
+    eprintln!("usage: firstboot events [--from N] [--follow | --json]");
+    Ok(USAGE)
 }
 
 fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
@@ -171,6 +208,35 @@ fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
         output(spec::for_people(&checks).as_bytes())?;
     }
     Ok(if spec::Tally::of(&checks).is_well() { DONE } else { FAILED })
+}
+
+/// What is edited by hand; 4 while something is not accepted.
+fn drift(here: &Here, json: bool) -> Result<u8> {
+    let drifts = drift::all(here)?;
+    if json {
+        output(&[serde_json::to_vec_pretty(&drifts)?, b"\n".to_vec()].concat())?;
+    } else if drifts.is_empty() {
+        print("nothing was edited by hand")?;
+    }
+    for drift in drifts.iter().filter(|_| !json) {
+        let accepted = if drift.accepted { " (accepted)" } else { "" };
+        print(&format!("{}{accepted}\n{}", drift.path.display(), drift.edit.trim_end()))?;
+    }
+    Ok(if drifts.iter().all(|drift| drift.accepted) { DONE } else { OPERATOR })
+}
+
+fn accept(here: &Here, file: &str) -> Result<u8> {
+    let _lock = lock()?;
+    drift::accept(&Cx::read_only(here)?, Path::new(file))?;
+    print(&format!("{file}: the edit stays until firstboot wants something else there"))
+}
+
+fn restore(here: &Here, file: &str) -> Result<u8> {
+    let _lock = lock()?;
+    let cx = Cx::begin(here, &version()?)?;
+    let copy = drift::restore(&cx, Path::new(file))?;
+    eprintln!("the edit is kept in {}", copy.display());
+    ended(&cx)
 }
 
 fn cat(here: &Here, path: &str) -> Result<u8> {

@@ -2,6 +2,7 @@
 
 use crate::events::Log;
 use crate::machine::Machine;
+use crate::managed::Part;
 use anyhow::Context as _;
 use host::{Cmd, Error, Host, Output};
 use sha2::{Digest, Sha256};
@@ -183,18 +184,19 @@ impl<'a> Cx<'a> {
         Ok(self.machine.stat(path.as_ref())?.is_some())
     }
 
-    /// Whether a file holds exactly these bytes.
-    pub fn holds(&self, path: impl AsRef<Path>, content: &[u8]) -> Result<bool, Error> {
-        Ok(self.machine.read(path.as_ref())?.is_some_and(|there| there == content))
+    /// Whether a file holds exactly these bytes, or an edit of it was accepted in their place.
+    pub fn holds(&self, path: impl AsRef<Path>, content: &[u8]) -> anyhow::Result<bool> {
+        let there = self.machine.read(path.as_ref())?;
+        if there.is_none() || there.as_deref() == Some(content) {
+            return Ok(there.is_some());
+        }
+        self.part_holds(path, &Part::Whole, &String::from_utf8_lossy(content))
     }
 
-    /// Makes a file hold exactly these bytes; true when it had to be written.
-    pub fn ensure_file(&self, path: impl AsRef<Path>, content: &[u8], mode: u32) -> Result<bool, Error> {
-        if self.holds(path.as_ref(), content)? {
-            return Ok(false);
-        }
-        self.machine.write(path.as_ref(), content, mode)?;
-        Ok(true)
+    /// Makes a text file hold exactly this; true when it had to be written. It is remembered, and an edit by hand is
+    /// left as it is: see [`managed`](crate::managed).
+    pub fn ensure_file(&self, path: impl AsRef<Path>, content: &[u8], mode: u32) -> anyhow::Result<bool> {
+        self.ensure_part(path, &Part::Whole, &String::from_utf8_lossy(content), mode)
     }
 
     /// `systemctl` with these words.

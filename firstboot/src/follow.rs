@@ -47,6 +47,15 @@ pub(crate) fn events(
     }
 }
 
+/// The events from number `from` on as one JSON document, an array.
+pub(crate) fn document(machine: &dyn Machine, from: u64) -> Result<Vec<u8>> {
+    let bytes = machine.read(Path::new(paths::EVENTS))?.unwrap_or_default();
+    let events: Vec<_> = events::parse(&bytes).into_iter().filter(|event| event.seq >= from).collect();
+    let mut json = serde_json::to_vec_pretty(&events)?;
+    json.push(b'\n');
+    Ok(json)
+}
+
 /// What was added to the stream since.
 fn grown(machine: &dyn Machine, read: u64) -> Result<Vec<u8>> {
     let path = Path::new(paths::EVENTS);
@@ -62,5 +71,21 @@ fn reader_is_there(out: &impl AsFd) -> bool {
     match poll(&mut fds, Some(&now)) {
         Ok(_) => !fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP),
         Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fake;
+
+    #[test]
+    fn the_document_is_one_array_that_begins_where_asked() {
+        let fake = Fake::new();
+        assert_eq!(document(&fake, 1).unwrap(), b"[]\n");
+        fake.run().unwrap();
+        let all: Vec<spec::Event> = serde_json::from_slice(&document(&fake, 1).unwrap()).unwrap();
+        let last: Vec<spec::Event> = serde_json::from_slice(&document(&fake, 3).unwrap()).unwrap();
+        assert_eq!((all[0].seq, &all[2..]), (1, &last[..]));
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Resu
     }
     for stack in &spec.stacks {
         stacks::render(stack, &spec.inbound)?;
+        stacks::config(stacks::find(&stack.name)?, spec.vpn.as_ref())?;
     }
     let receipt = receipt(machine)?;
     if let Some(receipt) = &receipt

@@ -74,6 +74,9 @@ pub(crate) fn for_people(status: &Status) -> String {
         State::Absent => "no node spec was installed; run `cargo xtask provision`".to_owned(),
         State::Running => "first boot is at work".into(),
         State::Waiting => "first boot waits for the operator's side".into(),
+        State::Failed if status.receipt.as_ref().is_some_and(|receipt| receipt.done.is_some()) => {
+            "first boot was done, and something happened since".into()
+        }
         State::Failed => {
             "first boot failed; once the cause is removed, `cargo xtask provision` goes on".into()
         }
@@ -131,7 +134,7 @@ mod tests {
             gate_millis: 1,
         });
         assert_eq!(at_hand(&events(kinds.clone())), (vec![StepName::Firewall], vec![firewall]));
-        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into() });
+        kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into(), needs_operator: false });
         assert_eq!(at_hand(&events(kinds)), (vec![StepName::Firewall], vec![]));
     }
 }

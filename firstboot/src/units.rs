@@ -9,7 +9,7 @@ pub(crate) const MOUNT: &str = "srv-sovereign.mount";
 pub(crate) const STACKS: &str = "sovereign-stacks.target";
 
 /// Each unit and its text.
-pub(crate) const UNITS: [(&str, &str); 8] = [
+pub(crate) const UNITS: [(&str, &str); 9] = [
     (
         "/etc/systemd/system/sovereign-firstboot.service",
         include_str!("../systemd/sovereign-firstboot.service"),
@@ -18,6 +18,7 @@ pub(crate) const UNITS: [(&str, &str); 8] = [
     ("/etc/systemd/system/srv-sovereign.mount", include_str!("../systemd/srv-sovereign.mount")),
     ("/etc/systemd/system/sovereign-stacks.target", include_str!("../systemd/sovereign-stacks.target")),
     ("/etc/systemd/system/sovereign-stack@.service", include_str!("../systemd/sovereign-stack@.service")),
+    ("/etc/systemd/system/sovereign-vpn.service", include_str!("../systemd/sovereign-vpn.service")),
     ("/etc/systemd/system/docker.service.d/10-sovereign.conf", include_str!("../systemd/needs-volume.conf")),
     ("/etc/systemd/system/docker.socket.d/10-sovereign.conf", include_str!("../systemd/needs-volume.conf")),
     (

@@ -1,9 +1,12 @@
 //! `firstboot unlock`: opens the volume with the operator's key.
 
 use crate::Cx;
+use crate::machine::Machine;
 use crate::steps::disk::{self, Refusal, luks};
 use anyhow::{Result, bail};
-use host::Secret;
+use host::{Cmd, Secret};
+use spec::paths;
+use std::path::Path;
 
 /// What became of the key.
 pub(crate) enum Opened {
@@ -13,6 +16,15 @@ pub(crate) enum Opened {
     Before,
     /// The key is not this volume's.
     WrongKey,
+}
+
+/// Stops a firstboot that still waits for others to help it open the volume: the operator has come.
+pub(crate) fn end_waiting(machine: &dyn Machine, running: bool) -> Result<()> {
+    let there = |path: &Path| Ok::<_, host::Error>(machine.stat(path)?.is_some());
+    if running && there(Path::new(paths::DONE))? && !there(&luks::mapping())? {
+        machine.run(&Cmd::new("systemctl").args(["stop", paths::UNIT]))?;
+    }
+    Ok(())
 }
 
 /// Opens this server's volume. Only the volume in the receipt is tried.

@@ -103,14 +103,21 @@ fn build(dir: &Path, module: &GoModule, arch: Arch) -> Result<()> {
     files::write(&source.join("go.sum"), module.go_sum, 0o644)?;
     let out = dir.join("bin");
     files::make_dir(&out)?;
-    let mut cmd = Cmd::new(compiler(module)?).args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"]);
+    let mut cmd =
+        Cmd::new(compiler(module)?).args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"]);
     for name in PASSED_ON {
         cmd = cmd.env_from_parent(name);
     }
-    let cmd = cmd.env("CGO_ENABLED", "0").env("GOOS", "linux").env("GOARCH", arch.name()).env("GOWORK", "off");
+    let cmd =
+        cmd.env("CGO_ENABLED", "0").env("GOOS", "linux").env("GOARCH", arch.name()).env("GOWORK", "off");
     let cmd = cmd.args(["-ldflags", &module.linker_flags(), "-o"]).path(&out).args(module.commands.to_vec());
     Local.run(&cmd.current_dir(&source).timeout(BUILD))?;
     files::remove(&source)
+}
+
+/// Whether this machine has Go, of whatever age.
+pub fn has_go() -> bool {
+    ["go", UNPACKED].into_iter().any(|name| host::find_program(name).is_ok())
 }
 
 /// Go's command, wherever it is.

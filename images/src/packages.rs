@@ -26,6 +26,7 @@ pub const TOOLS: &[&str] = &[
     "apparmor",
     "auditd",
     "ca-certificates",
+    "cracklib-runtime",
     "dbus",
     "e2fsprogs",
     "iptables",

@@ -5,6 +5,7 @@ mod token;
 pub use token::Sources;
 
 use crate::api::{Access, Client, DEFAULT_ENDPOINT, Notice, STORAGE_ENDPOINT};
+use crate::door::ADDRESS_SERVICE;
 use crate::errors::NeedsOperator;
 use anyhow::Result;
 use host::Secret;
@@ -24,6 +25,8 @@ pub struct Endpoint {
     pub storage_token: Secret,
     /// Where the token came from, for people.
     pub source: String,
+    /// Who tells the operator's machine the address it comes from.
+    pub address_service: String,
 }
 
 impl Endpoint {
@@ -36,6 +39,7 @@ impl Endpoint {
             storage_url: url.into(),
             storage_token: token,
             source: source.into(),
+            address_service: beside(url),
         }
     }
 
@@ -66,7 +70,9 @@ impl Endpoint {
         // Where one URL serves both, it knows one token.
         let storage_token = set("HETZNER_TOKEN").filter(|_| own || named.is_some());
         let storage_token = storage_token.map_or_else(|| token.clone(), |t| Secret::new(t.trim().into()));
-        Ok(Self { url: url.into(), token, storage_url: storage_url.into(), storage_token, source })
+        let address_service = if own { ADDRESS_SERVICE.into() } else { beside(url) };
+        let (url, storage_url) = (url.into(), storage_url.into());
+        Ok(Self { url, token, storage_url, storage_token, source, address_service })
     }
 
     /// A client of it, for Storage Boxes, too.
@@ -78,6 +84,11 @@ impl Endpoint {
         let storage = Access::new(&self.storage_url, self.storage_token.clone(), source);
         Ok(Client::serving(cloud, (!same).then_some(storage), notice)?)
     }
+}
+
+/// The service of a cloud that is not Hetzner's: `/address` beside its API.
+fn beside(url: &str) -> String {
+    format!("{}/address", url.trim_end_matches('/').trim_end_matches("/v1"))
 }
 
 fn text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
@@ -132,6 +143,9 @@ mod tests {
             let found = find(environment).unwrap();
             let tokens =
                 [&found.token, &found.storage_token].map(|t| String::from_utf8(t.expose().into()).unwrap());
+            let service =
+                if found.url == DEFAULT_ENDPOINT { ADDRESS_SERVICE } else { "http://127.0.0.1:8080/address" };
+            assert_eq!(found.address_service, service);
             assert_eq!([&found.url, &tokens[0], &found.storage_url, &tokens[1]], expected, "{environment:?}");
             found.client(std::sync::Arc::new(|_: &str| {})).unwrap();
         }

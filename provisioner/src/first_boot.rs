@@ -20,10 +20,13 @@ use host::{Cmd, Host as _};
 use sha2::{Digest as _, Sha256};
 use spec::{Event, FormatToken, Gate, NodeSpec, Receipt, paths};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a new server may take until it lets us in; emulated machines on a busy host are slow.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// How long a server may try to open its volume by itself; firstboot gives up earlier.
+const WAKE_LIMIT: Duration = Duration::from_secs(5 * 60);
+const WAKE_POLL: Duration = Duration::from_secs(1);
 /// The static binary to hand over.
 #[derive(Debug, Clone)]
 pub struct Binary<'a> {
@@ -80,6 +83,17 @@ impl Server<'_> {
         let observed = self.observe(|said| stage.detail(said))?;
         stage.done("connected");
         Ok(observed)
+    }
+
+    /// The same, once a server that opens its volume by itself after a restart has done so, or has given up.
+    pub fn connect_awake(&self) -> Result<Observed> {
+        let mut there = self.connect()?;
+        let start = Instant::now();
+        while there.done && !there.unlocked && there.running_from.is_some() && start.elapsed() < WAKE_LIMIT {
+            std::thread::sleep(WAKE_POLL);
+            there = self.observe(|_| {})?;
+        }
+        Ok(there)
     }
 
     /// Reads what is there, in one connection.

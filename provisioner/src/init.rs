@@ -53,7 +53,8 @@ mod tests {
             .replace("@REHEARSAL@", "true")
             .replace("@PROTECT@", "true")
             .replace("@RECIPIENTS@", "")
-            .replace("@THROWAWAY@", "true");
+            .replace("@THROWAWAY@", "true")
+            .replace("mode = \"operator\"\n", "mode = \"tang\"\n");
         let setting = |line: &str| line.contains(" = ") || line.starts_with('[');
         let uncommented = |line: &str| match line.strip_prefix("# ") {
             Some(rest) if setting(rest) && !rest.starts_with("[images.pins]") && !rest.contains("sha256") => {
@@ -66,6 +67,7 @@ mod tests {
         assert_eq!(project.dns.unwrap().records.len(), 3);
         assert_eq!(project.storage_box.unwrap().adopt, Some(12345));
         assert_eq!(project.token_command.len(), 3);
+        assert!(project.reboot.is_some() && project.operator.is_some() && project.ssh_from.is_empty());
     }
 
     #[test]

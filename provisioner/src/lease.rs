@@ -9,6 +9,7 @@ use crate::destroy::Fate;
 use crate::errors::NeedsOperator;
 use crate::money::Money;
 use crate::names::{EXPIRES, OWNER, is_leased, leased_selector};
+use crate::network::Network;
 use crate::observe::World;
 use crate::plan::{Change, Plan};
 use crate::project::{ImageSource, Lease, Project};
@@ -78,6 +79,8 @@ pub fn project(like: &Project, name: &str, lease: Lease, whole: bool) -> Project
         name: name.into(),
         lease: Some(lease),
         protect: false,
+        // Its one command connects when it likes, so there is no door to open and close.
+        ssh_from: Network::everybody().to_vec(),
         snapshot_before_rebuild: false,
         recipients: Vec::new(),
         throwaway_identity: whole,

@@ -11,7 +11,8 @@
 //! * [`api`]: the thin, tolerant client and the one table of what is done about which answer.
 //! * [`plan`]: what changes, as data; [`apply`]: making it, side by side where that is possible; [`dns`]: records.
 //! * [`lease`]: throw-away servers, and what is left of them.
-//! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned.
+//! * [`known_hosts`], [`keys`], [`ssh`]: no connection to a host that is not pinned; [`door`]: the cloud's firewall lets
+//!   ssh in for one command.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
 //! * [`key_slots`]: the volume's keys, changed while the server runs.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
@@ -23,6 +24,7 @@ pub mod cloud;
 pub mod confirm;
 pub mod destroy;
 pub mod dns;
+pub mod door;
 pub mod errors;
 pub mod escrow_folder;
 pub mod first_boot;
@@ -34,6 +36,7 @@ pub mod known_hosts;
 pub mod lease;
 pub mod money;
 pub mod names;
+pub mod network;
 pub mod node;
 pub mod observe;
 pub mod plan;
@@ -43,6 +46,8 @@ pub mod recipients;
 pub mod report;
 pub mod ssh;
 pub mod status;
+pub mod timeline;
 pub mod unlock;
+pub mod vpn;
 
 pub use errors::{NeedsOperator, exit_code};

@@ -9,9 +9,7 @@ use crate::provision::filed_receipt;
 use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
 pub use spec::Registry;
-use spec::{
-    DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec, UnlockSpec,
-};
+use spec::{DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec};
 use stacks::release::Release;
 use std::collections::BTreeMap;
 
@@ -77,8 +75,8 @@ pub fn node_spec(
         inbound: project.open.clone(),
         registries: lock.registries.clone(),
         stacks: project.stacks.iter().map(stack).collect::<Result<_>>()?,
-        unlock: UnlockSpec::Operator,
-        reboot: None,
+        unlock: project.unlock.clone(),
+        reboot: project.reboot,
         vpn: project.vpn.clone(),
         exceptions: project.exceptions.clone(),
     })

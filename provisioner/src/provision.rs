@@ -3,6 +3,7 @@
 use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
 use crate::confirm::{Depth, confirm};
+use crate::door::{self, Way};
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
@@ -15,6 +16,7 @@ use crate::project::{Folder, Project};
 use crate::recipients;
 use crate::report::{Report, Stage};
 use crate::ssh::Session;
+use crate::timeline::Timeline;
 use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use serde::Serialize;
@@ -33,6 +35,8 @@ pub struct Context<'a> {
     pub client: &'a Client,
     /// Who watches.
     pub report: &'a dyn Report,
+    /// How ssh is let in where the cloud's firewall keeps it out.
+    pub way: &'a Way,
 }
 
 /// What is on this side before anything is asked of the cloud.
@@ -61,6 +65,8 @@ pub struct Provisioned {
     pub checks: Vec<Check>,
     /// The server's receipt.
     pub receipt: Receipt,
+    /// Where the time of first boot went, where there was one.
+    pub timeline: Option<Timeline>,
 }
 
 impl Context<'_> {
@@ -97,7 +103,7 @@ impl Context<'_> {
         binary: &Binary<'_>,
     ) -> Result<Provisioned> {
         let node = self.describe(prepared, world, lock)?;
-        let receipt = self.first_boot(prepared, world, &node, binary)?;
+        let (receipt, timeline) = self.first_boot(prepared, world, &node, binary)?;
         let checks = self.confirm_and_file(prepared, world, &receipt)?;
         Ok(Provisioned {
             changed: changed || checks.is_some(),
@@ -106,6 +112,7 @@ impl Context<'_> {
             volume: node.disk.volume_id,
             checks: checks.unwrap_or_default(),
             receipt,
+            timeline,
         })
     }
 
@@ -175,12 +182,12 @@ impl Context<'_> {
         world: &World,
         node: &NodeSpec,
         binary: &Binary<'_>,
-    ) -> Result<Receipt> {
+    ) -> Result<(Receipt, Option<Timeline>)> {
         let known_hosts = KnownHosts::new(self.folder, node.server.id);
         let session = self.session(prepared, world, &known_hosts)?;
         let server =
             Server { folder: self.folder, session: &session, known_hosts: &known_hosts, report: self.report };
-        let there = server.connect()?;
+        let there = server.connect_awake()?;
         self.refuse_locked(&there)?;
         let expected = Expected {
             project: &self.project.name,
@@ -190,11 +197,20 @@ impl Context<'_> {
         let Some(from) = server.hand_over(node, binary, &there)? else {
             // A rebuild that did not come about has pinned a key beside this server's.
             server.settle_host_key()?;
-            return there.receipt.context("reading the receipt: the server is done but has none");
+            let receipt = there.receipt.context("reading the receipt: the server is done but has none")?;
+            return Ok((receipt, None));
         };
-        server.follow(from, &expected)?;
+        let timeline = Timeline::of(&self.project.name, &server.follow(from, &expected)?);
         let receipt = server.observe(|_| {})?.receipt;
-        receipt.context("reading the receipt: firstboot is done but left none")
+        let receipt = receipt.context("reading the receipt: firstboot is done but left none")?;
+        match timeline.and_then(|timeline| timeline.file(self.folder).map(|()| timeline)) {
+            Ok(timeline) => Ok((receipt, Some(timeline))),
+            Err(error) => {
+                // The server is none the worse for it.
+                self.report.note(&format!("there is no timeline of this first boot: {error:#}"));
+                Ok((receipt, None))
+            }
+        }
     }
 
     fn refuse_locked(&self, there: &Observed) -> Result<()> {
@@ -222,6 +238,16 @@ impl Context<'_> {
         }
         stage.done(&format!("{} checks passed", checks.len()));
         Ok(checks)
+    }
+
+    /// Does what needs ssh with the door open, where the project keeps it shut; see [`door::through`].
+    pub async fn through_the_door<T>(
+        &self,
+        world: &World,
+        verb: &str,
+        work: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        door::through(self, world, verb, work).await
     }
 
     /// The connection to the project's server.

@@ -4,17 +4,18 @@ use crate::escrow_folder::Filed;
 use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
 use crate::plan::{Plan, Wish};
+use crate::project::Project;
 use crate::provision::{Context, Prepared, address};
 use crate::ssh::Session;
 use anyhow::Result;
 use host::{Cmd, Host as _};
 use serde::Serialize;
-use spec::{Receipt, paths};
+use spec::{Receipt, UnlockSpec, paths};
 
 /// The state of a project.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `failed`, `ready`.
+    /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `starting`, `failed`, `ready`.
     pub state: &'static str,
     /// The server's id and status at the cloud.
     pub server: Option<(u64, String)>,
@@ -24,6 +25,8 @@ pub struct Status {
     pub volume: Option<u64>,
     /// What `provision` would change in the cloud.
     pub pending: Plan,
+    /// How the volume is opened after a restart, and what that is worth.
+    pub unlock: &'static str,
     /// SHA-256 of the escrow on file.
     pub escrow: Option<String>,
     /// The server's receipt, where it could be read, else the one on file.
@@ -39,10 +42,26 @@ impl Status {
     }
 }
 
+/// What a way of opening the volume means, in a line.
+pub fn described(unlock: &UnlockSpec) -> &'static str {
+    match unlock {
+        UnlockSpec::Operator => "operator: it waits, locked, until you unlock it",
+        UnlockSpec::Tang { .. } => "tang: it opens by itself while enough Tang servers answer",
+        UnlockSpec::Keyfile => "keyfile: THE KEY LIES ON THE ROOT DISK; whoever has that disk has the data",
+    }
+}
+
+/// What a person should be told again and again of a way that was chosen.
+pub fn warning(project: &Project) -> Option<String> {
+    let risky = project.unlock == UnlockSpec::Keyfile;
+    risky.then(|| format!("[unlock] mode = {}", described(&project.unlock)))
+}
+
 /// Looks; changes nothing.
 pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status> {
     let (world, pending) = context.plan(&prepared.public_key, Wish::default()).await?;
     let escrow = Filed::current(context.folder)?.map(|filed| filed.sha256());
+    let unlock = described(&context.project.unlock);
     let Some(server) = &world.server else {
         return Ok(Status {
             state: "absent",
@@ -50,12 +69,13 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             address: None,
             volume: world.volume.map(|v| v.id),
             pending,
+            unlock,
             escrow,
             receipt: None,
             error: None,
         });
     };
-    let (state, receipt, error) = tokio::task::block_in_place(|| -> Result<_> {
+    let look = || -> Result<_> {
         let known_hosts = KnownHosts::new(context.folder, server.id);
         known_hosts.pin_first_contact()?;
         let session = context.session(prepared, &world, &known_hosts)?;
@@ -70,21 +90,25 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         }
         let there = view.observe(|_| {})?;
         let state = match (there.done, there.unlocked) {
-            (false, _) if there.is_locked() => "locked",
+            (_, false) if there.is_locked() => "locked",
             (false, _) => "first-boot",
+            (true, _) if there.running_from.is_some() => "starting",
             (true, false) => "locked",
             (true, true) => "ready",
         };
         // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
         let failed = if state == "ready" { said_to_have_failed(&session)? } else { None };
         Ok((if failed.is_some() { "failed" } else { state }, there.receipt, failed))
-    })?;
+    };
+    let (state, receipt, error) =
+        context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
         state,
         server: Some((server.id, server.status.clone())),
         address: Some(address(&world)?.to_owned()),
         volume: world.volume.as_ref().map(|v| v.id),
         pending,
+        unlock,
         escrow,
         receipt,
         error,

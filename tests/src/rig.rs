@@ -45,6 +45,14 @@ impl Ended {
             None => Ok(self),
         }
     }
+
+    /// The same of stdout.
+    pub fn prints(self, word: &str) -> Result<Self> {
+        if !self.stdout.contains(word) {
+            bail!("expected {word:?} in:\n{}", self.stdout);
+        }
+        Ok(self)
+    }
 }
 
 /// An operator's machine of its own: projects and state in a directory that goes away with it, the cache shared.

@@ -14,6 +14,7 @@ mod screen;
 mod test;
 mod toolchain;
 mod verbs;
+mod vpn;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -51,13 +52,16 @@ enum Verb {
     /// Check from outside and on the server that all is as it must be.
     ///
     /// Example: cargo xtask verify --project demo
-    Verify(verbs::Json),
+    Verify(verbs::Verify),
     /// Look into the escrow: is it whole, what is in it, open it.
     #[command(subcommand)]
     Escrow(escrow::Escrow),
     /// The volume's keys: list them, give a slot a new one, take one away. The server keeps running.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The private network: its devices and their keys, and the certificate they trust.
+    #[command(subcommand)]
+    Vpn(vpn::Vpn),
     /// Open the volume after a reboot, with the key from the escrow.
     ///
     /// Example: cargo xtask unlock --project demo --identity projects/demo/offline-identity.txt
@@ -122,6 +126,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Status(options) => verbs::status(projects, &options).await,
         Verb::Verify(options) => verbs::verify(projects, &options).await,
         Verb::Escrow(verb) => escrow::run(projects, &verb),
+        Verb::Vpn(verb) => vpn::run(projects, &verb).await,
         Verb::Keys(verb) => keys::run(projects, &verb).await,
         Verb::Unlock(options) => verbs::unlock(projects, &options).await,
         Verb::Ssh(options) => verbs::ssh(projects, &options).await,

@@ -3,13 +3,22 @@
 use crate::cloud;
 use crate::screen::Screen;
 use anyhow::Result;
-use provisioner::api::Client;
+use provisioner::api::{Client, Notice};
 use provisioner::cloud::{Endpoint, Sources};
+use provisioner::door::{Way, Whereabouts};
 use provisioner::observe::{World, observe};
 use provisioner::project::{Folder, Project};
 use provisioner::provision::{Context, Prepared};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Where the operator comes from.
+#[derive(clap::Args)]
+pub(crate) struct From {
+    /// The address to let ssh in from, where the firewall keeps it out; asked for where it is not said.
+    #[arg(long, value_name = "ADDRESS", value_parser = provisioner::project::parse_operator)]
+    from: Option<std::net::IpAddr>,
+}
 
 /// What most verbs need.
 pub(crate) struct Opened {
@@ -21,6 +30,7 @@ pub(crate) struct Opened {
     pub(crate) client: Client,
     /// The screen.
     pub(crate) screen: Arc<Screen>,
+    way: Way,
 }
 
 impl Opened {
@@ -42,12 +52,27 @@ impl Opened {
         let notices = Arc::clone(&screen);
         let client =
             endpoint.client(Arc::new(move |text| provisioner::report::Report::note(&*notices, text)))?;
-        Ok(Self { folder, project, client, screen })
+        let notices = Arc::clone(&screen);
+        let notice: Notice = Arc::new(move |text| provisioner::report::Report::note(&*notices, text));
+        let whereabouts = Whereabouts { known: project.operator, service: endpoint.address_service.clone() };
+        Ok(Self { folder, project, client, screen, way: Way { whereabouts, notice } })
+    }
+
+    /// The same for an operator who said where they come from.
+    pub(crate) fn from(mut self, from: &From) -> Self {
+        self.way.whereabouts.known = from.from.or(self.way.whereabouts.known);
+        self
     }
 
     /// For the provisioner's verbs.
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { folder: &self.folder, project: &self.project, client: &self.client, report: &*self.screen }
+        Context {
+            folder: &self.folder,
+            project: &self.project,
+            client: &self.client,
+            report: &*self.screen,
+            way: &self.way,
+        }
     }
 
     /// The keys on this side, and what there is in the cloud.

@@ -5,7 +5,7 @@ use crate::artifacts;
 use crate::cloud;
 use crate::packages::{self, Answer};
 use crate::places;
-use crate::project::{Opened, endpoint as project_endpoint};
+use crate::project::{From, Opened, endpoint as project_endpoint};
 use crate::screen::Screen;
 use crate::toolchain::{self, Arch, Firstboot};
 use crate::verbs::{ask, need_typed, print_json};
@@ -35,6 +35,8 @@ pub(crate) struct Options {
     /// needs its name typed.
     #[arg(long)]
     rebuild: bool,
+    #[command(flatten)]
+    from: From,
     /// Answer every question with yes.
     #[arg(long)]
     yes: bool,
@@ -72,7 +74,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     let answer = if options.yes { Answer::Yes } else { Answer::Ask };
     install_packages(&project, answer, &screen)?;
     let (made, endpoint) = make_beside_the_cloud(&project, &screen).await?;
-    let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?;
+    let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?.from(&options.from);
     let context = opened.context();
     let prepared = context.prepare()?;
     let (world, plan) = context.plan_settled(&prepared.public_key, wish).await?;
@@ -81,9 +83,9 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     let world = context.apply(&prepared, world, &plan).await?;
     let made = fitting(made, &opened.project, &world, &screen).await?;
     let addresses = world.addresses();
-    let provisioned = tokio::task::block_in_place(|| {
-        context.bring_up(&prepared, &world, !plan.is_empty(), &made.lock, &made.binary())
-    })?;
+    let bring_up = || context.bring_up(&prepared, &world, !plan.is_empty(), &made.lock, &made.binary());
+    let bring_up = async || tokio::task::block_in_place(bring_up);
+    let provisioned = context.through_the_door(&world, "provision", bring_up).await?;
     if options.json {
         print_json(&serde_json::json!({ "plan": plan, "provisioned": provisioned }))?;
     }
@@ -244,15 +246,9 @@ pub(crate) fn summarise(context: &Context<'_>, made: &Made, provisioned: &Provis
     }
     note("");
     note(&format!("{name} is ready at {} after {total:.1} s.", provisioned.address));
-    let steps = &provisioned.receipt.steps;
-    let seconds = |millis: u64| millis as f64 / 1e3;
-    let all = seconds(steps.iter().map(|s| s.millis).sum());
-    let programs = seconds(steps.iter().map(|s| s.program_millis).sum());
-    let gates = seconds(steps.iter().map(|s| s.gate_millis).sum());
-    note(&format!(
-        "  first boot {all:.1} s: programs {programs:.1} s, waiting at gates {gates:.1} s, firstboot itself {:.1} s",
-        (all - programs - gates).max(0.0)
-    ));
+    if let Some(timeline) = &provisioned.timeline {
+        note(&timeline.table());
+    }
     note(&format!("  firstboot {} bytes ({})", made.firstboot.size, made.firstboot.how));
     note(&format!("  {} checks passed from outside and on the server", provisioned.checks.len()));
     note("");

@@ -33,10 +33,12 @@ enum Tier {
 }
 
 /// What the tests run besides what `provision` needs: programs, or files of packages that have none, and their packages.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 8] = [
     ("age", "age"),
     ("cloud-init", "cloud-init"),
     ("file", "file"),
+    ("ip", "iproute2"),
+    ("nmap", "nmap"),
     ("python3", "python3"),
     ("/usr/share/doc/python3-venv/copyright", "python3-venv"),
     ("ssh", "openssh-client"),

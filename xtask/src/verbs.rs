@@ -1,7 +1,7 @@
 //! The smaller verbs.
 
 use crate::Name;
-use crate::project::Opened;
+use crate::project::{From, Opened};
 use crate::provision::{make_for, summarise};
 use crate::screen::Screen;
 use anyhow::{Context as _, Result, bail};
@@ -18,9 +18,11 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// A project, and how to print.
+/// For `verify`.
 #[derive(clap::Args)]
-pub(crate) struct Json {
+pub(crate) struct Verify {
+    #[command(flatten)]
+    from: From,
     #[command(flatten)]
     name: Name,
     /// One JSON document on stdout, nothing else there.
@@ -42,6 +44,8 @@ pub(crate) struct Status {
     /// Only these, as a BIND zone file.
     #[arg(long, conflicts_with_all = ["json", "records"])]
     zone_file: bool,
+    #[command(flatten)]
+    from: From,
 }
 
 /// How to print.
@@ -63,6 +67,8 @@ pub(crate) struct Unlock {
     /// Send the recovery words instead of the key.
     #[arg(long)]
     recovery: bool,
+    #[command(flatten)]
+    from: From,
     /// One JSON document on stdout, nothing else there.
     #[arg(long)]
     json: bool,
@@ -73,6 +79,8 @@ pub(crate) struct Unlock {
 pub(crate) struct Ssh {
     #[command(flatten)]
     name: Name,
+    #[command(flatten)]
+    from: From,
     /// What to run; as with ssh, the words are joined and given to the server's shell.
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -189,7 +197,7 @@ async fn show_records(opened: &Opened, options: &Status) -> Result<u8> {
 
 /// `status`.
 pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?;
+    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
     if options.records || options.zone_file {
         return show_records(&opened, options).await;
     }
@@ -208,6 +216,7 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(volume) = status.volume {
             println!("  volume  {volume}");
         }
+        println!("  unlock  {}", status.unlock);
         println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
         if let Some(receipt) = &status.receipt {
             let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
@@ -220,27 +229,30 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
 }
 
 /// `verify`.
-pub(crate) async fn verify(projects: &Path, options: &Json) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?;
+pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
+    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
     let (prepared, world) = opened.look().await?;
     let server = world.server.as_ref().context("verifying: there is no server; `provision` makes one")?;
     let known_hosts = KnownHosts::new(&opened.folder, server.id);
     let session = opened.context().session(&prepared, &world, &known_hosts)?;
     let address = provisioner::provision::address(&world)?;
-    let checks = tokio::task::block_in_place(|| {
-        confirm(&session, address, opened.project.ssh_port, &opened.project.open, Depth::Audit)
-    })?;
+    let look = || confirm(&session, address, opened.project.ssh_port, &opened.project.open, Depth::Audit);
+    let look = async || tokio::task::block_in_place(look);
+    let checks = opened.context().through_the_door(&world, "verify", look).await?;
     if options.json {
         print_json(&checks)?;
     } else {
         print!("{}", for_people(&checks));
+    }
+    if let Some(warning) = provisioner::status::warning(&opened.project) {
+        opened.screen.note(&format!("warning: {warning}"));
     }
     Ok(u8::from(!Tally::of(&checks).is_well()))
 }
 
 /// `unlock`.
 pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?;
+    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
     let _lock = opened.folder.lock()?;
     let start = Instant::now();
     let identity = provisioner::escrow_folder::identity(&options.identity)?;
@@ -248,13 +260,16 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let context = opened.context();
     let with = if options.recovery { With::Recovery } else { With::Key };
     let unlock = Unlocking::new(&context, &prepared, &world, &identity, with)?;
-    let mut finished = None;
-    if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::HalfWay {
+    let unlocking = async || {
+        if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::Up {
+            return Ok(None);
+        }
         let made = make_for(&opened.project, &world, &opened.screen).await?;
         let provisioned = tokio::task::block_in_place(|| unlock.finish(&made.lock, &made.binary()))?;
         summarise(&context, &made, &provisioned, start);
-        finished = Some(provisioned);
-    }
+        Ok(Some(provisioned))
+    };
+    let finished = context.through_the_door(&world, "unlock", unlocking).await?;
     if options.json {
         print_json(&serde_json::json!({ "unlocked": true, "first_boot_finished": finished }))?;
     }
@@ -263,14 +278,15 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
 
 /// `ssh`: the exit code is the command's.
 pub(crate) async fn ssh(projects: &Path, options: &Ssh) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?;
+    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
     let (prepared, world) = opened.look().await?;
     let server = world.server.as_ref().context("connecting: there is no server; `provision` makes one")?;
     let known_hosts = KnownHosts::new(&opened.folder, server.id);
     let session = opened.context().session(&prepared, &world, &known_hosts)?;
     let command =
         if options.command.is_empty() { session.shell() } else { session.sh(&options.command.join(" ")) };
-    let code = tokio::task::block_in_place(|| command.run_interactive())?;
+    let run = async || Ok(tokio::task::block_in_place(|| command.run_interactive())?);
+    let code = opened.context().through_the_door(&world, "ssh", run).await?;
     Ok(u8::try_from(code).unwrap_or(1))
 }
 

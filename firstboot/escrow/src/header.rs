@@ -16,6 +16,8 @@ pub struct Header {
     /// SHA-256 of all that stays when the bootstrap slot is dropped: the other slots, the tokens, the segments and the
     /// digest of the volume's key.
     pub kept: String,
+    /// The tokens, by number: what other programs keep beside the slots.
+    pub tokens: Value,
 }
 
 impl Header {
@@ -46,7 +48,7 @@ impl Header {
         for rest in [&json["tokens"], &json["segments"], &json["digests"]["0"]["digest"]] {
             kept += &format!("{rest}\n");
         }
-        Some(Self { uuid, slots, kept: sha256(kept.as_bytes()) })
+        Some(Self { uuid, slots, kept: sha256(kept.as_bytes()), tokens: json["tokens"].clone() })
     }
 
     /// Whether a slot is in use.

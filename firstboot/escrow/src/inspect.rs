@@ -270,4 +270,51 @@ mod tests {
         without.manifest.contents.remove(0);
         assert_eq!(problems(&without), [Problem::Lacks(LUKS_KEY)]);
     }
+
+    fn with_slots(numbers: &[u32]) -> Case {
+        let mut case = case();
+        let slot = |number: &u32| KeySlot { number: *number, sha256: String::new() };
+        case.manifest.key_slots = numbers.iter().map(slot).collect();
+        case
+    }
+
+    #[test]
+    fn every_key_in_a_bundle_has_a_slot_in_its_header() {
+        assert_eq!(problems(&with_slots(&[0, 2])), []);
+        assert_eq!(problems(&with_slots(&[2])), [Problem::NoSlot(LUKS_KEY)]);
+        assert_eq!(problems(&with_slots(&[2, 3])), [], "a new key waits in the spare slot");
+        assert_eq!(problems(&with_slots(&[0, 1])), [Problem::BootstrapSlot]);
+    }
+
+    #[test]
+    fn the_words_alone_are_a_key_too() {
+        let mut words = with_slots(&[2]);
+        words.manifest.contents[0].name = LUKS_RECOVERY.into();
+        assert_eq!(problems(&words), []);
+        words.manifest.key_slots[0].number = 0;
+        assert_eq!(problems(&words), [Problem::NoSlot(LUKS_RECOVERY)]);
+    }
+
+    #[test]
+    fn the_header_in_an_opened_bundle_is_the_one_that_was_signed_for() {
+        let bundle = |json: &str| {
+            let mut header = vec![0; 8192];
+            header[..8].copy_from_slice(b"LUKS\xba\xbe\0\x02");
+            header[4096..4096 + json.len()].copy_from_slice(json.as_bytes());
+            let (name, value) = (LUKS_HEADER.to_owned(), host::Secret::new(header));
+            Bundle { entries: vec![crate::Entry { name, purpose: String::new(), value }] }
+        };
+        let there = bundle(r#"{"keyslots":{"0":{"salt":"a"}}}"#);
+        let mut manifest = case().manifest;
+        manifest.luks_uuid = None;
+        let header = Header::parse(there.get(LUKS_HEADER).unwrap().value.expose()).unwrap();
+        assert_eq!(inspect_header(&there, &manifest), None, "an earlier release did not say");
+        manifest.key_slots = header.slots;
+        assert_eq!(inspect_header(&there, &manifest), None);
+        let other = bundle(r#"{"keyslots":{"0":{"salt":"b"}}}"#);
+        assert!(matches!(inspect_header(&other, &manifest), Some(Problem::Header { .. })));
+        let torn = bundle(r#"{"keyslots":{"0":"#);
+        assert!(matches!(inspect_header(&torn, &manifest), Some(Problem::Header { .. })));
+        assert_eq!(inspect_header(&Bundle::default(), &manifest), Some(Problem::Lacks(LUKS_HEADER)));
+    }
 }

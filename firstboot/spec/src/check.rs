@@ -111,13 +111,13 @@ pub fn for_people(checks: &[Check]) -> String {
             Verdict::Fail(found) => ("FAIL", format!(": {found}")),
             Verdict::CouldNotLook(why) => ("could not look", format!(": {why}")),
             Verdict::Excepted { found, reason, review } => {
-                ("excepted", format!(": {found}\n{:16}accepted until {review}: {reason}", ""))
+                ("excepted", format!(": {found}\n{:17}accepted until {review}: {reason}", ""))
             }
         };
         let id = check.about.as_ref().map(|about| format!("{} ", about.id)).unwrap_or_default();
-        text += &format!("  {word:<14}{id}{}{found}\n", check.what);
+        text += &format!("  {word:<15}{id}{}{found}\n", check.what);
         if let (Verdict::Fail(_), Some(about)) = (&check.verdict, &check.about) {
-            text += &format!("{:16}because {} ({})\n", "", about.rationale, about.source);
+            text += &format!("{:17}because {} ({})\n", "", about.rationale, about.source);
         }
     }
     text + &format!("\n{}\n", Tally::of(checks))
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(back, check);
         let text = for_people(&[check]);
         assert!(
-            text.contains("excepted      docker-2.9") && text.contains("until 2027-01-02: on purpose"),
+            text.contains("excepted       docker-2.9") && text.contains("until 2027-01-02: on purpose"),
             "{text}"
         );
     }

@@ -205,6 +205,9 @@ pub enum EventKind {
         step: StepName,
         /// What was being done, to what, why it failed, what to do.
         error: String,
+        /// Whether only a person can decide what to do: exit code 4.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        needs_operator: bool,
     },
     /// The volume is locked and nobody here holds its key: `unlock` is wanted.
     Locked,

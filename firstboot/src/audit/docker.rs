@@ -204,6 +204,7 @@ mod tests {
     use super::*;
     use crate::audit::judges;
     use crate::machine::{Kind, Stat};
+    use crate::steps::docker::config;
 
     pub(super) fn facts(daemon: &Value, info: &Value, rules: &str) -> Facts {
         let mut facts = Facts { engine: Ok(info.clone()), audit_rules: Ok(rules.into()), ..Facts::default() };
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn the_daemons_own_settings_pass_and_each_one_turned_round_fails() {
-        let ours = crate::steps::docker::daemon();
+        let version = config::Version::parse("26.1.5").unwrap();
+        let ours: Value = serde_json::from_str(&config::daemon(version)).unwrap();
         for (key, id, other) in [
             ("icc", "docker-2.2", json!(true)),
             ("log-level", "docker-2.3", json!("debug")),

@@ -8,7 +8,7 @@ use crate::{Cx, engine};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use serde_json::Value;
-use spec::{NodeSpec, Port};
+use spec::{NodeSpec, Port, UnlockSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -84,6 +84,7 @@ pub(crate) struct Facts {
     pub(super) odd: Fact<Vec<Odd>>,
     pub(super) undeclared: Fact<Vec<String>>,
     pub(super) keyslots: Fact<Vec<u32>>,
+    pub(super) unlock: Fact<UnlockSpec>,
     pub(super) inbound: Fact<Vec<Port>>,
     pub(super) images: Fact<BTreeSet<String>>,
 }
@@ -107,6 +108,7 @@ impl Default for Facts {
             odd: unknown(),
             undeclared: unknown(),
             keyslots: unknown(),
+            unlock: unknown(),
             inbound: unknown(),
             images: unknown(),
         }
@@ -149,12 +151,13 @@ impl Facts {
             engine,
             containers,
             sshd: known(lines(cx, &Cmd::new("sshd").arg("-T")).map(|lines| lines.into_iter().collect())),
-            audit_rules: known(lines(cx, &Cmd::new("auditctl").arg("-l")).map(|lines| lines.join("\n"))),
+            audit_rules: known(audit_rules(cx)),
             units: known(units(cx)),
             failed_units: known(failed_units(cx)),
             odd: known(odd(cx)),
             undeclared: known(undeclared(cx)),
             keyslots: known(keyslots(cx)),
+            unlock: Ok(cx.spec.unlock.clone()),
             inbound: Ok(cx.spec.inbound.clone()),
             images: Ok(images(&cx.spec)),
         }
@@ -197,6 +200,14 @@ fn known<T>(looked: Result<T>) -> Fact<T> {
 
 fn lines(cx: &Cx<'_>, cmd: &Cmd) -> Result<Vec<String>> {
     Ok(cx.run(cmd)?.text().lines().map(str::to_owned).collect())
+}
+
+/// The kernel's audit rules; none where there is no program to set any.
+fn audit_rules(cx: &Cx<'_>) -> Result<String> {
+    if !cx.machine().has_program("auditctl") {
+        return Ok(String::new());
+    }
+    Ok(lines(cx, &Cmd::new("auditctl").arg("-l"))?.join("\n"))
 }
 
 fn containers(cx: &Cx<'_>) -> Result<Vec<Container>> {

@@ -1,7 +1,7 @@
 //! The host: disks, users, ssh, the kernel, services.
 
 use super::{Facts, Found, Judge};
-use spec::Slot;
+use spec::{Slot, UnlockSpec};
 use std::collections::BTreeMap;
 
 /// Every text that is looked at.
@@ -55,9 +55,14 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
     ("host-1.2", |f| mounted_with(f, &["/dev/shm"], "nodev")),
     ("host-1.3", swap),
     ("host-1.4", |f| {
-        let slots = f.keyslots.clone()?.into_iter().map(Slot::from_number);
-        let unknown = slots.filter(|slot| !matches!(slot, Slot::Unlock | Slot::Recovery));
-        Ok(unknown.map(|slot| format!("keyslot {} is in use", slot.number())).collect())
+        let tang = matches!(f.unlock.clone()?, UnlockSpec::Tang { .. });
+        let known = |slot: Slot| match slot {
+            Slot::Unlock | Slot::Recovery => true,
+            Slot::Other(_) => tang,
+            Slot::Bootstrap | Slot::Spare => false,
+        };
+        let unknown = f.keyslots.clone()?.into_iter().map(Slot::from_number).filter(|slot| !known(*slot));
+        Ok(unknown.map(|slot| format!("{slot} is in use")).collect())
     }),
     ("host-1.5", |f| {
         let pattern = f.needed(CORE_PATTERN)?;
@@ -299,6 +304,21 @@ mod tests {
             }
             facts.texts.insert("/sys/class/block/dm-1/dm/uuid".into(), Ok(Some(uuid.into())));
             assert_eq!(judge("host-1.3", &facts).unwrap().is_empty(), fine, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_keyslot_counts_by_what_it_is_for() {
+        let tang = || UnlockSpec::Tang { threshold: 1, servers: vec![] };
+        for (slots, unlock, wrong) in [
+            (&[0, 2][..], UnlockSpec::Operator, 0),
+            (&[0, 1, 2], UnlockSpec::Operator, 1),
+            (&[0, 2, 3, 7], UnlockSpec::Operator, 2),
+            (&[0, 2, 4], tang(), 0),
+            (&[0, 2, 3, 4], tang(), 1),
+        ] {
+            let facts = Facts { keyslots: Ok(slots.to_vec()), unlock: Ok(unlock), ..Facts::default() };
+            assert_eq!(judge("host-1.4", &facts).unwrap().len(), wrong, "{slots:?}");
         }
     }
 

@@ -20,6 +20,15 @@ pub(crate) enum Wish {
     Revoke(Slot),
 }
 
+impl std::fmt::Display for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rotate(slot) => write!(f, "{slot} gets a new key"),
+            Self::Revoke(slot) => write!(f, "{slot} loses its key"),
+        }
+    }
+}
+
 impl Wish {
     /// Reads `rotate|revoke SLOT`; a slot is named as in the table, or by its number.
     pub(crate) fn parse(verb: &str, slot: &str) -> Result<Self> {
@@ -67,7 +76,7 @@ pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
         }
     }
     // In this order, so that no cut leaves a wish behind a done marker: `unlock` would wait for an operator's gates then.
-    machine.write(Path::new(paths::KEYS_CHANGING), format!("{wish:?}\n").as_bytes(), 0o644)?;
+    machine.write(Path::new(paths::KEYS_CHANGING), format!("{wish}\n").as_bytes(), 0o644)?;
     machine.remove(Path::new(paths::DONE))?;
     match wish {
         Wish::Rotate(slot) => {

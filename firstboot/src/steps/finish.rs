@@ -1,12 +1,12 @@
-//! A change of the volume's keys comes to its end, the bootstrap key is revoked, its file overwritten, and the done marker
-//! written last.
+//! A change of the volume's keys comes to its end, the way the volume is opened after a restart is what the spec says, the
+//! bootstrap key is revoked, its file overwritten, and the done marker written last.
 
 use super::disk::{Volume, luks, slots};
 use super::secrets::BOOTSTRAP_KEY;
 use super::verify::Verified;
 use crate::clock::rfc3339;
 use crate::step::Step;
-use crate::{Cx, keys};
+use crate::{Cx, keys, unattended};
 use anyhow::Result;
 use host::Host as _;
 use spec::{Slot, StepName, paths};
@@ -29,8 +29,11 @@ impl Step for Finish<'_> {
     type Output = Finished;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Finished>> {
-        let holds =
-            !cx.exists(BOOTSTRAP_KEY)? && cx.exists(paths::DONE)? && keys::settled(cx, &self.volume.device)?;
+        let device = &self.volume.device;
+        let holds = !cx.exists(BOOTSTRAP_KEY)?
+            && cx.exists(paths::DONE)?
+            && keys::settled(cx, device)?
+            && unattended::settled(cx, device)?;
         Ok(holds.then_some(Finished))
     }
 
@@ -38,6 +41,9 @@ impl Step for Finish<'_> {
         let device = &self.volume.device;
         if !keys::settled(cx, device)? {
             keys::settle(cx, device)?;
+        }
+        if !unattended::settled(cx, device)? {
+            unattended::settle(cx, device)?;
         }
         if luks::header(cx, device)?.has(Slot::Bootstrap) {
             slots::remove(cx, device, Slot::Bootstrap, &slots::authority(cx)?)?;
@@ -60,7 +66,8 @@ pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     }
     let Ok(device) = super::disk::attached(cx) else { return Ok(false) };
     let header = luks::header(cx, &device)?;
-    Ok(header.uuid == volume.luks_uuid && !header.slots.is_empty() && !header.has(Slot::Bootstrap))
+    let over = header.uuid == volume.luks_uuid && !header.slots.is_empty() && !header.has(Slot::Bootstrap);
+    Ok(over && unattended::settled(cx, &device)?)
 }
 
 /// What follows once the bootstrap key opens nothing.

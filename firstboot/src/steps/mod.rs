@@ -14,3 +14,4 @@ mod pulls;
 pub mod secrets;
 pub mod stacks;
 pub mod verify;
+pub mod vpn;

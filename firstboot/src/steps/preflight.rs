@@ -17,7 +17,7 @@ pub struct ThisServer(());
 pub struct Preflight;
 
 /// Each program the later steps run, and the Debian package that carries it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("systemctl", "systemd"),
@@ -26,6 +26,7 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("wipefs", "util-linux"),
     ("cryptsetup", "cryptsetup-bin"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("openssl", "openssl"),
     ("resize2fs", "e2fsprogs"),
     ("ufw", "ufw"),
     ("iptables", "iptables"),
@@ -66,6 +67,7 @@ impl Step for Preflight {
         }
         for stack in &cx.spec.stacks {
             ::stacks::render(stack, &cx.spec.inbound)?;
+            ::stacks::config(::stacks::find(&stack.name)?, cx.spec.vpn.as_ref())?;
         }
         Ok(missing(cx, Which::First).is_empty().then_some(ThisServer(())))
     }

@@ -3,6 +3,7 @@
 use super::escrow::Escrowed;
 use super::images::Pulled;
 use super::secrets::stored;
+use super::vpn::{self, Certificate};
 use crate::cx::sha256;
 use crate::machine::Stat;
 use crate::step::Step;
@@ -54,17 +55,37 @@ impl Step for Stacks {
 }
 
 /// One stack, rendered.
-struct One {
+struct One<'a> {
     stack: &'static Stack,
     compose: String,
     folder: PathBuf,
+    /// Its configuration: where each file lies, and its text.
+    config: Vec<(PathBuf, String)>,
+    certificate: Option<Certificate<'a>>,
 }
 
-impl One {
-    fn new(cx: &Cx<'_>, wanted: &StackSpec) -> Result<Self> {
+impl<'a> One<'a> {
+    fn new(cx: &'a Cx<'_>, wanted: &StackSpec) -> Result<Self> {
         let compose = ::stacks::render(wanted, &cx.spec.inbound)?;
         let folder = Path::new(paths::DATA).join("stacks").join(&wanted.name);
-        Ok(Self { stack: ::stacks::find(&wanted.name)?, compose, folder })
+        let stack = ::stacks::find(&wanted.name)?;
+        let vpn = cx.spec.vpn.as_ref();
+        let config = ::stacks::config(stack, vpn)?;
+        let config =
+            config.into_iter().map(|(name, text)| (folder.join("config").join(name), text)).collect();
+        let certificate =
+            stack.certificate.zip(vpn).map(|(uid, vpn)| Certificate::new(&folder, &vpn.host, uid));
+        Ok(Self { stack, compose, folder, config, certificate })
+    }
+
+    /// Whether what the containers read when they start is as it must be.
+    fn config_holds(&self, cx: &Cx<'_>) -> Result<bool> {
+        for (path, text) in &self.config {
+            if !cx.holds(path, text.as_bytes())? {
+                return Ok(false);
+            }
+        }
+        self.certificate.as_ref().map_or(Ok(true), |certificate| certificate.holds(cx))
     }
 
     fn unit(&self) -> String {
@@ -77,6 +98,7 @@ impl One {
         if !cx.holds(self.folder.join("compose.yaml"), self.compose.as_bytes())?
             || !cx.holds(self.folder.join("started"), started.as_bytes())?
             || !cx.exists(format!("/etc/systemd/system/{}.wants/{}", units::STACKS, self.unit()))?
+            || !self.config_holds(cx)?
         {
             return Ok(false);
         }
@@ -86,11 +108,13 @@ impl One {
 
     fn start(&self, cx: &Cx<'_>) -> Result<()> {
         let name = self.stack.name;
+        // Containers whose compose file is the same are left alone by a reload; they would not read what is new.
+        let verb = if self.config_holds(cx)? { "reload-or-restart" } else { "restart" };
         self.put_files(cx).with_context(|| format!("writing the files of stack {name}"))?;
         cx.say(format!("starting stack {name}"))?;
         let unit = self.unit();
         cx.run(&Cmd::new("systemctl").args(["enable", "--quiet", &unit]))?;
-        if cx.run(&Cmd::new("systemctl").args(["reload-or-restart", &unit])).is_err() {
+        if cx.run(&Cmd::new("systemctl").args([verb, &unit])).is_err() {
             bail!(
                 "starting stack {name}: it did not become healthy; see `journalctl -u {unit}` on the server, then try \
                  again. Its containers' last words:\n{}",
@@ -122,10 +146,13 @@ impl One {
             let value = Secret::new(value.with_context(|| format!("{} is not on the volume", need.name))?);
             let theirs = |s: &Stat| s.uid == need.uid && s.mode == 0o400;
             let owned = machine.stat(&file)?.is_some_and(|s| theirs(&s));
-            if !owned || !cx.holds(&file, value.expose())? {
+            if !cx.ensure_file(&file, value.expose(), 0o400)? {
+                if owned {
+                    continue;
+                }
                 cx.write(&file, value.expose(), 0o400)?;
-                machine.chown(&file, need.uid, need.uid)?;
             }
+            machine.chown(&file, need.uid, need.uid)?;
         }
         for dir in self.stack.data {
             let path = Path::new(paths::DATA).join("data").join(dir.path);
@@ -134,7 +161,29 @@ impl One {
                 machine.make_dir(&path, dir.mode, dir.uid, dir.gid)?;
             }
         }
+        self.put_config(cx)?;
         cx.ensure_file(self.folder.join("compose.yaml"), self.compose.as_bytes(), 0o600)?;
         Ok(())
+    }
+
+    fn put_config(&self, cx: &Cx<'_>) -> Result<()> {
+        if !self.config.is_empty() {
+            cx.machine().make_dir(&self.folder.join("config"), 0o755, 0, 0)?;
+        }
+        for (path, text) in &self.config {
+            cx.ensure_file(path, text.as_bytes(), 0o644)?;
+        }
+        if self.stack.name == ::stacks::HEADSCALE && !cx.exists(vpn::names_file())? {
+            cx.write(&vpn::names_file(), vpn::NO_NAMES.as_bytes(), 0o644)?;
+        }
+        match &self.certificate {
+            Some(certificate) if !certificate.holds(cx)? => {
+                certificate.make(cx)?;
+                // The host's node has read the old one.
+                cx.systemctl(["try-restart", vpn::UNIT]).map(drop)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }

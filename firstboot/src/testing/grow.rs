@@ -55,7 +55,7 @@ fn the_power_is_cut_at_every_act() {
     done(&whole);
     let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
     for at in before + 1..=acts {
-        for cut in [Cut::Before, Cut::Torn, Cut::After] {
+        for cut in [Cut::Torn, Cut::After] {
             for power in [true, false] {
                 let fake = start.copy();
                 fake.state.borrow_mut().cut = Some((at, cut));

@@ -12,6 +12,7 @@ mod programs;
 mod refusals;
 mod state;
 mod taken_up;
+mod unattended;
 mod volume;
 
 pub(crate) use state::{Cut, Files, Lanes, Node, Shared, State};
@@ -56,10 +57,12 @@ impl Fake {
                 drawn: 0,
                 acts: 0,
                 cut: None,
+                halves: std::collections::BTreeSet::new(),
                 dead: false,
                 lines: vec![],
                 formats: 0,
                 operator: true,
+                tang: true,
                 lanes: Lanes::MainFirst,
                 silent_at: None,
                 taken: vec![],
@@ -205,6 +208,13 @@ impl Fake {
         if cut == Some(Cut::Before) { Err(dark()) } else { Ok(cut) }
     }
 
+    /// Notes that the next act has a half-way.
+    fn has_half_way(&self) {
+        let mut state = self.state.borrow_mut();
+        let next = state.acts + 1;
+        state.halves.insert(next);
+    }
+
     fn change(&self, path: &Path, change: impl FnOnce(&mut Files)) -> Result<(), Error> {
         match self.act()? {
             Some(Cut::Torn) => return Err(dark()),
@@ -255,6 +265,10 @@ impl Host for Fake {
     fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
         let cut = self.act()?;
         let mut state = self.state.borrow_mut();
+        if ["cryptsetup", "mkfs.ext4"].contains(&cmd.program()) {
+            let act = state.acts;
+            state.halves.insert(act);
+        }
         state.lines.push(cmd.line());
         let output = programs::run(&mut state, cmd, cut == Some(Cut::Torn));
         if cut.is_some() { Err(dark()) } else { Ok(output) }
@@ -358,6 +372,7 @@ impl Machine for Fake {
     }
 
     fn append(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.has_half_way();
         let torn = {
             let state = self.state.borrow();
             state.cut.is_some_and(|(at, cut)| at == state.acts + 1 && cut == Cut::Torn)
@@ -389,6 +404,7 @@ impl Machine for Fake {
 
     fn shred(&self, path: &Path) -> Result<(), Error> {
         let torn = |node: &mut Node| node.bytes.fill(0);
+        self.has_half_way();
         match self.act()? {
             Some(Cut::Torn) => {
                 self.state.borrow_mut().files(path).entry(path.into()).and_modify(torn);

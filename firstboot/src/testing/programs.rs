@@ -21,6 +21,16 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             put(state, &format!("{path}.pub"), format!("ssh-ed25519 AAAA{drawn} sovereign\n").as_bytes());
             code(0)
         }
+        ("clevis", _) if !state.tang => {
+            Output { stderr: "Error communicating with the server!\n".into(), ..code(1) }
+        }
+        ("clevis", ["encrypt", "sss", _]) => says(&format!("head..iv.{}.tag", crate::cx::hex(cmd.input()))),
+        ("clevis", ["decrypt"]) => {
+            let jwe = String::from_utf8(cmd.input().to_vec()).unwrap();
+            let text = jwe.split('.').nth(3).unwrap();
+            let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+            Output { stdout: (0..text.len()).step_by(2).map(byte).collect(), ..code(0) }
+        }
         ("ssh-keygen", _) => says("a signature"),
         ("sshd", ["-T"]) => says(
             "port 22\nhostkey /etc/ssh/ssh_host_ed25519_key\npasswordauthentication no\n\
@@ -67,6 +77,7 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         }
         ("iptables", _) => says(&kernel_rules(state, "")),
         ("ip6tables", _) => says(&kernel_rules(state, "6")),
+        ("dockerd", ["--version"]) => says("Docker version 26.1.5+dfsg1, build a72d7cd"),
         ("docker", ["pull", .., image]) => {
             assert!(state.docker);
             state.images.push((*image).to_owned());
@@ -200,6 +211,17 @@ fn cryptsetup(state: &mut State, args: &[&str], cmd: &Cmd, torn: bool) -> Output
             state.mapped = room(state);
             code(0)
         }
+        "token" => {
+            let id = after("--token-id").unwrap().to_owned();
+            let tokens = &mut luks(state).tokens;
+            match args[1] {
+                "import" if tokens.contains_key(&id) => return code(1),
+                "import" => drop(tokens.insert(id, serde_json::from_slice(cmd.input()).unwrap())),
+                "remove" => drop(tokens.remove(&id).unwrap()),
+                other => panic!("cryptsetup token {other}"),
+            }
+            code(0)
+        }
         other => panic!("cryptsetup {other}"),
     }
 }
@@ -221,13 +243,14 @@ fn luks(state: &mut State) -> &mut Luks {
 fn copy(state: &mut State, path: &str, luks: &Luks) {
     put(state, path, &luks.header());
     let keys: Vec<_> = luks.slots.iter().map(|(n, (k, s))| (*n, k.clone(), *s)).collect();
-    put(state, &format!("/dev/keys{path}"), &serde_json::to_vec(&(&luks.uuid, keys)).unwrap());
+    put(state, &format!("/dev/keys{path}"), &serde_json::to_vec(&(&luks.uuid, keys, &luks.tokens)).unwrap());
 }
 
 fn copied(state: &mut State, path: &str) -> Luks {
-    let (uuid, keys): (String, Vec<(u32, Vec<u8>, u64)>) =
+    type Copied = (String, Vec<(u32, Vec<u8>, u64)>, serde_json::Map<String, serde_json::Value>);
+    let (uuid, keys, tokens): Copied =
         serde_json::from_slice(&get(state, &format!("/dev/keys{path}"))).unwrap();
-    Luks { uuid, slots: keys.into_iter().map(|(n, k, s)| (n, (k, s))).collect(), ..Luks::default() }
+    Luks { uuid, slots: keys.into_iter().map(|(n, k, s)| (n, (k, s))).collect(), tokens, ..Luks::default() }
 }
 
 fn blkid(state: &mut State, device: &str) -> Output {
@@ -343,7 +366,10 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
     let mut text = "-P INPUT DROP\n-P FORWARD DROP\n".to_owned();
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
-            let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            let mut shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            if shown.ends_with("-j REJECT") {
+                shown += &format!(" --reject-with icmp{six}-port-unreachable");
+            }
             text += &format!("{shown}\n");
         }
     }
@@ -359,7 +385,7 @@ pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
     let body = match path {
         "/info" => json!({
             "DockerRootDir": "/srv/sovereign/docker", "LiveRestoreEnabled": true, "LoggingDriver": "local",
-            "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
+            "ServerVersion": "26.1.5+dfsg1", "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
         }),
         "/containers/json?all=1" if stack() => {
             json!([{ "Id": "1", "Labels": { "com.docker.compose.project": "postgres" } }])

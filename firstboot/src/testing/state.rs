@@ -2,7 +2,7 @@
 
 use super::{Content, Luks};
 use spec::paths;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -93,11 +93,15 @@ pub(crate) struct State {
     pub(crate) drawn: u64,
     pub(crate) acts: u64,
     pub(crate) cut: Option<(u64, Cut)>,
+    /// The acts that have a half-way; any other one is as good as not begun when it is torn.
+    pub(crate) halves: BTreeSet<u64>,
     pub(crate) dead: bool,
     pub(crate) lines: Vec<String>,
     pub(crate) formats: u32,
     /// Whether somebody answers the gates.
     pub(crate) operator: bool,
+    /// Whether the Tang servers answer.
+    pub(crate) tang: bool,
     pub(crate) lanes: Lanes,
     /// The gate that is left unanswered.
     pub(crate) silent_at: Option<&'static str>,

@@ -25,6 +25,8 @@ pub(crate) struct Luks {
     pub(crate) uuid: String,
     /// Each slot's key and salt.
     pub(crate) slots: BTreeMap<u32, (Vec<u8>, u64)>,
+    /// The tokens, by number.
+    pub(crate) tokens: serde_json::Map<String, serde_json::Value>,
     /// The file system inside, once it was made.
     pub(crate) files: Option<Files>,
     /// How large that file system is.
@@ -38,14 +40,15 @@ pub(crate) struct Luks {
 impl Luks {
     /// The header as bytes.
     pub(crate) fn header(&self) -> Vec<u8> {
-        let mut bytes = vec![0; 6 << 10];
+        let mut bytes = vec![0; 12 << 10];
         bytes[..8].copy_from_slice(b"LUKS\xba\xbe\0\x02");
         bytes[168..168 + self.uuid.len()].copy_from_slice(self.uuid.as_bytes());
         let slots: Vec<String> =
             self.slots.iter().map(|(n, (_, salt))| format!(r#""{n}":{{"salt":"{salt}"}}"#)).collect();
         let json = format!(
-            r#"{{"keyslots":{{{}}},"segments":{{"0":{{}}}},"digests":{{"0":{{"digest":"{}"}}}}}}"#,
+            r#"{{"keyslots":{{{}}},"tokens":{},"segments":{{"0":{{}}}},"digests":{{"0":{{"digest":"{}"}}}}}}"#,
             slots.join(","),
+            serde_json::Value::Object(self.tokens.clone()),
             self.uuid
         );
         bytes[4096..4096 + json.len()].copy_from_slice(json.as_bytes());

@@ -34,6 +34,7 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "auditd",
     "ca-certificates",
     "chrony",
+    "clevis",
     "containerd",
     "cryptsetup-bin",
     "curl",
@@ -72,6 +73,8 @@ pub struct Stack {
     pub ports: &'static [Port],
     /// The ports of pages for administrators: published, and let in from the private network only.
     pub vpn_ports: &'static [Port],
+    /// The subnet it sends mail from, fixed in its compose file: nothing else on the server may connect to port 25.
+    pub mail: Option<&'static str>,
     /// The DNS records it is reached by, as lines of a zone file: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and
     /// `{ipv6}` for what only the project knows.
     pub records: &'static [&'static str],
@@ -246,6 +249,9 @@ mod tests {
                 let file = format!("file: /srv/sovereign/stacks/{}/secrets/{}\n", stack.name, secret.name);
                 assert!(stack.compose.contains(&file), "{file}");
                 assert!(secret.length >= 43, "{} carries fewer than 256 bits", secret.name);
+            }
+            if let Some(subnet) = stack.mail {
+                assert!(stack.compose.contains(&format!("subnet: {subnet}\n")), "{subnet} is not fixed");
             }
             for dir in stack.data {
                 assert!(stack.compose.contains(&format!("source: /srv/sovereign/data/{}\n", dir.path)));

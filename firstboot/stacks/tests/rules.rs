@@ -24,7 +24,8 @@ fn with(line: &str) -> Vec<Rule> {
 }
 
 fn headscale(inbound: &[Port]) -> Result<String, sovereign_stacks::Error> {
-    let image = |name: &str| (name.to_owned(), format!("registry.test:5000/{name}@sha256:{}", "a".repeat(64)));
+    let image =
+        |name: &str| (name.to_owned(), format!("registry.test:5000/{name}@sha256:{}", "a".repeat(64)));
     let images = [image("headscale"), image("tailscale")].into();
     render(&StackSpec { name: "headscale".into(), images }, inbound)
 }

@@ -22,13 +22,15 @@ mod zones;
 
 use crate::cloud::Cloud;
 use axum::body::{Bytes, to_bytes};
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Json, Router};
 use error::ApiError;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The largest body that is taken in, in bytes; axum's own limit for handlers.
@@ -64,7 +66,14 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
             )
         })
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&cloud), middleware::guard))
+        // Below the guard: whoever asks for the address they come from needs no token, as at Hetzner.
+        .route("/address", get(address))
         .with_state(cloud)
+}
+
+/// Says from which address the question came, as ip.hetzner.com does.
+async fn address(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+    format!("{}\n", peer.ip())
 }
 
 fn ok(body: Value) -> Reply {

@@ -169,6 +169,15 @@ impl Cloud {
             .map_err(|e| Failure::new("action_failed", format!("working on the machine: {e}")))
     }
 
+    /// Plugs a second network card into a running server, or pulls it out.
+    pub(crate) async fn set_tap(&self, server: u64, tap: Option<String>) -> Result<(), Failure> {
+        let work = move |h: &dyn Hypervisor| match tap {
+            Some(tap) => h.plug_tap(server, &tap),
+            None => h.unplug_tap(server),
+        };
+        self.machine(work).await?
+    }
+
     /// Removes a volume's file, once its record is gone.
     pub(crate) async fn remove_volume_file(&self, volume: u64) {
         if let Ok(Err(failure)) = self.machine(move |h| h.remove_volume(volume)).await {

@@ -95,7 +95,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     };
     let cloud = Cloud::open(config, token)?;
     cloud.resume();
-    let router = api::router(Arc::clone(&cloud));
+    let router =
+        api::router(Arc::clone(&cloud)).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let server = tokio::spawn(async move {
         if let Err(e) = axum::serve(listener, router).await {
             eprintln!("rehearsal: serving the API: {e}");

@@ -153,6 +153,10 @@ pub(crate) trait Hypervisor: Send + Sync {
     fn open_port(&self, server: u64, address: Ipv4Addr, forward: Forward) -> Result<(), Failure>;
     /// Makes one port of a running machine unreachable.
     fn close_port(&self, server: u64, address: Ipv4Addr, forward: Forward) -> Result<(), Failure>;
+    /// Plugs a second network card into a running machine: a cable to this tap device.
+    fn plug_tap(&self, server: u64, tap: &str) -> Result<(), Failure>;
+    /// Pulls the second network card out of a running machine.
+    fn unplug_tap(&self, server: u64) -> Result<(), Failure>;
     /// Removes what is left of a server's machine.
     fn remove(&self, server: u64) -> Result<(), Failure>;
     /// Makes or grows the file of a volume; `machine` runs with it, if one does.

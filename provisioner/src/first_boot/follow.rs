@@ -1,7 +1,8 @@
 //! Follows the event stream: shows the steps, which may run side by side, and answers the gates.
 
 use super::Server;
-use anyhow::{Result, bail};
+use crate::errors::NeedsOperator;
+use anyhow::{Result, anyhow, bail};
 use escrow::Expected;
 use spec::{Event, EventKind, Outcome, StepName, paths};
 use std::time::{Duration, Instant};
@@ -13,13 +14,15 @@ const RECONNECTS: u32 = 120;
 
 impl Server<'_> {
     /// Follows the event stream from `from` on, through lost connections, until first boot is done.
-    pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<()> {
-        let mut follower = Follower { server: self, expected, next: from, stages: Vec::new(), locked: false };
+    /// Gives all that was read.
+    pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<Vec<Event>> {
+        let (events, stages) = (Vec::new(), Vec::new());
+        let mut follower = Follower { server: self, expected, next: from, events, stages, locked: false };
         let mut lost = 0;
         loop {
             let before = follower.next;
             if follower.read_events()? {
-                return Ok(());
+                return Ok(follower.events);
             }
             if follower.locked {
                 return Err(self.locked());
@@ -40,6 +43,7 @@ struct Follower<'s, 'a> {
     server: &'s Server<'a>,
     expected: &'s Expected<'s>,
     next: u64,
+    events: Vec<Event>,
     /// The steps at hand and since when: steps may run side by side.
     stages: Vec<(StepName, Instant)>,
     /// Whether firstboot's last word was that the volume is locked. The stream ends when it is gone itself.
@@ -54,6 +58,7 @@ impl Follower<'_, '_> {
         while let Some(line) = lines.next_line() {
             let event = Event::from_line(&line)?;
             self.next = event.seq + 1;
+            self.events.push(event.clone());
             if self.handle(event.kind)? {
                 return Ok(true);
             }
@@ -114,10 +119,11 @@ impl Follower<'_, '_> {
                 self.server.pass(&gate, self.expected)?;
             }
             EventKind::GatePassed { .. } => {}
-            EventKind::Failed { step, error } => {
+            EventKind::Failed { step, error, needs_operator } => {
                 self.end(step, "FAILED", None);
                 self.end_all("stopped");
-                bail!("first boot, step {step}: {error}");
+                let said = format!("first boot, step {step}: {error}");
+                return Err(if needs_operator { NeedsOperator(said).into() } else { anyhow!(said) });
             }
             EventKind::Locked => self.end_all("locked"),
             EventKind::Done => return Ok(true),

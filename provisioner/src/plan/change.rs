@@ -354,8 +354,10 @@ impl fmt::Display for Change {
 }
 
 fn ports(rules: &[Rule]) -> String {
+    let everybody = |rule: &Rule| rule.source_ips.iter().any(|network| network == "0.0.0.0/0");
     let one = |rule: &Rule| match &rule.port {
-        Some(port) => format!("{port}/{}", rule.protocol),
+        Some(port) if everybody(rule) => format!("{port}/{}", rule.protocol),
+        Some(port) => format!("{port}/{} from {}", rule.protocol, rule.source_ips.join(" ")),
         None => rule.protocol.clone(),
     };
     format!("open: {}", rules.iter().map(one).collect::<Vec<_>>().join(", "))

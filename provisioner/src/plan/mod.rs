@@ -7,8 +7,10 @@ mod server;
 pub use change::{Change, Place, Protected, Stage};
 
 use crate::api::model::{Location, LocationPrice, Rule};
+use crate::door;
 use crate::money::Money;
 use crate::names::Names;
+use crate::network::Network;
 use crate::observe::World;
 use crate::project::Project;
 use serde::Serialize;
@@ -125,7 +127,11 @@ impl Planner<'_> {
         let Some(firewall) = &self.world.firewall else {
             return self.add(Change::CreateFirewall { name: self.names.firewall(), rules }, "there is none");
         };
-        if comparable(&firewall.rules) != comparable(&rules) {
+        let doors = door::open_in(&firewall.rules);
+        if !doors.is_empty() {
+            let why = format!("a door for ssh was left open to {}", doors.join(", "));
+            self.add(Change::SetFirewallRules { id: firewall.id, rules }, why);
+        } else if comparable(&firewall.rules) != comparable(&rules) {
             self.add(Change::SetFirewallRules { id: firewall.id, rules }, "its rules are not the project's");
         }
         let server = self.world.server.as_ref();
@@ -297,23 +303,24 @@ fn price_in(prices: &[LocationPrice], location: &str) -> Option<Money> {
     prices.iter().find(|p| p.location == location).and_then(|p| Money::parse(&p.price_monthly.net))
 }
 
-/// The rules of the cloud's firewall: ssh, ping and the declared ports, from everywhere.
+/// The rules of the cloud's firewall: ping and the declared ports from everywhere, ssh from where the project says.
 fn rules(project: &Project) -> Vec<Rule> {
-    let rule = |protocol: &str, port: Option<u16>, what: &str| Rule {
+    let rule = |protocol: &str, port: Option<u16>, from: &[Network], what: &str| Rule {
         direction: "in".into(),
         protocol: protocol.into(),
         port: port.map(|p| p.to_string()),
-        source_ips: vec!["0.0.0.0/0".into(), "::/0".into()],
+        source_ips: from.iter().map(ToString::to_string).collect(),
         description: Some(what.into()),
     };
+    let all = Network::everybody();
     let declared = project.open.iter().map(|open| match open.protocol {
-        Protocol::Tcp => rule("tcp", Some(open.port), "declared"),
-        Protocol::Udp => rule("udp", Some(open.port), "declared"),
+        Protocol::Tcp => rule("tcp", Some(open.port), &all, "declared"),
+        Protocol::Udp => rule("udp", Some(open.port), &all, "declared"),
     });
-    [rule("tcp", Some(project.ssh_port), "ssh"), rule("icmp", None, "ping")]
-        .into_iter()
-        .chain(declared)
-        .collect()
+    // A rule without sources would be refused; nobody is let in where there is no rule.
+    let ssh =
+        (!project.ssh_from.is_empty()).then(|| rule("tcp", Some(project.ssh_port), &project.ssh_from, "ssh"));
+    ssh.into_iter().chain([rule("icmp", None, &all, "ping")]).chain(declared).collect()
 }
 
 /// Rules without their order and their descriptions, which change nothing.

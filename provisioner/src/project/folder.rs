@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 /// | `journal.json` | what was set out to be made before it was made |
 /// | `escrow/` | the sealed bundles, their manifests and signatures |
 /// | `receipt.json` | the server's last receipt |
+/// | `timeline.json` | where the time of its last first boot went |
 /// | `offline-identity.txt` | rehearsals only: the identity that opens the escrow |
 #[derive(Debug, Clone)]
 pub struct Folder {

@@ -1,19 +1,24 @@
 //! The project folder and its `project.toml`: one file, one type, every mistake reported at once.
 
+mod access;
 mod exceptions;
 mod folder;
 mod reader;
+mod unlocking;
 mod vpn;
 mod wishes;
 
+pub use access::parse_operator;
 pub use folder::Folder;
 pub use reader::{Mistake, Mistakes};
 pub use wishes::{Dns, Lease, StorageBoxWish};
 
 use crate::dns::{self, Record, RrSetWish};
+use crate::network::Network;
 use reader::Document;
-use spec::{Exception, Port, Protocol, VpnSpec};
+use spec::{Exception, Port, Protocol, RebootWindow, UnlockSpec, VpnSpec};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Hetzner sells volumes of this many GB (OpenAPI document, `POST /volumes`).
 const VOLUME_GB: std::ops::RangeInclusive<i64> = 10..=10_240;
@@ -49,6 +54,14 @@ pub struct Project {
     pub ssh_port: u16,
     /// Public keys let in besides the project's own.
     pub authorized_keys: Vec<String>,
+    /// From where ssh is let through to the server at all times; from nowhere where it is empty.
+    pub ssh_from: Vec<Network>,
+    /// Where the operator comes from, where that is always the same address.
+    pub operator: Option<IpAddr>,
+    /// How the volume is opened after a restart.
+    pub unlock: UnlockSpec,
+    /// When the server may restart by itself.
+    pub reboot: Option<RebootWindow>,
     /// Ports open to the world besides ssh: the operator's, then the stacks'.
     pub open: Vec<Port>,
     /// The offline keys the escrow is sealed to.
@@ -94,26 +107,21 @@ impl Project {
         let protect = cloud.flag("protect", true);
         cloud.finish();
 
+        let unlock = unlocking::read_unlock(&mut document);
+
         let mut server = document.section("server");
         let server_types = server.words("type", "cax31");
         let image = server.word("image", "debian-13");
         let snapshot_before_rebuild = server.flag("snapshot_before_rebuild", true);
+        let reboot = unlocking::read_reboot(&mut server, &unlock);
         server.finish();
 
         let mut volume = document.section("volume");
         let volume_gb = Some(volume.number("size_gb", 40, VOLUME_GB).unsigned_abs());
         volume.finish();
 
-        let mut ssh = document.section("ssh");
-        let ssh_port = u16::try_from(ssh.number("port", 22, 1..=65_535)).unwrap_or(22);
-        let authorized_keys =
-            ssh.list("authorized_keys", "a public ssh key such as \"ssh-ed25519 AAAA…\"", |line| {
-                line.split_whitespace()
-                    .nth(1)
-                    .filter(|body| body.starts_with("AAAA"))
-                    .map(|_| line.to_owned())
-            });
-        ssh.finish();
+        let access::Ssh { port: ssh_port, authorized_keys, from: ssh_from } = access::read_ssh(&mut document);
+        let operator = access::read_operator(&mut document);
 
         let mut firewall = document.section("firewall");
         let open = firewall.list("open", "a port such as \"443/tcp\" or \"3478/udp\"", parse_port);
@@ -141,6 +149,10 @@ impl Project {
             volume_gb,
             ssh_port,
             authorized_keys,
+            ssh_from,
+            operator,
+            unlock,
+            reboot,
             open,
             recipients,
             throwaway_identity,
@@ -152,6 +164,12 @@ impl Project {
             exceptions,
             lease: None,
         })
+    }
+
+    /// The images that its stacks name.
+    pub fn image_names(&self) -> Vec<&'static str> {
+        let stacks = self.stacks.iter().filter_map(|name| stacks::find(name).ok());
+        stacks.flat_map(|stack| stack.images).copied().collect()
     }
 
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.

@@ -157,7 +157,8 @@ impl<'d, 'a> Section<'d, 'a> {
     /// Whether a mistake about this key was noted already.
     pub(super) fn is_wrong(&self, key: &str) -> bool {
         let full = format!("{}.{key}", self.name);
-        self.mistakes.iter().any(|mistake| mistake.key == full)
+        let below = format!("{full}.");
+        self.mistakes.iter().any(|mistake| mistake.key == full || mistake.key.starts_with(&below))
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
@@ -221,6 +222,71 @@ impl<'d, 'a> Section<'d, 'a> {
             },
             str::to_owned,
         )
+    }
+
+    /// Whether a key is in the file.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// A text that says itself what is wrong with it, or that may be left out.
+    pub(super) fn checked<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.get(key)?;
+        let text = value.get_ref().as_str();
+        let read = match text {
+            Some(text) => read(text).map_err(|why| format!("{text:?} {why}")),
+            None => Err(format!("must be a text, not {}", article(value.get_ref()))),
+        };
+        read.map_err(|why| self.mistake(key, Some(value.span()), why)).ok()
+    }
+
+    /// Tables that repeat, `[[section.key]]`, each with exactly these texts in it. One with a mistake is left out.
+    pub(super) fn tables<const N: usize>(
+        &mut self,
+        key: &'static str,
+        fields: [&'static str; N],
+        check: impl Fn(&str, &str) -> Result<(), String>,
+    ) -> Vec<[String; N]> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            self.mistake(key, Some(value.span()), format!("must be tables [[{}.{key}]]", self.name));
+            return Vec::new();
+        };
+        let mut rows = Vec::new();
+        for item in items {
+            let Some(table) = item.get_ref().as_table() else {
+                self.mistake(key, Some(item.span()), format!("must be tables [[{}.{key}]]", self.name));
+                continue;
+            };
+            let before = self.mistakes.len();
+            let unknown = table.keys().filter(|name| !fields.contains(&name.get_ref().as_ref()));
+            let section = format!("{}.{key}", self.name);
+            self.mistakes.extend(unknown.map(|name| unknown_key(self.text, name, &section, &fields)));
+            let row = fields.map(|field| {
+                let full = format!("{key}.{field}");
+                let Some(value) = table.get(field) else {
+                    self.mistake(&full, Some(item.span()), "is needed".into());
+                    return String::new();
+                };
+                let text = value.get_ref().as_str();
+                let checked = match text {
+                    Some(text) => check(field, text).map_err(|why| format!("{text:?} {why}")),
+                    None => Err(format!("must be a text, not {}", article(value.get_ref()))),
+                };
+                if let Err(why) = checked {
+                    self.mistake(&full, Some(value.span()), why);
+                }
+                text.unwrap_or_default().to_owned()
+            });
+            if self.mistakes.len() == before {
+                rows.push(row);
+            }
+        }
+        rows
     }
 
     /// Whether the section is in the file.

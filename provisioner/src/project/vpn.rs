@@ -115,10 +115,15 @@ mod tests {
 
     #[test]
     fn the_zone_is_enough() {
-        let text = format!("{STACKS}[dns]\nzone = \"example.org\"\n[vpn]\ndevices = [\"laptop\"]\nnames = [\"metrics\"]\n");
+        let text = format!(
+            "{STACKS}[dns]\nzone = \"example.org\"\n[vpn]\ndevices = [\"laptop\"]\nnames = [\"metrics\"]\n"
+        );
         let project = parse(&text).unwrap();
         let vpn = project.vpn.clone().unwrap();
-        assert_eq!((vpn.host.as_str(), vpn.base_domain.as_str()), ("vpn.example.org", "internal.example.org"));
+        assert_eq!(
+            (vpn.host.as_str(), vpn.base_domain.as_str()),
+            ("vpn.example.org", "internal.example.org")
+        );
         assert_eq!((vpn.devices, vpn.names), (vec!["laptop".to_owned()], vec!["metrics".to_owned()]));
         let records: Vec<_> = project.records().iter().map(|r| format!("{} {}", r.name, r.kind)).collect();
         assert!(records.contains(&"vpn A".to_owned()), "{records:?}");
@@ -126,7 +131,9 @@ mod tests {
 
     #[test]
     fn the_stacks_ports_are_open_to_the_world_and_the_pages_for_administrators_are_not() {
-        let text = format!("[firewall]\nopen = [\"443/tcp\"]\n{STACKS}[vpn]\nhost = \"vpn.example.org\"\nbase_domain = \"in.example.org\"\n");
+        let text = format!(
+            "[firewall]\nopen = [\"443/tcp\"]\n{STACKS}[vpn]\nhost = \"vpn.example.org\"\nbase_domain = \"in.example.org\"\n"
+        );
         let open = parse(&text).unwrap().open;
         let shown: Vec<_> = open.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["443/tcp", "3478/udp", "41641/udp"]);
@@ -144,7 +151,10 @@ mod tests {
         let with = |rest: &str| format!("{STACKS}[vpn]\n{rest}");
         refused(&with("base_domain = \"in.example.org\"\n"), "vpn.host is needed");
         refused(&with("host = \"vpn.example.org\"\n"), "vpn.base_domain must be");
-        refused(&with("host = \"vpn.example.org\"\nbase_domain = \"example.org\"\n"), "must not hold vpn.example.org");
+        refused(
+            &with("host = \"vpn.example.org\"\nbase_domain = \"example.org\"\n"),
+            "must not hold vpn.example.org",
+        );
         refused(&with("host = \"a.org\"\nbase_domain = \"a.org\"\n"), "must not hold a.org");
         refused(&with("host = \"a.org\"\nbase_domain = \"b.org\"\ndevices = [\"My Laptop\"]\n"), "My Laptop");
         refused(&with("host = \"a.org\"\nbase_domain = \"b.org\"\ndevices = [\"x\", \"x\"]\n"), "twice");

@@ -7,6 +7,7 @@ mod door;
 mod faults;
 mod job;
 mod scene;
+mod ssh_door;
 mod worlds;
 
 use libtest_mimic::Arguments;
@@ -15,6 +16,9 @@ use tests::trial;
 fn main() {
     if let Some(run) = crash::be_the_run() {
         std::process::exit(i32::from(run.is_err()));
+    }
+    if let Some(command) = ssh_door::be_the_command() {
+        std::process::exit(i32::from(command.is_err()));
     }
     let arguments = Arguments::from_args();
     let trials = vec![
@@ -41,6 +45,10 @@ fn main() {
         trial("fast_an_unproved_key_stops_before_anything_is_made", door::unproved_key_stops),
         trial("fast_init_writes_what_provision_reads", door::init),
         trial("fast_a_full_disk_is_said_before_anything_is_built", door::full_disk),
+        trial("fast_the_door_for_ssh_closes_however_work_ends", ssh_door::however_work_ends),
+        trial("fast_the_door_for_ssh_is_closed_again_and_again_until_it_is_shut", ssh_door::hard_to_close),
+        trial("fast_the_door_for_ssh_stays_shut_where_it_is_not_needed", ssh_door::not_needed),
+        trial("fast_the_door_for_ssh_closes_on_signals_and_is_found_after_a_kill", ssh_door::broken_off),
         trial("fast_help_has_an_example_everywhere", door::help),
     ];
     libtest_mimic::run(&arguments, trials).exit();

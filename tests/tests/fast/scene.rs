@@ -44,7 +44,7 @@ pub(crate) const PLAIN: &str = "[cloud]\nrehearsal = true\nprotect = false\n[ser
 pub(crate) struct Operator {
     pub(crate) client: Client,
     pub(crate) project: Project,
-    folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Operator {

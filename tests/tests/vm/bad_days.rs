@@ -1,53 +1,9 @@
-//! Power cuts, a killed operator, a volume with something on it, a registry that fails or lies.
+//! A volume with something on it, a registry that fails or lies.
 
-use super::{PROGRAMS, act, identity, run_async, volume_image};
+use super::{PROGRAMS, act, volume_image};
 use anyhow::{Context as _, Result, ensure};
-use provisioner::api::model::{Server, Volume};
 use std::path::{Path, PathBuf};
 use tests::{Rig, can_run, sha256_file};
-
-/// Kills the operator's command and cuts the server's power at the start of every step in turn; the command run
-/// again goes on and finishes, with one server, one volume and one escrow.
-pub(crate) fn every_step_cut_off() -> Result<()> {
-    if !can_run("vm_every_step_cut_off", &PROGRAMS)? {
-        return Ok(());
-    }
-    let rig = Rig::new()?;
-    rig.demo("demo")?;
-    let mut sealed = None;
-    for step in spec::StepName::ALL {
-        let begins = format!("... first boot: {step}");
-        let (ended, killed) =
-            rig.run_until(&["provision", "--project", "demo", "--yes"], |line| line.starts_with(&begins))?;
-        println!("cut at {step}: {}", if killed { "killed" } else { "the run had ended" });
-        if !killed {
-            ended.expect(0)?;
-            continue;
-        }
-        act(&rig, "poweroff")?;
-        let escrow = std::fs::read_to_string(rig.projects().join("demo/escrow/current")).ok();
-        ensure!(sealed.is_none() || sealed == escrow, "an acknowledged escrow was replaced at {step}");
-        sealed = escrow;
-    }
-    let last = rig.xtask(&["provision", "--project", "demo", "--yes"])?;
-    // Cut off in the very last step, the key that opens the volume by itself may be gone already: then it is locked.
-    if last.code == Some(4) {
-        rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
-        rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
-    } else {
-        last.expect(0)?;
-    }
-    rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
-    rig.xtask(&["escrow", "verify", "--project", "demo"])?.expect(0)?;
-    let (servers, volumes) = run_async(async {
-        let client = rig.client()?;
-        let servers: Vec<Server> = client.list("listing servers", "/servers", "servers", &[]).await?;
-        let volumes: Vec<Volume> = client.list("listing volumes", "/volumes", "volumes", &[]).await?;
-        Ok((servers.len(), volumes.len()))
-    })?;
-    ensure!((servers, volumes) == (1, 1), "{servers} servers, {volumes} volumes");
-    Ok(())
-}
 
 /// A volume that turns out to carry a file system: firstboot names it and leaves every byte.
 pub(crate) fn volume_not_blank() -> Result<()> {

@@ -109,7 +109,7 @@ fn live(rig: &Rig, day: &Day<'_>) -> Result<()> {
             Tried::There(line) => there(line)?,
             Tried::Verb(verb, rest) => rig.xtask(&[&[*verb, "--project", "demo"], *rest].concat())?,
         };
-        says(ended.expect(*code)?, words).with_context(|| format!("on the day {}", day.name))
+        says(&ended.expect(*code)?, words).with_context(|| format!("on the day {}", day.name))
     });
     // Put right also where it went wrong: trials after this one share the server.
     let mended = there(day.mend)?.expect(0);
@@ -120,7 +120,7 @@ fn live(rig: &Rig, day: &Day<'_>) -> Result<()> {
 }
 
 /// Whether it said all of this, on stdout or stderr.
-fn says(ended: Ended, words: &[&str]) -> Result<()> {
+fn says(ended: &Ended, words: &[&str]) -> Result<()> {
     let said = format!("{}{}", ended.stdout, ended.stderr);
     let missing = words.iter().find(|word| !said.contains(**word));
     missing.map_or(Ok(()), |word| anyhow::bail!("expected {word:?} in:\n{said}"))
@@ -152,30 +152,26 @@ fn a_recipient_nobody_opens(rig: &Rig) -> Result<()> {
     Ok(std::fs::remove_dir_all(rig.projects().join("nobody"))?)
 }
 
-/// The registry's packets vanish in the middle of a pull, and come back.
+/// Nothing gets through to the registry any more in the middle of a pull; then it does again.
 fn the_network_goes_during_a_pull(rig: &Rig) -> Result<()> {
     let start = Instant::now();
     let there = |line: &str| rig.xtask(&["ssh", "--project", "demo", "--", line]);
-    let rules = |what: &str| {
-        format!(
-            "iptables {what} OUTPUT -p tcp --dport 5000 -j DROP && iptables {what} INPUT -p tcp --sport 5000 -j DROP"
-        )
-    };
-    there(
-        "systemctl stop sovereign-stack@postgres && docker image rm --force $(docker image ls --all --quiet) && \
-         test -z \"$(docker image ls --all --quiet)\"",
-    )?
-    .expect(0)?;
+    let forget = "systemctl stop sovereign-stack@postgres && docker container prune --force && \
+                  docker image rm --force $(docker image ls --all --quiet) && test -z \"$(docker image ls --all --quiet)\"";
+    there(forget)?.expect(0)?;
+    let port = "port=$(sed -n 's/.*\"address\": \".*:\\([0-9]*\\)\".*/\\1/p' /etc/sovereign/node.json | head -n 1); test -n \"$port\"";
+    let rule =
+        |what: &str| format!("iptables {what} OUTPUT -p tcp --dport $port -j REJECT --reject-with tcp-reset");
     let line = format!(
-        "(until pgrep -x docker >/dev/null; do sleep 0.1; done; sleep 1; {}) & {RUN}; code=$?; {}; exit $code",
-        rules("-I"),
-        rules("-D"),
+        "{port} && (until pgrep -x docker >/dev/null; do sleep 0.1; done; {}) & {port}; {RUN}; code=$?; {}; exit $code",
+        rule("-I"),
+        rule("-D"),
     );
     let gone = there(&line)?;
     let took = start.elapsed();
     let again = there(RUN)?;
-    says(gone.expect(1)?, &["the registry cannot be reached", "try again"])?;
-    says(again.expect(0)?, &["done"])?;
+    says(&gone.expect(1)?, &["the registry cannot be reached", "try again"])?;
+    says(&again.expect(0)?, &["done"])?;
     println!("the network is gone during a pull: said after {:.0} s", took.as_secs_f64());
     Ok(())
 }
@@ -188,10 +184,10 @@ fn the_volume_is_taken_away(rig: &Rig) -> Result<()> {
     volume_action(rig, id, "detach", &json!({}))?;
     rig.xtask(&["status", "--project", "demo"])?
         .expect(4)
-        .and_then(|ended| says(ended, &["demo: failed", TAKEN]))?;
+        .and_then(|ended| says(&ended, &["demo: failed", TAKEN]))?;
     let run = rig.xtask(&["ssh", "--project", "demo", "--", RUN])?;
-    says(run.expect(1)?, &[TAKEN, "cargo xtask unlock"])?;
-    rig.xtask(&["verify", "--project", "demo"])?.expect(1).and_then(|ended| says(ended, &[TAKEN]))?;
+    says(&run.expect(1)?, &[TAKEN, "cargo xtask unlock"])?;
+    rig.xtask(&["verify", "--project", "demo"])?.expect(1).and_then(|ended| says(&ended, &[TAKEN]))?;
     rig.xtask(&["provision", "--project", "demo", "--plan"])?.expect(3)?;
     rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&[TAKEN])?;
     println!(
@@ -212,7 +208,7 @@ fn while_locked(rig: &Rig) -> Result<()> {
     let written = || Ok::<_, anyhow::Error>(volume_image(rig)?.metadata()?.modified()?);
     let before = written()?;
     let wrong = there("echo not-the-key | /usr/local/lib/sovereign/firstboot unlock")?;
-    says(wrong.expect(4)?, &["this key does not open it", "newest"])?;
+    says(&wrong.expect(4)?, &["this key does not open it", "newest"])?;
     let stranger = rig.path().join("stranger.txt");
     host::files::write(&stranger, escrow::Identity::generate().to_file_contents().expose(), 0o600)?;
     unlock(&stranger.to_string_lossy())?.expect(1)?.says(&["not sealed to this identity"])?;

@@ -25,7 +25,7 @@ pub use refusal::Refusal;
 
 use super::secrets::{BOOTSTRAP_KEY, Keys};
 use crate::step::Step;
-use crate::{Cx, Locked, units};
+use crate::{Cx, Locked, unattended, units};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use spec::{Slot, StepName, VolumeRecord, paths};
@@ -126,7 +126,8 @@ fn open(cx: &Cx<'_>, device: &Path) -> Result<String> {
             cx.say(format!("taking up volume {} with its data", cx.spec.disk.volume_id))?;
             cx.record(|receipt| receipt.volume = record)?;
         }
-        if !cx.exists(key)? || !luks::open_with_file(cx, device, Slot::Bootstrap, key)? {
+        let by_bootstrap = cx.exists(key)? && luks::open_with_file(cx, device, Slot::Bootstrap, key)?;
+        if !by_bootstrap && !unattended::open(cx, device)? {
             return Err(Locked.into());
         }
         return Ok(plan.uuid);

@@ -4,6 +4,7 @@
 //! confirmation that came in over a fresh connection.
 
 mod rules;
+mod ufw;
 
 pub(crate) use rules::{Family, Rules};
 
@@ -11,11 +12,11 @@ use super::escrow::Escrowed;
 use super::packages::Programs;
 use crate::Cx;
 use crate::closing::{Closing, Door};
+use crate::managed::Part;
 use crate::step::Step;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use spec::StepName;
-use std::path::Path;
 
 const CONF: &str = "/etc/ufw/ufw.conf";
 const INIT: &str = "/usr/lib/ufw/ufw-init";
@@ -43,7 +44,7 @@ impl Step for Firewall {
     type Output = Closed;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Closed>> {
-        let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+        let rules = Rules::of(&cx.spec)?;
         let holds = closing(&rules.text()).confirmed(cx)?
             && enabled(cx)?
             && rules.on_disk(cx)?
@@ -52,11 +53,10 @@ impl Step for Firewall {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        if !cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())? {
-            cx.write(Path::new(RESOLVED), RESOLVED_TEXT.as_bytes(), 0o644)?;
+        if cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644)? {
             cx.systemctl(["try-restart", "systemd-resolved.service"])?;
         }
-        let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+        let rules = Rules::of(&cx.spec)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;
             close(cx)
@@ -66,13 +66,18 @@ impl Step for Firewall {
 
 /// The change that these rules are.
 fn closing(text: &str) -> Closing<'_> {
-    Closing { door: Door::Firewall, text, files: &rules::FILES, in_force: IN_FORCE }
+    Closing { door: Door::Firewall, text, files: &ufw::FILES, in_force: IN_FORCE }
 }
 
 /// Whether UFW is switched on, now and at every boot.
 fn enabled(cx: &Cx<'_>) -> Result<bool> {
-    let conf = cx.text(CONF)?.unwrap_or_default();
-    Ok(rules::switched_on(&conf) == conf && cx.exists(AT_BOOT)?)
+    let (part, on) = switched_on();
+    Ok(cx.part_holds(CONF, &part, &on)? && cx.exists(AT_BOOT)?)
+}
+
+/// What `ufw.conf` says where UFW is on, and how much of the file that is.
+fn switched_on() -> (Part, String) {
+    (Part::settings(ufw::ON.map(|(key, _)| key)), ufw::settings(&ufw::ON))
 }
 
 /// Switches UFW on with its own start script: the same rules as `ufw enable` loads, without the hundred programs that
@@ -82,8 +87,8 @@ fn close(cx: &Cx<'_>) -> Result<()> {
     if !cx.exists(AT_BOOT)? {
         cx.systemctl(["enable", "ufw.service"])?;
     }
-    let conf = cx.text(CONF)?.unwrap_or_default();
-    cx.ensure_file(CONF, rules::switched_on(&conf).as_bytes(), 0o644)?;
+    let (part, on) = switched_on();
+    cx.ensure_part(CONF, &part, &on, 0o644)?;
     let init = |word: &str| cx.run(&Cmd::new(INIT).arg(word)).context("closing the firewall");
     if init("start")?.text().contains("already started") {
         init("force-reload")?;

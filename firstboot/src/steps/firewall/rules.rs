@@ -1,73 +1,23 @@
-//! The firewall as a typed list, in UFW's own files, and in the form the kernel shows it.
+//! The firewall as one typed declaration, for IPv4 and IPv6: what may pass, and the rules that say it.
+//!
+//! Two places hold them. UFW's own list is about the host and can be read with `ufw status`. What goes to and from
+//! containers passes UFW by, so `DOCKER-USER` says the same of it, and more. What comes from outside and is not
+//! declared is dropped: the world is told nothing. What our own containers and users may not do is rejected: it fails at
+//! once, with an error that somebody can read.
 
-use crate::Cx;
 use anyhow::Result;
-use host::Host as _;
-use spec::{Port, Protocol};
-use std::path::Path;
+use spec::{NodeSpec, Port, Protocol};
+use std::fmt::Write as _;
 
-const DEFAULTS: &str = "/etc/default/ufw";
-/// Every file of UFW's that says what is let in.
-pub(super) const FILES: [&str; 6] = [
-    DEFAULTS,
-    "/etc/ufw/ufw.conf",
-    "/etc/ufw/user.rules",
-    "/etc/ufw/user6.rules",
-    "/etc/ufw/after.rules",
-    "/etc/ufw/after6.rules",
-];
-const BEGIN: &str = "# BEGIN sovereign: traffic forwarded to containers";
-const END: &str = "# END sovereign";
-/// Where the cloud serves the server's user-data: no container's business.
+/// Where the cloud serves the server's user-data; at Hetzner there is no IPv6 address of it.
 const METADATA: &str = "169.254.169.254/32";
-
-/// The chains UFW keeps in its file of rules.
-const CHAINS: [&str; 16] = [
-    "user-input",
-    "user-output",
-    "user-forward",
-    "before-logging-input",
-    "before-logging-output",
-    "before-logging-forward",
-    "user-logging-input",
-    "user-logging-output",
-    "user-logging-forward",
-    "after-logging-input",
-    "after-logging-output",
-    "after-logging-forward",
-    "logging-deny",
-    "logging-allow",
-    "user-limit",
-    "user-limit-accept",
-];
-
-/// What follows the rules in UFW's file.
-const TAIL: &str = r#"
-### END RULES ###
-
-### LOGGING ###
--A ufw-after-logging-input -j LOG --log-prefix "[UFW BLOCK] " -m limit --limit 3/min --limit-burst 10
--A ufw-after-logging-forward -j LOG --log-prefix "[UFW BLOCK] " -m limit --limit 3/min --limit-burst 10
--I ufw-logging-deny -m conntrack --ctstate INVALID -j RETURN -m limit --limit 3/min --limit-burst 10
--A ufw-logging-deny -j LOG --log-prefix "[UFW BLOCK] " -m limit --limit 3/min --limit-burst 10
--A ufw-logging-allow -j LOG --log-prefix "[UFW ALLOW] " -m limit --limit 3/min --limit-burst 10
-### END LOGGING ###
-
-### RATE LIMITING ###
--A ufw-user-limit -m limit --limit 3/minute -j LOG --log-prefix "[UFW LIMIT BLOCK] "
--A ufw-user-limit -j REJECT
--A ufw-user-limit-accept -j ACCEPT
-### END RATE LIMITING ###
-COMMIT
-"#;
-
-/// The settings that must stand in [`DEFAULTS`].
-const SETTINGS: [(&str, &str); 4] = [
-    ("IPV6", "yes"),
-    ("DEFAULT_INPUT_POLICY", "\"DROP\""),
-    ("DEFAULT_OUTPUT_POLICY", "\"ACCEPT\""),
-    ("DEFAULT_FORWARD_POLICY", "\"DROP\""),
-];
+/// The interface of the private network.
+const VPN: &str = "tailscale0";
+/// The interfaces of containers' networks: Docker's default one, and those that compose files make.
+const CONTAINERS: [&str; 2] = ["docker0", "br-+"];
+const SMTP: Port = Port { port: 25, protocol: Protocol::Tcp };
+/// The bare minimum of a connection: it was let in before.
+const KNOWN: &str = "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN";
 
 /// IPv4 or IPv6: UFW keeps them in files of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,18 +29,11 @@ pub(crate) enum Family {
 impl Family {
     pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    fn chain(self) -> &'static str {
+    /// What UFW's chains begin with.
+    pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::V4 => "ufw",
             Self::V6 => "ufw6",
-        }
-    }
-
-    /// The chain UFW keeps a project's rules in.
-    pub(crate) fn input_chain(self) -> &'static str {
-        match self {
-            Self::V4 => "ufw-user-input",
-            Self::V6 => "ufw6-user-input",
         }
     }
 
@@ -101,17 +44,19 @@ impl Family {
         }
     }
 
-    fn user_rules(self) -> &'static str {
+    /// The addresses of the private network.
+    fn tailnet(self) -> &'static str {
         match self {
-            Self::V4 => "/etc/ufw/user.rules",
-            Self::V6 => "/etc/ufw/user6.rules",
+            Self::V4 => "100.64.0.0/10",
+            Self::V6 => "fd7a:115c:a1e0::/48",
         }
     }
 
-    fn after_rules(self) -> &'static str {
+    /// How the kernel shows a rejection that names no way to reject.
+    fn unreachable(self) -> &'static str {
         match self {
-            Self::V4 => "/etc/ufw/after.rules",
-            Self::V6 => "/etc/ufw/after6.rules",
+            Self::V4 => "REJECT --reject-with icmp-port-unreachable",
+            Self::V6 => "REJECT --reject-with icmp6-port-unreachable",
         }
     }
 
@@ -124,128 +69,232 @@ impl Family {
     }
 }
 
-/// What is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Allow,
+    Deny,
+    Reject,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+/// A rule of UFW's list: about the host itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Visible {
+    action: Action,
+    way: Way,
+    /// The interface it comes in on.
+    on: Option<&'static str>,
+    from: Option<&'static str>,
+    to: Option<Port>,
+}
+
+impl Visible {
+    fn new(action: Action) -> Self {
+        Self { action, way: Way::In, on: None, from: None, to: None }
+    }
+
+    fn allow(to: Port) -> Self {
+        Self { to: Some(to), ..Self::new(Action::Allow) }
+    }
+
+    /// As UFW reads it back.
+    pub(super) fn tuple(self, family: Family) -> String {
+        let action = match self.action {
+            Action::Allow => "allow",
+            Action::Deny => "deny",
+            Action::Reject => "reject",
+        };
+        let any = family.anywhere();
+        let (protocol, port) =
+            self.to.map_or(("any", "any".into()), |to| (name(to.protocol), to.port.to_string()));
+        let way = match self.way {
+            Way::In => "in",
+            Way::Out => "out",
+        };
+        let on = self.on.map(|on| format!("_{on}")).unwrap_or_default();
+        format!("{action} {protocol} {port} {any} any {} {way}{on}", self.from.unwrap_or(any))
+    }
+
+    /// As UFW writes it for the kernel.
+    pub(super) fn line(self, family: Family) -> String {
+        let mut text = self.chain(family);
+        if let Some(on) = self.on {
+            let _ = write!(text, " -i {on}");
+        }
+        if let Some(Port { port, protocol }) = self.to {
+            let _ = write!(text, " -p {} --dport {port}", name(protocol));
+        }
+        if let Some(from) = self.from {
+            let _ = write!(text, " -s {from}");
+        }
+        text + match self.action {
+            Action::Allow => " -j ACCEPT",
+            Action::Deny => " -j DROP",
+            Action::Reject if self.is_tcp() => " -j REJECT --reject-with tcp-reset",
+            Action::Reject => " -j REJECT",
+        }
+    }
+
+    /// As the kernel shows it.
+    fn shown(self, family: Family) -> String {
+        let mut text = self.chain(family);
+        if let Some(from) = self.from {
+            let _ = write!(text, " -s {from}");
+        }
+        if let Some(on) = self.on {
+            let _ = write!(text, " -i {on}");
+        }
+        if let Some(Port { port, protocol }) = self.to {
+            let protocol = name(protocol);
+            let _ = write!(text, " -p {protocol} -m {protocol} --dport {port}");
+        }
+        let verdict = match self.action {
+            Action::Allow => "ACCEPT",
+            Action::Deny => "DROP",
+            Action::Reject if self.is_tcp() => "REJECT --reject-with tcp-reset",
+            Action::Reject => family.unreachable(),
+        };
+        text + " -j " + verdict
+    }
+
+    fn is_tcp(self) -> bool {
+        self.to.is_some_and(|to| to.protocol == Protocol::Tcp)
+    }
+
+    fn chain(self, family: Family) -> String {
+        let way = match self.way {
+            Way::In => "input",
+            Way::Out => "output",
+        };
+        format!("-A {}-user-{way}", family.prefix())
+    }
+}
+
+/// What may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
-    inbound: Vec<Port>,
-    /// ssh first, then the declared ports, sorted.
-    open: Vec<Port>,
+    /// Where sshd listens, for everybody.
+    ssh: Port,
+    /// Ports open to the world, the host's or published by containers; sorted.
+    world: Vec<Port>,
+    /// Where there is a private network: the ports open to that alone; sorted.
+    vpn: Option<Vec<Port>>,
+    /// The container networks that mail is sent from, IPv4.
+    mail: Vec<&'static str>,
 }
 
 impl Rules {
-    pub(crate) fn new(ssh: u16, inbound: &[Port]) -> Self {
-        let mut inbound = inbound.to_vec();
-        inbound.sort_unstable();
-        inbound.dedup();
+    /// What a node spec and the catalogue declare.
+    pub(crate) fn of(spec: &NodeSpec) -> Result<Self> {
+        let stacks = spec.stacks.iter().map(|s| ::stacks::find(&s.name)).collect::<Result<Vec<_>, _>>()?;
+        let vpn: Vec<Port> = stacks.iter().flat_map(|stack| stack.vpn_ports).copied().collect();
+        let mail = stacks.iter().filter_map(|stack| stack.mail).collect();
+        Ok(Self::new(spec.ssh.port, &spec.inbound, spec.vpn.as_ref().map(|_| &vpn[..]), mail))
+    }
+
+    pub(super) fn new(ssh: u16, world: &[Port], vpn: Option<&[Port]>, mail: Vec<&'static str>) -> Self {
+        let sorted = |ports: &[Port]| {
+            let mut ports = ports.to_vec();
+            ports.sort_unstable();
+            ports.dedup();
+            ports
+        };
         let ssh = Port { port: ssh, protocol: Protocol::Tcp };
-        let others = inbound.iter().copied().filter(|p| *p != ssh);
-        Self { open: std::iter::once(ssh).chain(others).collect(), inbound }
+        Self { ssh, world: sorted(world), vpn: vpn.map(sorted), mail }
     }
 
-    /// All of it as text: what a closing is named by.
-    pub(crate) fn text(&self) -> String {
-        Family::BOTH.map(|f| self.user_rules(f) + &self.block(f)).concat()
+    /// UFW's list, in its order: the first rule that fits decides.
+    pub(super) fn visible(&self, family: Family) -> Vec<Visible> {
+        let for_all =
+            || std::iter::once(self.ssh).chain(self.world.iter().copied().filter(|p| *p != self.ssh));
+        let mut rules = Vec::new();
+        if let Some(vpn) = &self.vpn {
+            let more = vpn.iter().copied().filter(|p| for_all().all(|open| open != *p));
+            rules.extend(for_all().chain(more).map(|to| Visible { on: Some(VPN), ..Visible::allow(to) }));
+            // Whoever comes by another way with such an address has made it up.
+            rules.push(Visible { from: Some(family.tailnet()), ..Visible::new(Action::Deny) });
+        }
+        rules.extend(CONTAINERS.map(|on| Visible { on: Some(on), ..Visible::new(Action::Reject) }));
+        rules.extend(for_all().map(Visible::allow));
+        rules.push(Visible { way: Way::Out, to: Some(SMTP), ..Visible::new(Action::Reject) });
+        rules
     }
 
-    /// Whether UFW's files say exactly this.
-    pub(crate) fn on_disk(&self, cx: &Cx<'_>) -> Result<bool> {
-        let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
-        if with_settings(&defaults) != defaults {
-            return Ok(false);
-        }
-        for family in Family::BOTH {
-            let user = cx.text(family.user_rules())?.unwrap_or_default();
-            let after = cx.text(family.after_rules())?.unwrap_or_default();
-            let same = user_lines(&user).eq(user_lines(&self.user_rules(family)));
-            if !same || self.with_block(&after, family) != after {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// The same as the kernel shows it: what comes in, and what goes out.
+    pub(crate) fn hosts(&self, family: Family) -> [(String, Vec<String>); 2] {
+        let visible = self.visible(family);
+        [(Way::In, "input"), (Way::Out, "output")].map(|(way, name)| {
+            let rules = visible.iter().filter(|rule| rule.way == way).map(|rule| rule.shown(family));
+            (format!("{}-user-{name}", family.prefix()), rules.collect())
+        })
     }
 
-    /// Makes UFW's files say exactly this.
-    pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<()> {
-        let defaults = cx.text(DEFAULTS)?.unwrap_or_default();
-        cx.ensure_file(DEFAULTS, with_settings(&defaults).as_bytes(), 0o644)?;
-        for family in Family::BOTH {
-            let user = cx.text(family.user_rules())?.unwrap_or_default();
-            let wanted = self.user_rules(family);
-            if !user_lines(&user).eq(user_lines(&wanted)) {
-                cx.write(Path::new(family.user_rules()), wanted.as_bytes(), 0o640)?;
-            }
-            let after = cx.text(family.after_rules())?.unwrap_or_default();
-            let wanted = self.with_block(&after, family);
-            cx.ensure_file(family.after_rules(), wanted.as_bytes(), 0o640)?;
-        }
-        Ok(())
+    /// Who on the host may ask the metadata service: root alone, as the kernel shows it. UFW has no word for users.
+    pub(crate) fn metadata(&self, family: Family) -> Vec<String> {
+        let rule = format!(
+            "-A {} -d {METADATA} -m owner ! --uid-owner 0 -j {}",
+            family.after_output(),
+            family.unreachable()
+        );
+        if family == Family::V4 { vec![rule] } else { vec![] }
     }
 
-    /// UFW's own file of rules, as UFW writes it at log level `low`; the `tuple` lines are what `ufw status` reads back.
-    fn user_rules(&self, family: Family) -> String {
-        let (chain, any) = (family.chain(), family.anywhere());
-        let mut text = String::from("*filter\n");
-        for name in CHAINS {
-            text += &format!(":{chain}-{name} - [0:0]\n");
-        }
-        text += "### RULES ###\n";
-        for Port { port, protocol } in &self.open {
-            let protocol = name(*protocol);
-            text += &format!("\n### tuple ### allow {protocol} {port} {any} any {any} in\n");
-            text += &format!("-A {chain}-user-input -p {protocol} --dport {port} -j ACCEPT\n");
-        }
-        text + &TAIL.replace("ufw-", &format!("{chain}-"))
-    }
-
-    /// The block in UFW's last file. `DOCKER-USER` is consulted before any rule of Docker's own, whichever of the two
-    /// starts first; what is not from a container and not declared is dropped, from every interface there ever is.
-    fn block(&self, family: Family) -> String {
-        let mut text = format!("{BEGIN}\n*filter\n:DOCKER-USER - [0:0]\n");
-        for rule in self.forwarded(family) {
-            text += &format!("{rule}\n");
-        }
-        text + "COMMIT\n" + END + "\n"
-    }
-
-    /// The rules for forwarded traffic, as the kernel shows them.
+    /// The rules for traffic to and from containers, as the kernel shows them.
     pub(crate) fn forwarded(&self, family: Family) -> Vec<String> {
-        let mut rules = vec!["-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN".to_owned()];
-        if family == Family::V4 {
-            rules.push(format!("-d {METADATA} -j DROP"));
+        let v4 = family == Family::V4;
+        let reject = family.unreachable();
+        let mut rules = vec![KNOWN.to_owned()];
+        let mut add = |rule: String| rules.push(rule);
+        if v4 {
+            // A port published on 127.0.0.1 is translated before the kernel looks whether that address may come in by
+            // wire: without this a neighbour reaches it, up to Docker 27.
+            add("-m conntrack --ctorigdst 127.0.0.0/8 -j DROP".into());
         }
-        rules.push("-i docker0 -j RETURN".into());
-        rules.push("-i br-+ -j RETURN".into());
-        // The port is matched as it was before Docker's translation: the one the project declares.
-        for Port { port, protocol } in &self.inbound {
-            let protocol = name(*protocol);
-            rules.push(format!("-p {protocol} -m conntrack --ctstate NEW --ctorigdstport {port} -j RETURN"));
+        if self.vpn.is_some() {
+            add(format!("-s {} ! -i {VPN} -j DROP", family.tailnet()));
         }
-        rules.push("-j DROP".into());
+        if v4 {
+            add(format!("-d {METADATA} -j {reject}"));
+        }
+        // From one network of containers to another, also by way of a published port. What stays inside one network is
+        // bridged, not routed.
+        for (from, to) in CONTAINERS.iter().flat_map(|from| CONTAINERS.map(|to| (from, to))) {
+            add(format!("-i {from} -o {to} -m physdev ! --physdev-is-bridged -j {reject}"));
+        }
+        for subnet in self.mail.iter().filter(|_| v4) {
+            add(format!("-s {subnet} -i br-+ -p tcp -m tcp --dport 25 -j RETURN"));
+        }
+        for from in CONTAINERS {
+            add(format!("-i {from} -p tcp -m tcp --dport 25 -j REJECT --reject-with tcp-reset"));
+        }
+        if self.vpn.is_some() {
+            // The host's own node is no way into the private network for containers.
+            CONTAINERS.iter().for_each(|from| add(format!("-i {from} -o {VPN} -j {reject}")));
+        }
+        CONTAINERS.iter().for_each(|from| add(format!("-i {from} -j RETURN")));
+        // Only what Docker translated, and matched as it was before: the port that is declared, not the container's.
+        let published = |Port { port, protocol }: &Port| {
+            format!("-p {} -m conntrack --ctstate DNAT --ctorigdstport {port} -j RETURN", name(*protocol))
+        };
+        self.vpn.iter().flatten().for_each(|port| add(format!("-i {VPN} {}", published(port))));
+        self.world.iter().for_each(|port| add(published(port)));
+        add("-j DROP".into());
         rules.into_iter().map(|rule| format!("-A DOCKER-USER {rule}")).collect()
     }
+}
 
-    /// The rules for what comes in, as the kernel shows them.
-    pub(crate) fn incoming(&self, family: Family) -> Vec<String> {
-        let chain = family.chain();
-        let rule = |p: &Port| {
-            let protocol = name(p.protocol);
-            format!("-A {chain}-user-input -p {protocol} -m {protocol} --dport {} -j ACCEPT", p.port)
-        };
-        self.open.iter().map(rule).collect()
-    }
-
-    /// A file with our block as its end, and no other block of ours.
-    fn with_block(&self, text: &str, family: Family) -> String {
-        let mut kept = text.to_owned();
-        while let Some(begin) = kept.find(BEGIN) {
-            let end = kept[begin..].find(END).map_or(kept.len(), |end| begin + end + END.len());
-            let end = if kept[end..].starts_with('\n') { end + 1 } else { end };
-            kept.replace_range(begin..end, "");
+impl Family {
+    /// UFW's chain for what goes out and no rule of its list decided.
+    pub(crate) fn after_output(self) -> &'static str {
+        match self {
+            Self::V4 => "ufw-after-output",
+            Self::V6 => "ufw6-after-output",
         }
-        if !kept.is_empty() && !kept.ends_with('\n') {
-            kept.push('\n');
-        }
-        kept + &self.block(family)
     }
 }
 
@@ -256,101 +305,78 @@ fn name(protocol: Protocol) -> &'static str {
     }
 }
 
-/// The lines that decide who comes in: UFW adds logging and rate-limit lines of its own when it is switched on.
-fn user_lines(text: &str) -> impl Iterator<Item = &str> {
-    let chains = ["-user-input ", "-user-output ", "-user-forward "];
-    text.lines().filter(move |line| {
-        line.starts_with("### tuple ###")
-            || line.starts_with("-A ")
-                && chains.iter().any(|c| line.contains(c))
-                && !line.contains("-logging-")
-    })
-}
-
-fn with_settings(text: &str) -> String {
-    set(text, &SETTINGS)
-}
-
-/// `ufw.conf` with UFW switched on.
-pub(super) fn switched_on(conf: &str) -> String {
-    set(conf, &[("ENABLED", "yes"), ("LOGLEVEL", "low")])
-}
-
-fn set(text: &str, settings: &[(&str, &str)]) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    for (key, value) in settings {
-        let wanted = format!("{key}={value}");
-        let at = lines.iter().position(|l| l.split_once('=').is_some_and(|(k, _)| k.trim() == *key));
-        match at {
-            Some(at) => lines[at] = wanted,
-            None => lines.push(wanted),
-        }
-    }
-    lines.join("\n") + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const WEB: Port = Port { port: 443, protocol: Protocol::Tcp };
-    const VPN: Port = Port { port: 41641, protocol: Protocol::Udp };
+    const STUN: Port = Port { port: 3478, protocol: Protocol::Udp };
+    const ADMIN: Port = Port { port: 9090, protocol: Protocol::Tcp };
+
+    fn everything() -> Rules {
+        Rules::new(22, &[STUN, WEB], Some(&[ADMIN]), vec!["172.22.1.0/24"])
+    }
+
+    /// What the kernel shall hold, and UFW's tuples, as one readable text.
+    fn listing(rules: &Rules, family: Family) -> String {
+        let mut text = String::new();
+        for rule in rules.visible(family) {
+            text += &format!("{}\n", rule.tuple(family));
+        }
+        for (_, lines) in rules.hosts(family) {
+            text += &format!("\n{}\n", lines.join("\n"));
+        }
+        text += &format!("\n{}\n", rules.forwarded(family).join("\n"));
+        for line in rules.metadata(family) {
+            text += &format!("\n{line}\n");
+        }
+        text
+    }
+
+    #[test]
+    fn every_rule_for_ipv4_is_as_written_down() {
+        assert_eq!(listing(&everything(), Family::V4), include_str!("golden/v4.txt"));
+    }
+
+    #[test]
+    fn every_rule_for_ipv6_is_as_written_down() {
+        assert_eq!(listing(&everything(), Family::V6), include_str!("golden/v6.txt"));
+    }
 
     #[test]
     fn ssh_comes_first_and_nothing_twice() {
         let ssh = Port { port: 22, protocol: Protocol::Tcp };
-        let rules = Rules::new(22, &[VPN, WEB, WEB, ssh]);
-        assert_eq!(rules.open, [ssh, WEB, VPN]);
+        let rules = Rules::new(22, &[STUN, WEB, WEB, ssh], None, vec![]);
+        let allowed = rules.visible(Family::V4).into_iter().filter(|rule| rule.action == Action::Allow);
+        assert_eq!(allowed.map(|rule| rule.to.unwrap()).collect::<Vec<_>>(), [ssh, WEB, STUN]);
     }
 
     #[test]
-    fn user_rules_are_what_ufw_writes() {
-        let text = Rules::new(22, &[VPN]).user_rules(Family::V6);
-        assert!(text.contains(
-            "\n### tuple ### allow tcp 22 ::/0 any ::/0 in\n-A ufw6-user-input -p tcp --dport 22 -j ACCEPT\n"
-        ));
-        assert!(text.contains("### tuple ### allow udp 41641 ::/0 any ::/0 in\n"));
+    fn without_a_private_network_nothing_is_said_of_one() {
+        for family in Family::BOTH {
+            let rules = Rules::new(22, &[WEB], None, vec![]);
+            let text = listing(&rules, family);
+            assert!(!text.contains(VPN) && !text.contains(family.tailnet()), "{text}");
+            assert!(!text.contains("9090"), "an administrator's port is open to nobody then");
+        }
     }
 
     #[test]
-    fn only_declared_ports_are_forwarded_and_the_last_rule_drops() {
-        let rules = Rules::new(22, &[WEB]).forwarded(Family::V4);
-        assert_eq!(rules.last().unwrap(), "-A DOCKER-USER -j DROP");
-        assert!(rules.iter().any(|r| r.contains("--ctorigdstport 443 -j RETURN")));
-        assert!(!rules.iter().any(|r| r.contains("dstport 22")), "ssh is not a container's");
-        assert!(rules[1].contains("169.254.169.254"), "before anything a container may do");
+    fn ssh_is_not_a_containers_and_the_last_rule_drops() {
+        for family in Family::BOTH {
+            let rules = everything().forwarded(family);
+            assert_eq!(rules.last().unwrap(), "-A DOCKER-USER -j DROP");
+            assert!(!rules.iter().any(|rule| rule.contains("dstport 22")));
+            let returns = |rule: &&String| rule.ends_with("-j RETURN") && rule.contains("dstport");
+            assert!(rules.iter().filter(returns).all(|rule| rule.contains("--ctstate DNAT")));
+        }
     }
 
     #[test]
-    fn the_block_is_put_in_once_and_replaced() {
-        let one = Rules::new(22, &[]);
-        let two = Rules::new(22, &[WEB]);
-        let ufws = "*filter\nCOMMIT";
-        let first = one.with_block(ufws, Family::V4);
-        assert_eq!(one.with_block(&first, Family::V4), first);
-        let second = two.with_block(&first, Family::V4);
-        assert_eq!(second.matches(BEGIN).count(), 1);
-        assert!(second.starts_with("*filter\nCOMMIT\n# BEGIN"));
-        assert_eq!(one.with_block(&second, Family::V4), first);
-    }
-
-    #[test]
-    fn settings_are_replaced_where_they_stand() {
-        let text = with_settings("# c\nIPV6=no\nDEFAULT_INPUT_POLICY=\"ACCEPT\"\nOTHER=1\n");
-        assert!(text.starts_with("# c\nIPV6=yes\nDEFAULT_INPUT_POLICY=\"DROP\"\nOTHER=1\n"));
-        assert_eq!(with_settings(&text), text);
-    }
-
-    #[test]
-    fn what_ufw_adds_when_switched_on_does_not_count() {
-        let rules = Rules::new(22, &[]);
-        let text = rules.user_rules(Family::V4);
-        let logged = text.replace(
-            "### END RULES ###\n",
-            "### END RULES ###\n### LOGGING ###\n-A ufw-user-logging-input -j RETURN\n",
-        );
-        assert!(user_lines(&text).eq(user_lines(&logged)));
-        let opened = text.replace("22", "23");
-        assert!(!user_lines(&text).eq(user_lines(&opened)));
+    fn mail_goes_out_before_it_is_refused_to_the_others() {
+        let rules = everything().forwarded(Family::V4);
+        let at = |part: &str| rules.iter().position(|rule| rule.contains(part)).unwrap();
+        assert!(at("172.22.1.0/24") < at("--dport 25 -j REJECT"));
+        assert!(at("169.254.169.254") < at("172.22.1.0/24"));
     }
 }

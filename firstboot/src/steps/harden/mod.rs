@@ -115,7 +115,7 @@ fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
             noted = true;
         }
         if differs {
-            cx.write(Path::new(file.path), file.text.as_bytes(), file.mode)?;
+            cx.ensure_file(file.path, file.text.as_bytes(), file.mode)?;
         }
         if (differs || untold) && !tell.contains(&file.then) {
             tell.push(file.then);

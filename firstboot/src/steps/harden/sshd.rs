@@ -6,7 +6,6 @@ use crate::closing::{Closing, Door};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use stacks::release::Release;
-use std::path::Path;
 
 /// Read after identity's, and before what a stock image or cloud-init adds: the first word on a matter wins.
 pub(super) const PATH: &str = "/etc/ssh/sshd_config.d/20-sovereign-hardening.conf";
@@ -23,7 +22,7 @@ pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
         return Ok(());
     }
     closing(&text).make(cx, || {
-        cx.write(Path::new(PATH), text.as_bytes(), 0o644)?;
+        cx.ensure_file(PATH, text.as_bytes(), 0o644)?;
         cx.run(&Cmd::new("sshd").arg("-t")).context("checking sshd's configuration")?;
         cx.systemctl(["reload", "ssh.service"])?;
         Ok(())
@@ -37,7 +36,7 @@ fn closing(text: &str) -> Closing<'_> {
 /// Ciphers that authenticate by themselves first; of message authentication only what covers the encrypted text.
 pub(super) fn config(release: &Release) -> String {
     format!(
-        "# Written by firstboot; changes here are overwritten. For OpenSSH {}.\n\
+        "# Written by firstboot. For OpenSSH {}.\n\
          AuthenticationMethods publickey\n\
          DisableForwarding yes\n\
          PermitTunnel no\n\

@@ -94,7 +94,7 @@ fn jail(spec: &NodeSpec) -> String {
     let vpn = if spec.vpn.is_some() { " 100.64.0.0/10 fd7a:115c:a1e0::/48" } else { "" };
     let port = spec.ssh.port;
     format!(
-        "# Written by firstboot; changes here are overwritten.\n\
+        "# Written by firstboot.\n\
          [DEFAULT]\n\
          ignoreip = 127.0.0.1/8 ::1{vpn}\n\
          banaction = nftables\n\
@@ -129,7 +129,7 @@ fn upgrades(release: &Release, spec: &NodeSpec) -> String {
     );
     let security = release.security;
     format!(
-        "// Written by firstboot; changes here are overwritten.\n\
+        "// Written by firstboot.\n\
          #clear Unattended-Upgrade::Allowed-Origins;\n\
          #clear Unattended-Upgrade::Origins-Pattern;\n\
          Unattended-Upgrade::Origins-Pattern {{ \"{security}\"; }};\n\

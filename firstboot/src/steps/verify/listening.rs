@@ -18,7 +18,7 @@ pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
     {
         let path = format!("/proc/net/{table}");
         let text = cx.text(&path)?.with_context(|| format!("reading {path}: it is not there"))?;
-        found.extend(listening(&text, protocol));
+        found.extend(listening(&text, protocol, cx.spec.vpn.is_some()));
     }
     found.sort_unstable();
     found.dedup();
@@ -26,7 +26,9 @@ pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
     Ok(found.iter().map(|p| format!("something listens on {p}")).collect())
 }
 
-fn listening(table: &str, protocol: Protocol) -> Vec<Port> {
+/// `private`: whether there is a private network. What listens at its addresses is not reachable from outside it, and
+/// inside it the firewall decides.
+fn listening(table: &str, protocol: Protocol, private: bool) -> Vec<Port> {
     let state = if protocol == Protocol::Tcp { TCP_LISTEN } else { UDP_UNCONNECTED };
     let mut ports = Vec::new();
     for line in table.lines().skip(1) {
@@ -35,11 +37,23 @@ fn listening(table: &str, protocol: Protocol) -> Vec<Port> {
         let Some((address, port)) = local.split_once(':') else { continue };
         let Ok(port) = u16::from_str_radix(port, 16) else { continue };
         let dhcp = protocol == Protocol::Udp && DHCP.contains(&port);
-        if found == state && !loopback(address) && !dhcp {
+        let inside = private && in_private_network(address);
+        if found == state && !loopback(address) && !inside && !dhcp {
             ports.push(Port { port, protocol });
         }
     }
     ports
+}
+
+/// 100.64.0.0/10 or fd7a:115c:a1e0::/48, in the form that [`loopback`] tells of.
+fn in_private_network(address: &str) -> bool {
+    match address.len() {
+        8 => {
+            address.ends_with("64") && u8::from_str_radix(&address[4..6], 16).is_ok_and(|b| b & 0xc0 == 0x40)
+        }
+        32 => address.starts_with("5C117AFD") && &address[12..16] == "E0A1",
+        _ => false,
+    }
 }
 
 /// Addresses stand there as words in the processor's byte order, which is little-endian on every server we know.
@@ -73,8 +87,25 @@ mod tests {
     #[test]
     fn only_what_listens_to_others_counts() {
         let port = |port, protocol| Port { port, protocol };
-        assert_eq!(listening(TCP, Protocol::Tcp), [port(22, Protocol::Tcp)]);
-        assert_eq!(listening(TCP6, Protocol::Tcp), [port(8080, Protocol::Tcp)]);
-        assert_eq!(listening(UDP, Protocol::Udp), [port(5355, Protocol::Udp)]);
+        assert_eq!(listening(TCP, Protocol::Tcp, false), [port(22, Protocol::Tcp)]);
+        assert_eq!(listening(TCP6, Protocol::Tcp, false), [port(8080, Protocol::Tcp)]);
+        assert_eq!(listening(UDP, Protocol::Udp, false), [port(5355, Protocol::Udp)]);
+    }
+
+    #[test]
+    fn what_listens_inside_the_private_network_counts_only_where_there_is_none() {
+        for (address, inside) in [
+            ("01004064", true),
+            ("FEFF7F64", true),
+            ("01008064", false),
+            ("01003F64", false),
+            ("00000000", false),
+            ("5C117AFD0000E0A10000000001000000", true),
+            ("5C117AFD0000E0A20000000001000000", false),
+        ] {
+            let line = format!("head\n0: {address}:C001 00000000:0000 0A 0\n");
+            assert_eq!(listening(&line, Protocol::Tcp, true).is_empty(), inside, "{address}");
+            assert_eq!(listening(&line, Protocol::Tcp, false).len(), 1, "{address}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::harden::Hardened;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
 use super::{docker, identity};
+use crate::managed::drift;
 use crate::step::Step;
 use crate::{Cx, engine, room};
 use anyhow::{Result, bail};
@@ -62,8 +63,15 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
+    if cx.spec.vpn.is_some() {
+        look(
+            "this server and its administrators' names are in the private network".into(),
+            super::vpn::wrong(cx),
+        );
+    }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
+    look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
     look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
     checks
 }
@@ -117,7 +125,7 @@ fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
 }
 
 fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let rules = Rules::new(cx.spec.ssh.port, &cx.spec.inbound);
+    let rules = Rules::of(&cx.spec)?;
     let mut wrong = Vec::new();
     if !rules.on_disk(cx)? {
         wrong.push("UFW's files say otherwise".into());
@@ -134,8 +142,13 @@ fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
                 wrong.push(format!("{program} does not say {policy:?}"));
             }
         }
-        if lines(family.input_chain()) != rules.incoming(family) {
-            wrong.push(format!("{program} lets in something else"));
+        for (chain, wanted) in rules.hosts(family) {
+            if lines(&chain) != wanted {
+                wrong.push(format!("{program} says something else in {chain}"));
+            }
+        }
+        if lines(family.after_output()) != rules.metadata(family) {
+            wrong.push(format!("{program} lets others than root ask the metadata service"));
         }
         let mut forwarded = lines("DOCKER-USER");
         // Docker ends the chain with a RETURN of its own; after our DROP nothing reaches it.

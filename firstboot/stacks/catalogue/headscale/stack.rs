@@ -25,6 +25,7 @@ pub(crate) const STACK: Stack = Stack {
         Port { port: 41641, protocol: Protocol::Udp },
     ],
     vpn_ports: &[Port { port: 9090, protocol: Protocol::Tcp }],
+    mail: None,
     // Docker publishes to IPv4 only.
     records: &["vpn A {ipv4}"],
 };

@@ -21,5 +21,6 @@ pub(crate) const STACK: Stack = Stack {
     certificate: None,
     ports: &[],
     vpn_ports: &[],
+    mail: None,
     records: &[],
 };

@@ -9,9 +9,9 @@ use crate::cloud::faults::Fault;
 use crate::cloud::state::now;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State as Extract;
+use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/log", get(log).delete(forget_log))
         .route("/stock", get(stock).put(set_stock))
         .route("/limits", get(limits).put(set_limits))
+        .route("/servers/{id}/tap", put(plug_tap).delete(unplug_tap))
         .route("/requests", get(requests).delete(forget_requests))
 }
 
@@ -120,6 +121,33 @@ async fn set_limits(Extract(cloud): Shared, body: Bytes) -> Reply {
     let changes = serde_json::from_slice(&body).map_err(|e| ApiError::field("limits", e.to_string()))?;
     cloud.change(|state| state.limits.set(changes))?;
     no_content()
+}
+
+/// `{"tap": "wire0"}`: a device that is there, of this machine or of the one who moves it into a namespace afterwards.
+async fn plug_tap(Extract(cloud): Shared, Path(id): Path<u64>, body: Bytes) -> Reply {
+    let mut input = Input::parse(&body)?;
+    let tap: String = input.required("tap");
+    let sound =
+        (1..16).contains(&tap.len()) && tap.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !sound {
+        input.complain("tap", "is no name of a network device");
+    }
+    input.done()?;
+    running(&cloud, id)?;
+    cloud.set_tap(id, Some(tap)).await.map_err(|failure| ApiError::server(failure.message))?;
+    no_content()
+}
+
+async fn unplug_tap(Extract(cloud): Shared, Path(id): Path<u64>) -> Reply {
+    running(&cloud, id)?;
+    cloud.set_tap(id, None).await.map_err(|failure| ApiError::server(failure.message))?;
+    no_content()
+}
+
+/// Only a machine that runs has a slot.
+fn running(cloud: &Cloud, id: u64) -> Result<(), ApiError> {
+    let runs = cloud.read(|state| state.servers.get(&id).is_some_and(|server| server.status == "running"));
+    if runs { Ok(()) } else { Err(ApiError::field("server", format!("{id} does not run"))) }
 }
 
 async fn requests(Extract(cloud): Shared) -> Reply {

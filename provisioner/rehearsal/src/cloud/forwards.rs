@@ -111,6 +111,8 @@ mod tests {
                 vec![rule("in", "tcp", Some("440-65535"), all)],
                 "tcp/443 tcp/465 tcp/587 tcp/993 tcp/995 tcp/2222 tcp/8080 tcp/8443 tcp/51820",
             ),
+            (vec![rule("in", "tcp", Some("22"), "127.0.0.1/32")], "tcp/22"),
+            (vec![rule("in", "tcp", Some("22"), "127.0.0.2/32")], ""),
             (vec![rule("in", "tcp", Some("22"), "203.0.113.0/24")], ""),
             (vec![rule("in", "tcp", Some("22"), "::/0")], ""),
             (vec![rule("out", "tcp", Some("22"), all)], ""),

@@ -8,6 +8,11 @@ use std::path::Path;
 
 const FIRMWARE_ARM: &str = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd";
 
+/// The slot for a second network card, the card's backend, and the card itself.
+pub(crate) const SLOT: &str = "second-slot";
+pub(crate) const SECOND_NETWORK: &str = "second";
+pub(crate) const SECOND_CARD: &str = "second-card";
+
 /// What is added to the kernel's command line where the processor is emulated. Address-space randomisation forces kernel
 /// page-table isolation on those processors, and each system call then empties the emulated TLB: together with the
 /// guards against flaws an emulated processor does not have, a fifth of the boot.
@@ -85,6 +90,8 @@ pub(crate) fn command(machine: &Machine, files: &Files, host: Host) -> Cmd {
     cmd = cmd.arg("-netdev").arg(network(machine, files));
     // Without a ROM nothing is asked to boot over the network, and no package with ROMs is needed.
     cmd = cmd.arg("-device").arg(format!("virtio-net-pci,netdev=net,mac={},romfile=", mac_address(id)));
+    // An empty slot, since nothing can be plugged into the root bus itself.
+    cmd = cmd.arg("-device").arg(format!("pcie-root-port,id={SLOT},chassis=1"));
     cmd = cmd.args(["-object", "rng-random,id=random,filename=/dev/urandom"]);
     cmd = cmd.args(["-device", "virtio-rng-pci,rng=random"]);
     cmd = cmd.arg("-chardev").arg(format!("file,id=console,append=on,path={}", quote(&files.console(id))));
@@ -176,6 +183,17 @@ pub(crate) fn plug(disk: &Disk) -> (serde_json::Value, serde_json::Value) {
             "file": {"driver": "file", "filename": disk.path}}),
         serde_json::json!({"driver": "scsi-hd", "bus": "scsi.0", "drive": node, "id": node,
             "vendor": "HC", "product": "Volume", "serial": disk.volume.to_string()}),
+    )
+}
+
+/// What plugs a second network card into a running machine, at the other end of a tap device: the arguments of
+/// `netdev_add` and of `device_add`.
+pub(crate) fn plug_card(server: u64, tap: &str) -> (serde_json::Value, serde_json::Value) {
+    let mac = mac_address(server).replacen("92:00", "92:01", 1);
+    (
+        serde_json::json!({"type": "tap", "id": SECOND_NETWORK, "ifname": tap, "script": "no", "downscript": "no"}),
+        serde_json::json!({"driver": "virtio-net-pci", "id": SECOND_CARD, "netdev": SECOND_NETWORK, "bus": SLOT,
+            "mac": mac, "romfile": ""}),
     )
 }
 

@@ -81,6 +81,14 @@ impl Hypervisor for Paper {
         Ok(())
     }
 
+    fn plug_tap(&self, _: u64, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn unplug_tap(&self, _: u64) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn remove(&self, server: u64) -> Result<(), Failure> {
         self.set(server, false);
         Ok(())

@@ -255,6 +255,30 @@ impl Hypervisor for Qemu {
         self.monitor(server)?.human(&line).map(drop)
     }
 
+    fn plug_tap(&self, server: u64, tap: &str) -> Result<(), Failure> {
+        let mut qmp = self.monitor(server)?;
+        let (network, card) = command::plug_card(server, tap);
+        qmp.run("netdev_add", &network)?;
+        if let Err(failure) = qmp.run("device_add", &card) {
+            let _ = qmp.run("netdev_del", &json!({"id": command::SECOND_NETWORK}));
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    fn unplug_tap(&self, server: u64) -> Result<(), Failure> {
+        let mut qmp = self.monitor(server)?;
+        match qmp.run("device_del", &json!({"id": command::SECOND_CARD})) {
+            Ok(_) => qmp.wait_for("DEVICE_DELETED", command::SECOND_CARD)?,
+            Err(failure) if failure.message.contains("not found") => {}
+            Err(failure) => return Err(failure),
+        }
+        match qmp.run("netdev_del", &json!({"id": command::SECOND_NETWORK})) {
+            Err(failure) if !failure.message.contains("not found") => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
     fn remove(&self, server: u64) -> Result<(), Failure> {
         self.cut_power(server)?;
         let dir = self.files.server(server);

@@ -1,23 +1,28 @@
 //! Docker, hardened, with all its data and containerd's on the volume.
 //!
-//! It is not enabled: it is started here, after the volume is open, and at no other time.
+//! `config` says what it is told, by its version. It is not enabled: it is started here, after the volume is open, and at no other time.
+
+pub(crate) mod config;
 
 use super::disk::Volume;
 use super::firewall::Closed;
 use super::pulls;
 use crate::step::Step;
 use crate::{Cx, engine};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use config::Version;
 use host::{Cmd, Host as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use spec::StepName;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where Docker keeps everything.
 pub(crate) const DATA_ROOT: &str = "/srv/sovereign/docker";
 /// Where containerd keeps everything.
 pub(crate) const CONTAINERD_ROOT: &str = "/srv/sovereign/containerd";
 const DAEMON: &str = "/etc/docker/daemon.json";
+/// The file while it is judged.
+const CANDIDATE: &str = "/etc/docker/daemon.json.candidate";
 const CONTAINERD: &str = "/etc/containerd/config.toml";
 const UNITS: [&str; 3] = ["docker.service", "docker.socket", "containerd.service"];
 
@@ -45,14 +50,19 @@ impl Step for Docker<'_> {
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let torn = pulls::torn(cx)?;
-        if torn || !daemons_configured(cx)? || !runs_as_configured(cx)? {
+        let version = installed(cx)?;
+        let configured = all_hold(cx, daemons_files(version))?;
+        if !configured {
+            validate(cx, version)?;
+        }
+        if torn || !configured || !runs_as_configured(cx)? {
             // Stopped before its files change, so that what runs is always what the files say.
             cx.run(&Cmd::new("systemctl").arg("stop").args(UNITS)).context("stopping Docker")?;
         }
         if torn {
             pulls::forget(cx)?;
         }
-        for (path, content) in files(cx) {
+        for (path, content) in files(cx, version) {
             cx.ensure_file(&path, &content, 0o644)?;
         }
         let enabled = enabled(cx)?;
@@ -66,48 +76,25 @@ impl Step for Docker<'_> {
     }
 }
 
-/// What Docker is told. Sorted, so that the same settings are the same bytes.
-pub(crate) fn daemon() -> Value {
-    json!({
-        "data-root": DATA_ROOT,
-        "default-address-pools": [{ "base": "172.30.0.0/16", "size": 24 }],
-        "icc": false,
-        "live-restore": true,
-        "log-driver": "local",
-        "log-opts": { "max-file": "3", "max-size": "10m" },
-        "no-new-privileges": true,
-        "storage-driver": "overlay2",
-        "userland-proxy": false,
-    })
-}
-
 /// The files the daemons read when they start.
-fn daemons_files() -> [(PathBuf, Vec<u8>); 2] {
-    let daemon = format!("{:#}\n", daemon());
-    let containerd = format!(
-        "# Written by firstboot; changes here are overwritten.\nversion = 2\nroot = \"{CONTAINERD_ROOT}\"\n\
-         disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\n[plugins.\"io.containerd.internal.v1.opt\"]\n  \
-         path = \"{CONTAINERD_ROOT}/opt\"\n"
-    );
-    [(DAEMON.into(), daemon.into_bytes()), (CONTAINERD.into(), containerd.into_bytes())]
+fn daemons_files(version: Version) -> [(PathBuf, Vec<u8>); 2] {
+    let daemon = config::daemon(version).into_bytes();
+    [(DAEMON.into(), daemon), (CONTAINERD.into(), config::containerd().into_bytes())]
 }
 
 /// Every file of the engine's configuration; the registries' authorities are read anew at each pull.
-fn files(cx: &Cx<'_>) -> Vec<(PathBuf, Vec<u8>)> {
+fn files(cx: &Cx<'_>, version: Version) -> Vec<(PathBuf, Vec<u8>)> {
     let authority = |registry: &spec::Registry| {
         let path = format!("/etc/docker/certs.d/{}/ca.crt", registry.address);
         (path.into(), registry.ca_pem.clone().into_bytes())
     };
-    daemons_files().into_iter().chain(cx.spec.registries.iter().map(authority)).collect()
+    daemons_files(version).into_iter().chain(cx.spec.registries.iter().map(authority)).collect()
 }
 
-/// Whether every file of the configuration is as it must be.
+/// Whether every file of the configuration is as the engine that runs needs it; not where none runs.
 pub(crate) fn configured(cx: &Cx<'_>) -> Result<bool> {
-    all_hold(cx, files(cx))
-}
-
-fn daemons_configured(cx: &Cx<'_>) -> Result<bool> {
-    all_hold(cx, daemons_files())
+    let Some(info) = engine::info(cx)? else { return Ok(false) };
+    all_hold(cx, files(cx, running(&info)?))
 }
 
 fn all_hold(cx: &Cx<'_>, files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<bool> {
@@ -117,6 +104,37 @@ fn all_hold(cx: &Cx<'_>, files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) ->
         }
     }
     Ok(true)
+}
+
+/// The version of the engine that runs.
+fn running(info: &Value) -> Result<Version> {
+    let text = info["ServerVersion"].as_str().unwrap_or_default();
+    Version::parse(text).with_context(|| format!("reading Docker's version: it says {text:?}"))
+}
+
+/// The version of the engine that is installed: it may be newer than the one that runs.
+fn installed(cx: &Cx<'_>) -> Result<Version> {
+    let said = cx.run(&Cmd::new("dockerd").arg("--version")).context("asking Docker for its version")?.text();
+    let number = said.split_once("version ").map(|(_, rest)| rest).unwrap_or_default();
+    let version =
+        Version::parse(number).with_context(|| format!("reading Docker's version: it says {said:?}"))?;
+    if !version.is_known() {
+        bail!("configuring Docker: version {version} is older than 20.10; upgrade it, then try again");
+    }
+    Ok(version)
+}
+
+/// Lets the engine judge a file before it takes the place of one that works. Up to 20.10 it cannot.
+fn validate(cx: &Cx<'_>, version: Version) -> Result<()> {
+    if !version.validates() {
+        return Ok(());
+    }
+    cx.write(Path::new(CANDIDATE), config::daemon(version).as_bytes(), 0o644)?;
+    let judged = cx.run(&Cmd::new("dockerd").args(["--validate", "--config-file", CANDIDATE]));
+    cx.remove(Path::new(CANDIDATE))?;
+    judged
+        .with_context(|| format!("configuring Docker {version}: it does not take {DAEMON} as it would be"))?;
+    Ok(())
 }
 
 /// The units that would start at boot, before the volume is open.

@@ -1,0 +1,96 @@
+//! `firstboot COMMAND --help`: what a command is for and how it is used. `--json` always prints one document on stdout.
+
+/// Each command's text.
+const TEXTS: [(&str, &str); 7] = [
+    (
+        "status",
+        "How far this server is: absent, running, waiting at a gate, failed, stopped, locked or done, with the steps at \
+         hand, the gates that wait, and the time each step took. Reads only.
+
+examples:
+  firstboot status
+  firstboot status --json | jq -r .state
+  firstboot status --json | jq '.gates, .steps'",
+    ),
+    (
+        "events",
+        "What happened on this server, over all boots; the events are numbered from 1. Without a flag, and with --follow, \
+         one JSON document a line; with --json one document, an array. --follow goes on until first boot ends. Reads only.
+
+examples:
+  firstboot events --from 40
+  firstboot events --follow
+  firstboot events --json | jq '.[] | select(.event == \"step-finished\") | {step, millis}'",
+    ),
+    (
+        "verify",
+        "Looks at everything and changes nothing: the volume, sshd, the firewall, the engine, each stack, what was edited by \
+         hand, and the audit, unless --quick leaves that out. Exit code 0 when all passed or is excepted, 1 when not.
+
+examples:
+  firstboot verify
+  firstboot verify --quick
+  firstboot verify --json | jq -r '.[] | select(.result == \"fail\") | .what'",
+    ),
+    (
+        "drift",
+        "What was edited by hand of the files firstboot wrote, as unified diffs; a secret's content is never shown. firstboot \
+         overwrites no edit: the step that wants the file otherwise stops with exit code 4, until you decide. `accept` keeps \
+         the edit until firstboot wants something else there than now. `restore` copies the edit beside the file, then runs \
+         every step that does not hold, which puts firstboot's version back and in force. Exit code 4 while an edit is not \
+         accepted.
+
+examples:
+  firstboot drift
+  firstboot drift --json | jq -r '.[].path'
+  firstboot drift accept /etc/docker/daemon.json
+  firstboot drift restore /etc/docker/daemon.json",
+    ),
+    (
+        "acknowledge",
+        "Says that the operator's side has done what a gate waits for; `cargo xtask provision` does it. The value is the \
+         gate's, word for word.
+
+examples:
+  firstboot status --json | jq '.gates'
+  firstboot acknowledge firewall 0123456789abcdef",
+    ),
+    (
+        "unlock",
+        "Opens the volume with the key on stdin and brings up what was done before. `cargo xtask unlock` brings the key \
+         from the escrow over the pinned connection.
+
+example:
+  firstboot unlock < key",
+    ),
+    (
+        "install",
+        "Takes a node spec from stdin, checks it, files it, and starts first boot or lets it go on. Says the number of the \
+         first event to follow, or `done`.
+
+example:
+  firstboot install < node.json",
+    ),
+];
+
+/// The text of a command, if it has one of its own.
+pub(crate) fn of(command: &str) -> Option<&'static str> {
+    TEXTS.iter().find(|(name, _)| *name == command).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_has_an_example_of_its_command() {
+        for (name, text) in TEXTS {
+            assert!(
+                text.contains("example") && text.contains(&format!("\n  firstboot {name}"))
+                    || name == "acknowledge",
+                "{name}"
+            );
+        }
+        assert_eq!(of("nonsense"), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! A server that opens its volume by itself, and every change of how it does.
+
+use super::crash::slots;
+use super::flow::done;
+use super::{Cut, Fake};
+use crate::boot::Ended;
+use crate::unattended::KEYFILE;
+use crate::unlock::Opened;
+use crate::{Cx, unlock};
+use host::Secret;
+use spec::{EventKind, TangServer, UnlockSpec, paths};
+use std::path::Path;
+
+const MARK: &str = "/var/lib/sovereign/unattended";
+
+fn tang() -> UnlockSpec {
+    let server = |name: &str| TangServer { url: format!("http://{name}:7500"), thumbprint: "t".repeat(43) };
+    UnlockSpec::Tang { threshold: 1, servers: vec![server("one"), server("two")] }
+}
+
+/// The operator changes project.toml and provisions again.
+fn wish(fake: &Fake, unlock: UnlockSpec) {
+    let spec = spec::NodeSpec { unlock, ..fake.spec() };
+    crate::install::install(fake, &spec.to_json(), "0.0.0 test").unwrap();
+}
+
+fn changed(unlock: UnlockSpec) -> Fake {
+    let fake = Fake::new();
+    done(&fake);
+    wish(&fake, unlock);
+    done(&fake);
+    fake
+}
+
+/// The slots on the volume and in the newest escrow are these, and nothing is left of any other way in.
+fn assert_settled(fake: &Fake, unlock: &UnlockSpec, at: &str) {
+    let wanted: &[u32] = match unlock {
+        UnlockSpec::Operator => &[0, 2],
+        UnlockSpec::Tang { .. } => &[0, 2, 4],
+        UnlockSpec::Keyfile => &[0, 2, 5],
+    };
+    let luks = fake.luks();
+    assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), wanted, "{at}");
+    let bundle = escrow::open(fake.state.borrow().taken.last().unwrap(), &fake.identity).unwrap();
+    let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
+    assert_eq!(slots(&header), wanted, "{at}: the escrowed header");
+    let tang = matches!(unlock, UnlockSpec::Tang { .. });
+    assert_eq!(!luks.tokens.is_empty(), tang, "{at}: the token");
+    assert_eq!(fake.get(KEYFILE).is_some(), *unlock == UnlockSpec::Keyfile, "{at}: the key on the root disk");
+    assert_eq!(fake.get(MARK).is_some(), *unlock != UnlockSpec::Operator, "{at}: the mark for systemd");
+    assert!(fake.get("/run/sovereign/tang.key").is_none(), "{at}: a key in memory");
+    assert!(
+        fake.get("/var/lib/sovereign/unattended-changing").is_none() && fake.get(paths::DONE).is_some(),
+        "{at}"
+    );
+}
+
+#[test]
+fn each_mode_follows_each_other_and_leaves_nothing_behind() {
+    let modes = [
+        UnlockSpec::Keyfile,
+        tang(),
+        UnlockSpec::Operator,
+        tang(),
+        UnlockSpec::Keyfile,
+        UnlockSpec::Operator,
+    ];
+    let fake = Fake::new();
+    done(&fake);
+    assert_settled(&fake, &UnlockSpec::Operator, "at first");
+    for unlock in modes {
+        let old = fake.get(KEYFILE);
+        wish(&fake, unlock.clone());
+        done(&fake);
+        assert_settled(&fake, &unlock, &format!("{unlock:?}"));
+        assert!(old.is_none_or(|key| !fake.luks().opens(&key, None)), "{unlock:?}: the old key opens still");
+        let taken = fake.state.borrow().taken.len();
+        done(&fake);
+        assert_eq!(fake.state.borrow().taken.len(), taken, "{unlock:?}: a second run escrowed again");
+    }
+}
+
+#[test]
+fn it_comes_back_by_itself_and_nobody_is_asked() {
+    for unlock in [UnlockSpec::Keyfile, tang()] {
+        let fake = changed(unlock.clone());
+        fake.state.borrow_mut().operator = false;
+        for _ in 0..3 {
+            fake.boot();
+            done(&fake);
+            let state = fake.state.borrow();
+            assert!(state.open && state.mounted && !state.stacks.is_empty(), "{unlock:?}");
+        }
+    }
+    let fake = changed(UnlockSpec::Keyfile);
+    assert_eq!(fake.state.borrow().root[Path::new(KEYFILE)].mode, 0o400);
+}
+
+#[test]
+fn servers_that_come_late_are_waited_for_and_none_is_waited_for_without_an_end() {
+    let fake = changed(tang());
+    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
+    fake.state.borrow_mut().tang = false;
+    fake.boot();
+    let before = fake.state.borrow().clock;
+    assert!(matches!(fake.run().unwrap(), Ended::Locked));
+    let waited = fake.state.borrow().clock - before;
+    assert!((120..=180).contains(&waited.as_secs()), "{waited:?}");
+    let said = fake.events().into_iter().rev().find_map(|kind| match kind {
+        EventKind::Progress { text, .. } => Some(text),
+        _ => None,
+    });
+    let said = said.unwrap();
+    assert!(said.contains("waiting for the operator") && said.contains("Error communicating"), "{said}");
+    assert!(!fake.state.borrow().docker, "Docker runs on a locked server");
+    let cx = Cx::begin(&fake, "t").unwrap();
+    assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
+    done(&fake);
+}
+
+#[test]
+fn other_servers_mean_another_key() {
+    let fake = changed(tang());
+    let before = fake.luks();
+    let UnlockSpec::Tang { mut servers, .. } = tang() else { unreachable!() };
+    servers[1].thumbprint = "u".repeat(43);
+    let other = UnlockSpec::Tang { threshold: 2, servers };
+    wish(&fake, other.clone());
+    done(&fake);
+    assert_settled(&fake, &other, "bound anew");
+    assert_ne!(fake.luks().slots[&4].0, before.slots[&4].0, "the old servers' key opens still");
+}
+
+#[test]
+fn servers_that_do_not_answer_when_they_are_bound_are_said_and_the_old_way_stays() {
+    let fake = changed(UnlockSpec::Keyfile);
+    fake.state.borrow_mut().tang = false;
+    wish(&fake, tang());
+    let Ended::Failed(error) = fake.run().unwrap() else { panic!("it went on") };
+    assert!(format!("{error:#}").contains("all of [[unlock.servers]] must be reachable"), "{error:#}");
+    assert!(fake.luks().slots.contains_key(&5) && fake.get(KEYFILE).is_some());
+    fake.state.borrow_mut().tang = true;
+    done(&fake);
+    assert_settled(&fake, &tang(), "once they answer");
+}
+
+#[test]
+fn a_change_cut_off_at_any_act_comes_to_the_same_end() {
+    let orders = [
+        (UnlockSpec::Operator, UnlockSpec::Keyfile),
+        (UnlockSpec::Keyfile, tang()),
+        (tang(), UnlockSpec::Operator),
+    ];
+    for (from, to) in orders {
+        let start = changed(from.clone());
+        wish(&start, to.clone());
+        let key = start.get("/srv/sovereign/secrets/luks-key").unwrap();
+        let whole = start.copy();
+        let before = whole.state.borrow().acts;
+        done(&whole);
+        let acts = whole.state.borrow().acts;
+        for at in before + 1..=acts {
+            for cut in [Cut::Before, Cut::Torn, Cut::After] {
+                let case = format!("{from:?} to {to:?}, act {at} {cut:?}");
+                let fake = start.copy();
+                fake.state.borrow_mut().cut = Some((at, cut));
+                let _ = fake.run();
+                fake.boot();
+                // Locked or not, the operator's key opens it, and the next runs come to the end.
+                while !(matches!(fake.run().unwrap(), Ended::Done) && fake.state.borrow().open) {
+                    let cx = Cx::begin(&fake, "t").unwrap();
+                    assert!(
+                        matches!(unlock::open(&cx, &Secret::new(key.clone())).unwrap(), Opened::Now),
+                        "{case}"
+                    );
+                }
+                assert_settled(&fake, &to, &case);
+            }
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Which packets get through, as somebody else on the network, a container and an ordinary user see it; and a closing
+//! that nobody confirms.
+
+use super::{PROGRAMS, act, identity, server_id, standing, wait_until_locked};
+use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tests::wire::{NEIGHBOUR, SERVER, Wire};
+use tests::{Rig, can_run};
+
+/// The demo's ssh, the one port it declares.
+const SSH: u16 = 2222;
+/// What a container publishes and nobody declared; and on the loopback address alone.
+const UNDECLARED: u16 = 8099;
+const ON_LOOPBACK: u16 = 8098;
+const SCAN_LIMIT: Duration = Duration::from_secs(300);
+/// UDP ports something might answer at: Debian's and Docker's usual ones, and the private network's.
+const UDP: &str = "53,67,68,69,111,123,137,161,500,631,1900,2049,3478,4500,4789,5353,5355,7946,41641,51820";
+
+/// See the module.
+pub(crate) fn only_declared() -> Result<()> {
+    if !can_run("vm_packets", &[&PROGRAMS[..], &["ip", "nmap", "python3"]].concat())? {
+        return Ok(());
+    }
+    let rig = standing()?;
+    let start = Instant::now();
+    let wire = Wire::lay(&rig, server_id(&rig)?)?;
+    there(&rig, &Wire::addresses())?;
+    let before = listing(&rig)?;
+
+    // Nothing of a container's is published yet.
+    let mut stage = Stage::begin("scan of every TCP port, v4 and v6");
+    for address in SERVER {
+        only_ssh_answers(&wire, address, "-p-")?;
+    }
+    udp_is_silent(&wire)?;
+    stage.next("containers that publish what nobody declared");
+    let strangers = Strangers::start(&rig)?;
+    stage.next("scan of every TCP port again");
+    for address in SERVER {
+        only_ssh_answers(&wire, address, "-p-")?;
+    }
+    stage.next("what a neighbour could reach if one rule were not");
+    the_scan_would_have_seen_it(&rig, &wire)?;
+    neighbours_reach_no_container(&rig, &wire, &strangers)?;
+    stage.next("from inside containers, and as ordinary users");
+    let _listener = listener(&wire)?;
+    refused_inside(&rig, &strangers)?;
+    for (name, line) in [("restart of Docker", "systemctl restart docker"), ("reload of UFW", "ufw reload")] {
+        stage.next(name);
+        there(&rig, line)?;
+        same(&before, &listing(&rig)?, name)?;
+        a_handful(&rig, &wire, &strangers)?;
+    }
+    stage.next("reboot");
+    act(&rig, "reset")?;
+    wait_until_locked(&rig)?;
+    rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
+    there(&rig, &format!("{} && docker start packets-a packets-b", Wire::addresses()))?;
+    same(&before, &listing(&rig)?, "the reboot")?;
+    a_handful(&rig, &wire, &Strangers::found(&rig)?)?;
+    stage.next("tidying up");
+    there(&rig, "docker rm -f packets-a packets-b && docker network rm packets-a packets-b")?;
+    rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
+    drop(stage);
+    println!("packets: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Kills the operator at the moment the firewall closes over another wish: after 60 seconds the rules before it are back
+/// in force, the server has said so, and the next run tries again.
+pub(crate) fn a_closing_nobody_confirms() -> Result<()> {
+    if !can_run("vm_only_a_confirmed_closing_stays", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = standing()?;
+    let start = Instant::now();
+    let before = listing(&rig)?;
+    let path = rig.projects().join("demo/project.toml");
+    let toml = std::fs::read_to_string(&path)?;
+    let (open, stop) = ("open = [\"8443/tcp\"]", "firewall: closing the firewall");
+    std::fs::write(&path, format!("{toml}\n[firewall]\n{open}\n"))?;
+    let (_, killed) =
+        rig.run_until(&["provision", "--project", "demo", "--yes"], |line| line.contains(stop))?;
+    ensure!(killed, "the firewall was not closed");
+    let closed =
+        "for i in $(seq 100); do grep -q 8443 /etc/ufw/user.rules && exit 0; sleep 0.2; done; exit 1";
+    there(&rig, closed)?;
+    let waits = Instant::now();
+    let reverted = "for i in $(seq 120); do [ -e /var/lib/sovereign/closing/firewall/asked ] || exit 0; sleep 1; done; exit 1";
+    there(&rig, reverted)?;
+    println!("closed, unconfirmed, put back after {:.0} s", waits.elapsed().as_secs_f64());
+    // firstboot says it a moment after the timer's script has done it.
+    let said = there(&rig, "sleep 3; tail -n 3 /var/lib/sovereign/events.jsonl")?;
+    ensure!(said.contains("put back as it was"), "the server did not say so:\n{said}");
+    same(&before, &listing(&rig)?, "the closing that was put back")?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    ensure!(listing(&rig)?.contains("--dport 8443"), "the next run did not try again");
+    std::fs::write(&path, toml)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    same(&before, &listing(&rig)?, "the way back")?;
+    println!("a closing nobody confirms: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Says how long each part took.
+struct Stage(String, Instant);
+
+impl Stage {
+    fn begin(name: &str) -> Self {
+        Self(name.into(), Instant::now())
+    }
+
+    fn next(&mut self, name: &str) {
+        drop(std::mem::replace(self, Self::begin(name)));
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        println!("  {}: {:.0} s", self.0, self.1.elapsed().as_secs_f64());
+    }
+}
+
+/// A shell line on the server that must succeed; gives what it printed.
+fn there(rig: &Rig, line: &str) -> Result<String> {
+    Ok(rig.xtask(&["ssh", "--project", "demo", "--", line])?.expect(0)?.stdout)
+}
+
+/// The kernel's rules that are ours, without Docker's, whose chains follow its containers.
+fn listing(rig: &Rig) -> Result<String> {
+    let ours = "grep -E '^-P|^-A (INPUT|OUTPUT|ufw|DOCKER-USER)'";
+    there(rig, &format!("for t in iptables ip6tables; do $t -S | {ours}; done"))
+}
+
+fn same(before: &str, after: &str, what: &str) -> Result<()> {
+    // Docker ends DOCKER-USER with a RETURN of its own when it makes it; behind our DROP nothing comes that far.
+    let rules = |text: &str| {
+        text.lines().filter(|l| *l != "-A DOCKER-USER -j RETURN").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (before, after) = (rules(before), rules(after));
+    let gone: Vec<_> = before.iter().filter(|rule| !after.contains(rule)).collect();
+    let new: Vec<_> = after.iter().filter(|rule| !before.contains(rule)).collect();
+    ensure!(before == after, "{what} changed the rules: gone {gone:#?}, new {new:#?}, or their order");
+    Ok(())
+}
+
+/// The ports of a scan that answered in whatever way, and how many were asked.
+fn answering(wire: &Wire<'_>, address: &str, how: &str) -> Result<(BTreeSet<u16>, usize)> {
+    let six = if address.contains(':') { "-6 " } else { "" };
+    let args = format!("{six}-n -Pn -T4 --min-rate 2000 --max-retries 2 -oX - {how} {address}");
+    let said = wire.probe("nmap", &args, SCAN_LIMIT)?;
+    ensure!(said.success(), "nmap {args}: {}", said.stderr);
+    let xml = said.text();
+    let mut open = BTreeSet::new();
+    let mut asked = 0;
+    let attribute = |text: &str, name: &str| {
+        text.split_once(&format!("{name}=\"")).and_then(|(_, rest)| rest.split('"').next()).map(str::to_owned)
+    };
+    for port in xml.split("<port ").skip(1) {
+        asked += 1;
+        let state = attribute(port, "state").context("nmap names no state")?;
+        if !state.contains("filtered") {
+            open.insert(attribute(port, "portid").context("nmap names no port")?.parse()?);
+        }
+    }
+    for rest in xml.split("<extraports ").skip(1) {
+        let state = attribute(rest, "state").context("nmap names no state")?;
+        let count: usize = attribute(rest, "count").context("nmap names no count")?.parse()?;
+        ensure!(state.contains("filtered"), "{count} ports are {state}");
+        asked += count;
+    }
+    Ok((open, asked))
+}
+
+fn only_ssh_answers(wire: &Wire<'_>, address: &str, how: &str) -> Result<()> {
+    let start = Instant::now();
+    let (open, asked) = answering(wire, address, &format!("-sS {how}"))?;
+    println!("    {address}: {open:?} of {asked} TCP ports answer, {:.0} s", start.elapsed().as_secs_f64());
+    ensure!(open == BTreeSet::from([SSH]), "{open:?} answer at {address}");
+    ensure!(how != "-p-" || asked == 65535, "only {asked} ports were asked");
+    Ok(())
+}
+
+fn udp_is_silent(wire: &Wire<'_>) -> Result<()> {
+    for address in SERVER {
+        let (open, asked) = answering(wire, address, &format!("-sU -p {UDP}"))?;
+        println!("    {address}: {open:?} of {asked} UDP ports answer");
+        ensure!(open.is_empty(), "UDP {open:?} answer at {address}");
+    }
+    Ok(())
+}
+
+/// Two containers in networks of their own, which are no stack of ours.
+struct Strangers {
+    /// The address of the one that publishes.
+    publisher: String,
+    /// The address of its network's gateway, which is the host.
+    gateway: String,
+}
+
+impl Strangers {
+    fn start(rig: &Rig) -> Result<Self> {
+        let line = format!(
+            "set -e; image=$(docker inspect -f '{{{{.Image}}}}' postgres-postgres-1); b=/usr/bin/busybox; \
+             for n in a b; do docker network create packets-$n >/dev/null; done; \
+             docker run -d --name packets-a --network packets-a -p {UNDECLARED}:{UNDECLARED} \
+             -p 127.0.0.1:{ON_LOOPBACK}:{UNDECLARED} --entrypoint $b $image httpd -f -p {UNDECLARED} -h /usr/share >/dev/null; \
+             docker run -d --name packets-b --network packets-b --entrypoint $b $image sleep 36000 >/dev/null; \
+             curl -s -m 10 -o /dev/null http://127.0.0.1:{UNDECLARED}/"
+        );
+        there(rig, &line)?;
+        Self::found(rig)
+    }
+
+    fn found(rig: &Rig) -> Result<Self> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}}{{end}}";
+        let said = there(rig, &format!("docker inspect -f '{format}' packets-a"))?;
+        let (publisher, gateway) = said.trim().split_once(' ').context("Docker names no address")?;
+        Ok(Self { publisher: publisher.into(), gateway: gateway.into() })
+    }
+}
+
+/// With one rule more the undeclared port is open: what refuses it is ours, and nmap would have seen it.
+fn the_scan_would_have_seen_it(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
+    let rule = "DOCKER-USER -i eth+ -j RETURN";
+    let rule = rule.replace("-i eth+", &format!("-p tcp -m conntrack --ctorigdstport {UNDECLARED}"));
+    there(rig, &format!("iptables -I {rule}"))?;
+    let seen = answering(wire, SERVER[0], &format!("-sS -p {UNDECLARED}"));
+    there(rig, &format!("iptables -D {rule}"))?;
+    let (open, _) = seen?;
+    ensure!(open.contains(&UNDECLARED), "the container publishes nothing, so that this proves nothing");
+    Ok(())
+}
+
+/// A neighbour on the same network may send to any address by way of the server.
+fn neighbours_reach_no_container(rig: &Rig, wire: &Wire<'_>, strangers: &Strangers) -> Result<()> {
+    let [server, _] = SERVER;
+    for (address, port) in [(&*strangers.publisher, UNDECLARED), ("127.0.0.1", ON_LOOPBACK)] {
+        let route = format!("route replace {address}/32 via {server}");
+        wire.probe("sysctl", "-qw net.ipv4.conf.all.route_localnet=1", SCAN_LIMIT)?;
+        ensure!(wire.probe("ip", &route, SCAN_LIMIT)?.success(), "no route to {address}");
+        let connect = format!("import socket; socket.create_connection((\"{address}\", {port}), 5)");
+        let tried = || -> Result<bool> {
+            let cmd = wire.neighbour("python3").args(["-c", &connect]).timeout(SCAN_LIMIT);
+            Ok(host::Host::probe(&host::Local, &cmd)?.success())
+        };
+        ensure!(!tried()?, "a neighbour reaches {address} port {port} of a container");
+        let rule = format!("DOCKER-USER -s {} -j RETURN", NEIGHBOUR[0]);
+        there(rig, &format!("iptables -I {rule}"))?;
+        let open = tried();
+        there(rig, &format!("iptables -D {rule}"))?;
+        println!("    a neighbour reaches {address} port {port} without our rules: {}", open?);
+    }
+    Ok(())
+}
+
+/// Somebody outside who takes every connection, at port 25 and at another.
+fn listener(wire: &Wire<'_>) -> Result<tests::wire::Running> {
+    let script = "import socket,threading,time\n\
+                  for port in (25, 2525):\n\
+                  \x20   s = socket.create_server((\"\", port), backlog=64)\n\
+                  \x20   threading.Thread(target=lambda s=s: [s.accept()[0].close() for _ in iter(int, 1)], daemon=True).start()\n\
+                  time.sleep(3600)";
+    let running = wire.start("python3", &["-c", script])?;
+    std::thread::sleep(Duration::from_secs(2));
+    Ok(running)
+}
+
+/// One connection per line, tried from inside a container or as a user: what it is, and whether it must come about.
+fn tries(strangers: &Strangers) -> Vec<(String, bool)> {
+    let outside = NEIGHBOUR[0];
+    let inside = |container: &str, address: &str, port: u16| {
+        format!("docker exec {container} busybox nc -w 8 {address} {port}")
+    };
+    let user = |uid: u32, url: &str| {
+        format!("setpriv --reuid {uid} --regid {uid} --clear-groups curl -s -m 8 -o /dev/null {url}")
+    };
+    let metadata = "http://169.254.169.254/hetzner/v1/metadata";
+    let mut tries = vec![
+        (inside("packets-a", outside, 2525), true),
+        (inside("packets-a", outside, 25), false),
+        (user(65534, metadata), false),
+        (user(0, metadata), true),
+        // Whatever curl makes of what it hears there: it connected, or it did not.
+        (user(65534, &format!("telnet://{outside}:2525")), true),
+        (user(65534, &format!("telnet://{outside}:25")), false),
+        (user(0, &format!("telnet://{outside}:25")), false),
+    ];
+    for container in ["packets-a", "packets-b", "postgres-postgres-1"] {
+        tries.push((inside(container, "169.254.169.254", 80), false));
+        // The host: its gateway address, its public ones, by ssh and by what another container publishes there.
+        for address in [&*strangers.gateway, SERVER[0], "$(hostname -I | cut -d' ' -f1)"] {
+            tries.push((inside(container, address, SSH), false));
+            // Its own network's port is its own affair.
+            if container != "packets-a" {
+                tries.push((inside(container, address, UNDECLARED), false));
+            }
+        }
+    }
+    for container in ["packets-b", "postgres-postgres-1"] {
+        tries.push((inside(container, &strangers.publisher, UNDECLARED), false));
+    }
+    tries.push((inside("packets-a", "$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' postgres-postgres-1)", 5432), false));
+    tries
+}
+
+/// All tries in one connection: each prints its exit code and how long it took.
+fn refused_inside(rig: &Rig, strangers: &Strangers) -> Result<()> {
+    let tries = tries(strangers);
+    let script: String = tries
+        .iter()
+        .map(|(line, _)| {
+            format!("s=$(date +%s); {line} </dev/null >/dev/null 2>&1; echo $? $(($(date +%s) - s))\n")
+        })
+        .collect();
+    let said = there(rig, &format!("{script}true"))?;
+    ensure!(said.lines().count() == tries.len(), "{said}");
+    let mut wrong = Vec::new();
+    for ((line, allowed), outcome) in tries.iter().zip(said.lines()) {
+        println!("    {}: {outcome}: {line}", if *allowed { "let through" } else { "refused" });
+        let (code, _) = outcome.split_once(' ').context("no exit code")?;
+        if (code == "0") != *allowed {
+            wrong.push(format!("{line}: exit code {code}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// After each disturbance: that what was refused is refused still, and what was let in is.
+fn a_handful(rig: &Rig, wire: &Wire<'_>, strangers: &Strangers) -> Result<()> {
+    let ports = format!("-p {SSH},{UNDECLARED},{ON_LOOPBACK},25,80,443,5432");
+    for address in SERVER {
+        only_ssh_answers(wire, address, &ports)?;
+    }
+    refused_inside(rig, strangers)
+}
