@@ -17,7 +17,6 @@ pub(crate) const BASE: &[&str] = &[
     "systemd",
     "systemd-resolved",
     "systemd-sysv",
-    "systemd-timesyncd",
     "udev",
 ];
 
@@ -25,6 +24,7 @@ pub(crate) const BASE: &[&str] = &[
 /// is missing shows as "Exec format error" in the failed build, with the program's name.
 pub const TOOLS: &[&str] = &[
     "apparmor",
+    "auditd",
     "ca-certificates",
     "dbus",
     "e2fsprogs",
@@ -39,7 +39,6 @@ pub const TOOLS: &[&str] = &[
     "sudo",
     "systemd",
     "systemd-resolved",
-    "systemd-timesyncd",
     "udev",
     "ufw",
 ];
