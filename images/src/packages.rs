@@ -26,6 +26,8 @@ pub const TOOLS: &[&str] = &[
     "apparmor",
     "auditd",
     "ca-certificates",
+    "chrony",
+    "cracklib-runtime",
     "dbus",
     "e2fsprogs",
     "iptables",

@@ -34,6 +34,7 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "auditd",
     "ca-certificates",
     "chrony",
+    "clevis",
     "containerd",
     "cryptsetup-bin",
     "curl",

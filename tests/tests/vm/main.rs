@@ -5,6 +5,7 @@ mod bad_days;
 mod builds;
 mod drift;
 mod keys;
+mod hardening;
 mod leases;
 mod main_job;
 mod opinion;
@@ -30,6 +31,7 @@ fn main() {
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
         trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
+        trial("vm_the_host_is_hardened", hardening::holds),
         trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_only_declared_ports_answer", packets::only_declared),
         trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
