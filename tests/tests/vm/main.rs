@@ -4,8 +4,8 @@
 mod bad_days;
 mod builds;
 mod drift;
-mod keys;
 mod hardening;
+mod keys;
 mod leases;
 mod main_job;
 mod opinion;
