@@ -115,11 +115,6 @@ fn build(dir: &Path, module: &GoModule, arch: Arch) -> Result<()> {
     files::remove(&source)
 }
 
-/// Whether this machine has Go, of whatever age.
-pub fn has_go() -> bool {
-    ["go", UNPACKED].into_iter().any(|name| host::find_program(name).is_ok())
-}
-
 /// Go's command, wherever it is.
 fn compiler(module: &GoModule) -> Result<String> {
     let found = ["go", UNPACKED].into_iter().find(|name| host::find_program(name).is_ok());

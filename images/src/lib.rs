@@ -52,7 +52,7 @@ pub use arch::Arch;
 pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
 pub use container::{ContainerImage, File, HEADSCALE_IMAGE, POSTGRES, TAILSCALE_IMAGE};
 pub use error::Error;
-pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};
+pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs};
 pub use program::{Unpacked, unpacked_package};
 pub use report::{Report, Silent};
 

@@ -54,6 +54,7 @@ mod tests {
             .replace("@PROTECT@", "true")
             .replace("@RECIPIENTS@", "")
             .replace("@THROWAWAY@", "true")
+            .replace("enabled = [\"postgres\"]", "enabled = [\"postgres\", \"headscale\"]")
             .replace("mode = \"operator\"\n", "mode = \"tang\"\n");
         let setting = |line: &str| line.contains(" = ") || line.starts_with('[');
         let uncommented = |line: &str| match line.strip_prefix("# ") {
@@ -65,6 +66,7 @@ mod tests {
         let text: String = text.lines().map(|line| uncommented(line) + "\n").collect();
         let project = Project::parse("demo", &text).unwrap();
         assert_eq!(project.dns.unwrap().records.len(), 3);
+        assert_eq!(project.vpn.unwrap().host, "vpn.example.org");
         assert_eq!(project.storage_box.unwrap().adopt, Some(12345));
         assert_eq!(project.token_command.len(), 3);
         assert!(project.reboot.is_some() && project.operator.is_some() && project.ssh_from.is_empty());

@@ -2,12 +2,10 @@
 
 mod hurried;
 pub mod live;
-mod peer;
 mod rig;
 pub mod wire;
 
 pub use hurried::Hurried;
-pub use peer::Peer;
 pub use rig::{Ended, Rig, sha256_file};
 
 use anyhow::{Context as _, Result};

@@ -8,6 +8,7 @@ mod crash;
 mod flow;
 mod grow;
 mod keys;
+mod network;
 mod programs;
 mod refusals;
 mod state;

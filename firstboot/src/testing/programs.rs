@@ -1,8 +1,8 @@
 //! What the programs do to the fake server.
 
-use super::{Content, Files, Luks, Node, State};
+use super::{Content, Files, Luks, Node, State, network};
 use host::{Cmd, Output};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ const TRANSIENT: &str = "/run/systemd/transient";
 /// Runs one; `torn` cuts it off half-way where it has a half-way.
 pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
     let args: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
+    if !torn && let Some(answer) = network::run(state, cmd) {
+        return answer;
+    }
     match (cmd.program(), &args[..]) {
         ("cryptsetup", args) => cryptsetup(state, args, cmd, torn),
         _ if torn && cmd.program() != "mkfs.ext4" => code(0),
@@ -100,20 +103,20 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
     }
 }
 
-fn code(code: i32) -> Output {
+pub(super) fn code(code: i32) -> Output {
     Output { code: Some(code), ..Output::default() }
 }
 
-fn says(text: &str) -> Output {
+pub(super) fn says(text: &str) -> Output {
     Output { stdout: text.as_bytes().to_vec(), ..code(0) }
 }
 
-fn put(state: &mut State, path: &str, bytes: &[u8]) {
+pub(super) fn put(state: &mut State, path: &str, bytes: &[u8]) {
     let path = Path::new(path);
     state.files(path).insert(path.into(), Node { bytes: bytes.to_vec(), mode: 0o600, ..Node::default() });
 }
 
-fn get(state: &mut State, path: &str) -> Vec<u8> {
+pub(super) fn get(state: &mut State, path: &str) -> Vec<u8> {
     let path = Path::new(path);
     state.files(path).get(path).map(|n| n.bytes.clone()).unwrap_or_default()
 }
@@ -270,6 +273,7 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
     let link = |unit: &str| {
         let target = match unit {
             stack if stack.starts_with("sovereign-stack@") => "sovereign-stacks.target",
+            "sovereign-vpn.service" => "sovereign-stacks.target",
             timer if timer.ends_with(".timer") => "timers.target",
             "apparmor.service" => "sysinit.target",
             _ => "multi-user.target",
@@ -281,6 +285,10 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
         ["start", "srv-sovereign.mount"] => {
             assert!(opened(state).files.is_some(), "there is no file system to mount");
             state.mounted = true;
+        }
+        ["start", "sovereign-vpn.service"] => {
+            assert!(!get(state, network::PROGRAM).is_empty(), "the node has no program");
+            put(state, network::SOCKET, b"socket");
         }
         ["start", "docker.service"] => {
             assert!(state.mounted, "Docker was started without its volume");
@@ -313,7 +321,7 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
                 state.root.remove(Path::new(&path));
             }
         }
-        ["reload-or-restart", unit] => {
+        ["reload-or-restart" | "restart", unit] if unit.starts_with("sovereign-stack@") => {
             assert!(state.docker && !state.images.is_empty());
             assert!(!state.torn, "a stack was started from an image the power cut had torn");
             state.stacks.push((*unit).to_owned());
@@ -366,7 +374,8 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
     let mut text = "-P INPUT DROP\n-P FORWARD DROP\n".to_owned();
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
-            let mut shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
+            let mut shown = shown.replace("-p udp --dport", "-p udp -m udp --dport");
             if shown.ends_with("-j REJECT") {
                 shown += &format!(" --reject-with icmp{six}-port-unreachable");
             }
@@ -381,16 +390,20 @@ pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
     if !state.docker {
         return None;
     }
-    let stack = || state.stacks.iter().any(|unit| unit == "sovereign-stack@postgres.service");
+    let runs =
+        |stack: &str| state.stacks.iter().any(|unit| *unit == format!("sovereign-stack@{stack}.service"));
     let body = match path {
         "/info" => json!({
             "DockerRootDir": "/srv/sovereign/docker", "LiveRestoreEnabled": true, "LoggingDriver": "local",
             "ServerVersion": "26.1.5+dfsg1", "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
         }),
-        "/containers/json?all=1" if stack() => {
-            json!([{ "Id": "1", "Labels": { "com.docker.compose.project": "postgres" } }])
+        "/containers/json?all=1" => {
+            let stacks = [("1", "postgres"), ("2", "headscale")].into_iter().filter(|(_, stack)| runs(stack));
+            let container =
+                |(id, stack)| json!({ "Id": id, "Labels": { "com.docker.compose.project": stack } });
+            Value::Array(stacks.map(container).collect())
         }
-        "/containers/json?all=1" => json!([]),
+        "/containers/2/json" => network::container(),
         "/containers/1/json" => json!({
             "Name": "/postgres-1", "State": { "Running": true, "Health": { "Status": "healthy" } },
             "Config": { "User": "999:999" }, "AppArmorProfile": "docker-default",

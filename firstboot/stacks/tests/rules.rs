@@ -33,9 +33,10 @@ fn headscale(inbound: &[Port]) -> Result<String, sovereign_stacks::Error> {
 fn is_golden(name: &str, rendered: &str) {
     let path = format!("{}/tests/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, rendered).unwrap();
+        std::fs::write(&path, rendered).expect("the golden file can be written");
     }
-    assert_eq!(rendered, std::fs::read_to_string(path).unwrap(), "run with UPDATE_GOLDEN=1 if it is meant");
+    let golden = std::fs::read_to_string(path).expect("the golden file is there");
+    assert_eq!(rendered, golden, "run with UPDATE_GOLDEN=1 if it is meant");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 mod bad_days;
 mod builds;
-mod keys;
 mod drift;
 mod hardening;
+mod keys;
 mod leases;
 mod main_job;
 mod opinion;
@@ -13,7 +13,6 @@ mod packets;
 mod power_cuts;
 mod rebuilt;
 mod secrets;
-mod vpn;
 mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
@@ -50,7 +49,6 @@ fn main() {
         ),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
-        trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
         trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
     ];

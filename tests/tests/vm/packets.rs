@@ -129,7 +129,7 @@ fn there(rig: &Rig, line: &str) -> Result<String> {
 
 /// The kernel's rules that are ours, without Docker's, whose chains follow its containers.
 fn listing(rig: &Rig) -> Result<String> {
-    let ours = "grep -E '^-P|^-A (INPUT|OUTPUT|ufw|DOCKER-USER)'";
+    let ours = "grep -E '^-P|^-A (INPUT|OUTPUT|FORWARD) -j ufw|^-A (ufw6?-(before|user|after)-(in|out)put|DOCKER-USER) '";
     there(rig, &format!("for t in iptables ip6tables; do $t -S | {ours}; done"))
 }
 
@@ -148,7 +148,7 @@ fn same(before: &str, after: &str, what: &str) -> Result<()> {
 /// The ports of a scan that answered in whatever way, and how many were asked.
 fn answering(wire: &Wire<'_>, address: &str, how: &str) -> Result<(BTreeSet<u16>, usize)> {
     let six = if address.contains(':') { "-6 " } else { "" };
-    let args = format!("{six}-n -Pn -T4 --min-rate 2000 --max-retries 2 -oX - {how} {address}");
+    let args = format!("{six}-n -Pn -T4 --min-rate 4000 --max-retries 2 -oX - {how} {address}");
     let said = wire.probe("nmap", &args, SCAN_LIMIT)?;
     ensure!(said.success(), "nmap {args}: {}", said.stderr);
     let xml = said.text();
@@ -238,9 +238,11 @@ fn neighbours_reach_no_container(rig: &Rig, wire: &Wire<'_>, strangers: &Strange
     let [server, _] = SERVER;
     for (address, port) in [(&*strangers.publisher, UNDECLARED), ("127.0.0.1", ON_LOOPBACK)] {
         let route = format!("route replace {address}/32 via {server}");
-        wire.probe("sysctl", "-qw net.ipv4.conf.all.route_localnet=1", SCAN_LIMIT)?;
         ensure!(wire.probe("ip", &route, SCAN_LIMIT)?.success(), "no route to {address}");
-        let connect = format!("import socket; socket.create_connection((\"{address}\", {port}), 5)");
+        let connect = format!(
+            "import socket; open('/proc/sys/net/ipv4/conf/all/route_localnet', 'w').write('1'); \
+             socket.create_connection(('{address}', {port}), 5)"
+        );
         let tried = || -> Result<bool> {
             let cmd = wire.neighbour("python3").args(["-c", &connect]).timeout(SCAN_LIMIT);
             Ok(host::Host::probe(&host::Local, &cmd)?.success())
@@ -273,19 +275,19 @@ fn tries(strangers: &Strangers) -> Vec<(String, bool)> {
     let inside = |container: &str, address: &str, port: u16| {
         format!("docker exec {container} busybox nc -w 8 {address} {port}")
     };
-    let user = |uid: u32, url: &str| {
-        format!("setpriv --reuid {uid} --regid {uid} --clear-groups curl -s -m 8 -o /dev/null {url}")
+    let user = |uid: u32, address: &str, port: u16| {
+        let connect = format!("timeout 8 bash -c 'exec 3<>/dev/tcp/{address}/{port}'");
+        format!("setpriv --reuid {uid} --regid {uid} --clear-groups {connect}")
     };
-    let metadata = "http://169.254.169.254/hetzner/v1/metadata";
+    let metadata = "169.254.169.254";
     let mut tries = vec![
         (inside("packets-a", outside, 2525), true),
         (inside("packets-a", outside, 25), false),
-        (user(65534, metadata), false),
-        (user(0, metadata), true),
-        // Whatever curl makes of what it hears there: it connected, or it did not.
-        (user(65534, &format!("telnet://{outside}:2525")), true),
-        (user(65534, &format!("telnet://{outside}:25")), false),
-        (user(0, &format!("telnet://{outside}:25")), false),
+        (user(65534, metadata, 80), false),
+        (user(0, metadata, 80), true),
+        (user(65534, outside, 2525), true),
+        (user(65534, outside, 25), false),
+        (user(0, outside, 25), false),
     ];
     for container in ["packets-a", "packets-b", "postgres-postgres-1"] {
         tries.push((inside(container, "169.254.169.254", 80), false));

@@ -79,7 +79,7 @@ pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
 }
 
 /// The file of names that the control server reads, and reads again when it changes.
-pub(super) fn names_file() -> PathBuf {
+pub(crate) fn names_file() -> PathBuf {
     Path::new(paths::DATA).join("stacks").join(::stacks::HEADSCALE).join("config/extra-records.json")
 }
 

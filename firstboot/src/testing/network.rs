@@ -1,0 +1,208 @@
+//! The private network on the fake server: the control server's command line, the node's programs, and runs with them.
+
+use super::flow::done;
+use super::programs::{code, get, put, says};
+use super::{Cut, Fake, State};
+use host::{Cmd, Output};
+use serde_json::{Value, json};
+use spec::{NodeSpec, StackSpec, VpnSpec, paths};
+use std::path::Path;
+
+const USERS: &str = "/srv/sovereign/data/headscale/users";
+const KEYS: &str = "/srv/sovereign/data/headscale/keys";
+const NODE: &str = "/srv/sovereign/vpn/state/node";
+pub(super) const SOCKET: &str = "/run/sovereign-vpn/tailscaled.sock";
+pub(super) const PROGRAM: &str = "/srv/sovereign/vpn/bin/tailscale";
+
+/// What of this the programs of the network answer; `None` for every other program.
+pub(super) fn run(state: &mut State, cmd: &Cmd) -> Option<Output> {
+    let args: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
+    Some(match (cmd.program(), &args[..]) {
+        ("openssl", ["req", rest @ ..]) => {
+            for flag in ["-keyout", "-out"] {
+                let at = rest.iter().position(|arg| *arg == flag).unwrap();
+                put(state, rest[at + 1], b"PEM");
+            }
+            code(0)
+        }
+        ("openssl", [.., path]) => code(i32::from(get(state, path).is_empty())),
+        ("docker", ["exec", "headscale-headscale-1", "headscale", words @ ..]) => control(state, words),
+        ("docker", ["create", .., image]) => {
+            assert!(state.images.iter().any(|there| there == image), "{image} was not pulled");
+            code(0)
+        }
+        ("docker", ["cp", _, to]) => {
+            put(state, to, b"program");
+            code(0)
+        }
+        ("docker", ["rm", ..]) => code(0),
+        (PROGRAM, ["--socket=/run/sovereign-vpn/tailscaled.sock", words @ ..]) => node(state, words),
+        _ => return None,
+    })
+}
+
+fn control(state: &mut State, words: &[&str]) -> Output {
+    assert!(state.stacks.iter().any(|unit| unit == "sovereign-stack@headscale.service"), "nobody answers");
+    let last = || words.iter().position(|word| *word == "--expiration").map(|at| words[at + 1]);
+    match words {
+        ["--output", "json", "users", "list"] if get(state, USERS).is_empty() => says("null"),
+        ["--output", "json", "users", "list"] => says("[{\"id\": 3, \"name\": \"operator\"}]"),
+        ["--output", "json", "users", "create", "operator"] => {
+            assert!(get(state, USERS).is_empty(), "the user was made twice");
+            put(state, USERS, b"operator");
+            says("{\"id\": 3, \"name\": \"operator\"}")
+        }
+        ["--output", "json", "preauthkeys", "create", rest @ ..] => {
+            assert!(last().is_some(), "a key without an end");
+            let mut keys = get(state, KEYS);
+            keys.push(if rest.contains(&"--tags") { b's' } else { b'd' });
+            put(state, KEYS, &keys);
+            says(&json!({ "id": keys.len(), "key": format!("hskey-auth-{}", keys.len()) }).to_string())
+        }
+        ["preauthkeys", "expire", ..] => code(0),
+        other => panic!("headscale {other:?}"),
+    }
+}
+
+fn node(state: &mut State, words: &[&str]) -> Output {
+    if get(state, SOCKET).is_empty() {
+        return code(1);
+    }
+    match words[0] {
+        "status" if get(state, NODE).is_empty() => {
+            Output { code: Some(1), ..says("{\"BackendState\": \"NeedsLogin\"}") }
+        }
+        "status" => says(
+            &json!({ "BackendState": "Running", "Self": { "TailscaleIPs": ["100.64.0.1"] } }).to_string(),
+        ),
+        "up" => {
+            assert!(words.contains(&"--netfilter-mode=off") && words.contains(&"--accept-dns=false"));
+            let key = words.iter().find_map(|word| word.strip_prefix("--auth-key=file:")).unwrap();
+            assert!(get(state, key).starts_with(b"hskey-auth-"));
+            put(state, NODE, b"joined");
+            code(0)
+        }
+        other => panic!("tailscale {other}"),
+    }
+}
+
+/// The control server's container, as the engine shows it.
+pub(super) fn container() -> Value {
+    json!({
+        "Name": "/headscale-headscale-1", "State": { "Running": true, "Health": { "Status": "healthy" } },
+        "Config": { "User": "65532:65532" }, "AppArmorProfile": "docker-default",
+        "HostConfig": {
+            "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
+            "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
+            "NetworkMode": "headscale_control", "PidMode": "",
+        },
+    })
+}
+
+fn with_network(fake: &Fake) -> NodeSpec {
+    let mut spec = fake.spec();
+    let image =
+        |name: &str| (name.to_owned(), format!("registry.test:5000/{name}@sha256:{}", "1".repeat(64)));
+    let images = [image("headscale"), image("tailscale")].into();
+    spec.stacks.push(StackSpec { name: "headscale".into(), images });
+    spec.inbound.extend(::stacks::find("headscale").unwrap().ports.iter().filter(|port| port.port != 443));
+    spec.vpn = Some(VpnSpec {
+        host: "vpn.example.org".into(),
+        base_domain: "internal.example.org".into(),
+        devices: vec!["laptop".into()],
+        names: vec!["metrics".into()],
+    });
+    spec
+}
+
+fn fresh() -> Fake {
+    let fake = Fake::new();
+    fake.install(&with_network(&fake));
+    fake
+}
+
+/// The device's key in the newest escrow.
+fn escrowed(fake: &Fake) -> Vec<u8> {
+    let taken = fake.state.borrow().taken.last().cloned().unwrap();
+    let bundle = escrow::open(&taken, &fake.identity).unwrap();
+    bundle.get("secrets/vpn-device-laptop").expect("the key is in the escrow").value.expose().to_vec()
+}
+
+#[test]
+fn the_server_joins_and_the_devices_key_is_escrowed() {
+    let fake = fresh();
+    done(&fake);
+    assert_eq!(fake.get(KEYS).unwrap(), b"sd", "one key for the server, one for the device");
+    assert_eq!(escrowed(&fake), b"hskey-auth-2");
+    let names = String::from_utf8(fake.get(crate::steps::vpn::names_file()).unwrap()).unwrap();
+    assert!(names.contains("metrics.internal.example.org") && names.contains("100.64.0.1"));
+    let state = fake.state.borrow();
+    assert!(state.lines.iter().all(|line| !line.contains("hskey-auth-")), "a key was an argument");
+    let files = state.root.iter().chain(&state.memory);
+    let bare = files.filter(|(path, _)| !path.starts_with("/dev/keys"));
+    for (path, node) in bare {
+        assert!(!String::from_utf8_lossy(&node.bytes).contains("hskey-auth-"), "a key lies in {path:?}");
+    }
+}
+
+#[test]
+fn a_second_run_makes_no_key_and_starts_nothing() {
+    let fake = fresh();
+    done(&fake);
+    fake.state.borrow_mut().lines.clear();
+    done(&fake);
+    assert_eq!(fake.get(KEYS).unwrap(), b"sd");
+    let lines = fake.state.borrow().lines.clone();
+    let acts = ["systemctl start", "docker ", "up "];
+    assert!(lines.iter().all(|line| acts.iter().all(|act| !line.starts_with(act))), "{lines:?}");
+}
+
+#[test]
+fn a_key_is_renewed_only_when_asked_and_only_for_a_device_of_the_project() {
+    let fake = fresh();
+    done(&fake);
+    let cx = crate::Cx::read_only(&fake).unwrap();
+    let error = crate::steps::vpn::renew(&cx, "phone").unwrap_err().to_string();
+    assert!(error.contains("names no such device"), "{error}");
+    assert!(fake.get(paths::DONE).is_some(), "a refusal left a wish behind");
+    crate::steps::vpn::renew(&cx, "laptop").unwrap();
+    done(&fake);
+    assert_eq!(escrowed(&fake), b"hskey-auth-3");
+}
+
+#[test]
+fn a_network_that_the_project_no_longer_has_is_left() {
+    let fake = fresh();
+    done(&fake);
+    fake.install(&fake.spec());
+    done(&fake);
+    assert!(
+        fake.state.borrow().lines.iter().any(|line| line.contains("disable --quiet --now sovereign-vpn"))
+    );
+}
+
+#[test]
+fn the_power_is_cut_at_every_act_of_joining() {
+    let (without, with) = (Fake::new(), fresh());
+    done(&without);
+    done(&with);
+    let acts = [&without, &with].map(|fake| fake.state.borrow().acts);
+    // What comes before is the same run as without a network, whose every act is cut elsewhere.
+    for at in acts[0].saturating_sub(25)..=acts[1] {
+        for cut in [Cut::Before, Cut::After] {
+            let fake = fresh();
+            fake.state.borrow_mut().cut = Some((at, cut));
+            let _ = fake.run();
+            fake.boot();
+            if fake.get(paths::DONE).is_some() {
+                continue;
+            }
+            done(&fake);
+            let key = String::from_utf8(escrowed(&fake)).unwrap();
+            let number: usize = key.strip_prefix("hskey-auth-").unwrap().parse().unwrap();
+            // A run that had only the end left to do leaves the volume shut.
+            let made = fake.luks().files.unwrap()[Path::new(KEYS)].bytes.clone();
+            assert_eq!(made[number - 1], b'd', "{cut:?} at {at}: the device's own key");
+        }
+    }
+}
