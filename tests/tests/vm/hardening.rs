@@ -14,7 +14,7 @@ const LOOK: &str = "for i in $(seq 90); do systemctl is-active --quiet fail2ban 
     echo == sshd; sshd -T; \
     echo == sysctl; cat /proc/sys/kernel/core_pattern /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/rp_filter; \
     echo == active; systemctl is-active chrony auditd fail2ban apparmor apt-daily-upgrade.timer; \
-    echo == chrony; chronyc -c sources -a; \
+    echo == chrony; chronyc -n -c sources -a; grep -c '^server ntp[123].hetzner' /etc/chrony/chrony.conf; \
     echo == failed; systemctl --failed --no-legend --plain; \
     echo == journal; journalctl --header | grep -c 'File path: /var/log/journal'; systemd-analyze cat-config systemd/journald.conf; \
     echo == profiles; docker ps -q | xargs docker inspect -f '{{.Name}} {{.AppArmorProfile}}'; docker info -f '{{.SecurityOptions}}'; \
@@ -22,7 +22,7 @@ const LOOK: &str = "for i in $(seq 90); do systemctl is-active --quiet fail2ban 
     echo == confined; for p in $(docker ps -q | xargs docker inspect -f '{{.State.Pid}}'); do cat /proc/$p/attr/current; done; \
     echo == jail; fail2ban-client get sshd maxretry; fail2ban-client get sshd journalmatch; \
     echo == audit; auditctl -l; \
-    echo == dump; cd /tmp && sh -c 'ulimit -c unlimited; kill -SEGV $$'; ls /tmp /var/lib/systemd/coredump 2>/dev/null | grep -c core; \
+    echo == dump; cd /tmp && sh -c 'ulimit -c unlimited; kill -SEGV $$'; find /tmp /var/lib/systemd/coredump -type f -name '*core*' 2>/dev/null | wc -l; \
     echo == origins; apt-config dump | grep Unattended-Upgrade::Origins; \
     echo == swap; cat /proc/swaps; systemctl is-enabled swap.target";
 
@@ -35,7 +35,8 @@ pub(crate) fn holds() -> Result<()> {
     let part = |name: &str| -> Result<&str> {
         let after =
             said.split_once(&format!("== {name}\n")).with_context(|| format!("no {name} in {said}"))?.1;
-        Ok(after.split("\n== ").next().unwrap_or(after))
+        // An empty part is followed by the next one's line at once.
+        Ok(after.split("== ").next().unwrap_or(after))
     };
     let mut wrong = Vec::new();
     let mut expect = |name: &str, holds: bool| -> Result<()> {
@@ -58,10 +59,8 @@ pub(crate) fn holds() -> Result<()> {
     expect("sshd", has("sshd", &sshd)?)?;
     expect("sysctl", part("sysctl")?.trim() == "|/bin/false\n1\n2")?;
     expect("active", part("active")?.lines().filter(|line| *line == "active").count() == 5)?;
-    expect(
-        "chrony",
-        ["ntp1.hetzner.de", "ntp2.hetzner.com", "ntp3.hetzner.net"].iter().all(|s| said.contains(s)),
-    )?;
+    // No server answers a rehearsal; that chronyd asks three is what counts.
+    expect("chrony", part("chrony")?.lines().count() == 4 && part("chrony")?.ends_with("3\n"))?;
     expect("failed", part("failed")?.trim().is_empty())?;
     expect("journal", has("journal", &["Storage=persistent", "SystemMaxUse=512M"])?)?;
     expect(
@@ -81,7 +80,7 @@ pub(crate) fn holds() -> Result<()> {
         "origins",
         part("origins")?.contains("label=Debian-Security") && part("origins")?.lines().count() == 2,
     )?;
-    expect("swap", part("swap")?.lines().count() == 2 && part("swap")?.ends_with("masked"))?;
+    expect("swap", part("swap")?.lines().count() == 2 && part("swap")?.trim().ends_with("masked"))?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     audited(&address(&rig)?)?;
     again_changes_nothing(&rig)
