@@ -5,7 +5,6 @@ mod bad_days;
 mod builds;
 mod drift;
 mod hardening;
-mod keys;
 mod leases;
 mod main_job;
 mod packets;
@@ -30,8 +29,6 @@ fn main() {
         trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
         trial("vm_the_host_is_hardened", hardening::holds),
         trial("vm_only_declared_ports_answer", packets::only_declared),
-        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
-        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",

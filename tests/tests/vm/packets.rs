@@ -50,7 +50,7 @@ pub(crate) fn only_declared() -> Result<()> {
         stage.next(name);
         there(&rig, line)?;
         same(&before, &listing(&rig)?, name)?;
-        a_handful(&rig, &wire, &strangers)?;
+        only_ssh_of_a_few(&wire)?;
     }
     stage.next("reboot");
     act(&rig, "reset")?;
@@ -58,48 +58,13 @@ pub(crate) fn only_declared() -> Result<()> {
     rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
     there(&rig, &format!("{} && docker start packets-a packets-b", Wire::addresses()))?;
     same(&before, &listing(&rig)?, "the reboot")?;
-    a_handful(&rig, &wire, &Strangers::found(&rig)?)?;
+    only_ssh_of_a_few(&wire)?;
+    refused_inside(&rig, &Strangers::found(&rig)?)?;
     stage.next("tidying up");
     there(&rig, "docker rm -f packets-a packets-b && docker network rm packets-a packets-b")?;
     rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
     drop(stage);
     println!("packets: {:.0} s", start.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// Kills the operator at the moment the firewall closes over another wish: after 60 seconds the rules before it are back
-/// in force, the server has said so, and the next run tries again.
-pub(crate) fn a_closing_nobody_confirms() -> Result<()> {
-    if !can_run("vm_only_a_confirmed_closing_stays", &PROGRAMS)? {
-        return Ok(());
-    }
-    let rig = standing()?;
-    let start = Instant::now();
-    let before = listing(&rig)?;
-    let path = rig.projects().join("demo/project.toml");
-    let toml = std::fs::read_to_string(&path)?;
-    let (open, stop) = ("open = [\"8443/tcp\"]", "firewall: closing the firewall");
-    std::fs::write(&path, format!("{toml}\n[firewall]\n{open}\n"))?;
-    let (_, killed) =
-        rig.run_until(&["provision", "--project", "demo", "--yes"], |line| line.contains(stop))?;
-    ensure!(killed, "the firewall was not closed");
-    let closed =
-        "for i in $(seq 100); do grep -q 8443 /etc/ufw/user.rules && exit 0; sleep 0.2; done; exit 1";
-    there(&rig, closed)?;
-    let waits = Instant::now();
-    let reverted = "for i in $(seq 120); do [ -e /var/lib/sovereign/closing/firewall/asked ] || exit 0; sleep 1; done; exit 1";
-    there(&rig, reverted)?;
-    println!("closed, unconfirmed, put back after {:.0} s", waits.elapsed().as_secs_f64());
-    // firstboot says it a moment after the timer's script has done it.
-    let said = there(&rig, "sleep 3; tail -n 3 /var/lib/sovereign/events.jsonl")?;
-    ensure!(said.contains("put back as it was"), "the server did not say so:\n{said}");
-    same(&before, &listing(&rig)?, "the closing that was put back")?;
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
-    ensure!(listing(&rig)?.contains("--dport 8443"), "the next run did not try again");
-    std::fs::write(&path, toml)?;
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
-    same(&before, &listing(&rig)?, "the way back")?;
-    println!("a closing nobody confirms: {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -331,10 +296,10 @@ fn refused_inside(rig: &Rig, strangers: &Strangers) -> Result<()> {
 }
 
 /// After each disturbance: that what was refused is refused still, and what was let in is.
-fn a_handful(rig: &Rig, wire: &Wire<'_>, strangers: &Strangers) -> Result<()> {
+fn only_ssh_of_a_few(wire: &Wire<'_>) -> Result<()> {
     let ports = format!("-p {SSH},{UNDECLARED},{ON_LOOPBACK},25,80,443,5432");
     for address in SERVER {
         only_ssh_answers(wire, address, &ports)?;
     }
-    refused_inside(rig, strangers)
+    Ok(())
 }
