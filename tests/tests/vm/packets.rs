@@ -45,7 +45,7 @@ pub(crate) fn only_declared() -> Result<()> {
     neighbours_reach_no_container(&rig, &wire, &strangers)?;
     stage.next("from inside containers, and as ordinary users");
     let _listener = listener(&wire)?;
-    refused_inside(&rig, &strangers)?;
+    refused_inside(&rig, &tries(&strangers))?;
     for (name, line) in [("restart of Docker", "systemctl restart docker"), ("reload of UFW", "ufw reload")] {
         stage.next(name);
         there(&rig, line)?;
@@ -308,8 +308,7 @@ fn tries(strangers: &Strangers) -> Vec<(String, bool)> {
 }
 
 /// All tries in one connection: each prints its exit code and how long it took.
-fn refused_inside(rig: &Rig, strangers: &Strangers) -> Result<()> {
-    let tries = tries(strangers);
+fn refused_inside(rig: &Rig, tries: &[(String, bool)]) -> Result<()> {
     let script: String = tries
         .iter()
         .map(|(line, _)| {
@@ -336,5 +335,13 @@ fn a_handful(rig: &Rig, wire: &Wire<'_>, strangers: &Strangers) -> Result<()> {
     for address in SERVER {
         only_ssh_answers(wire, address, &ports)?;
     }
-    refused_inside(rig, strangers)
+    // Each start of a program in a container takes seconds here, so only one container is asked, and not at every
+    // address of the host.
+    let mut tries = tries(strangers);
+    tries.retain(|(line, _)| {
+        let elsewhere = line.contains("hostname") || line.contains(&*strangers.gateway);
+        line.starts_with("setpriv") || line.contains("packets-b") && !elsewhere
+    });
+    ensure!(tries.len() >= 9, "{tries:?}");
+    refused_inside(rig, &tries)
 }
