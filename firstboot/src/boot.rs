@@ -4,8 +4,8 @@ use crate::lanes::{Both, beside};
 use crate::managed::Edited;
 use crate::step::ensure;
 use crate::steps::{
-    disk, docker, escrow, finish, firewall, identity, images, packages, preflight, secrets, stacks, verify,
-    vpn,
+    disk, docker, escrow, finish, firewall, harden, identity, images, packages, preflight, secrets, stacks,
+    verify, vpn,
 };
 use crate::{Cx, Locked};
 use anyhow::Result;
@@ -58,10 +58,10 @@ pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
 fn steps(cx: &Cx<'_>) -> Result<()> {
     let server = ensure(cx, &preflight::Preflight)?;
     let identity = ensure(cx, &identity::Identity { server })?;
-    let ((volume, escrowed), programs) =
-        beside(cx, |cx| data(cx, server, &identity), |cx| ensure(cx, &packages::Packages { server }))?;
+    let ((volume, escrowed), (programs, hardened)) =
+        beside(cx, |cx| data(cx, server, &identity), |cx| host(cx, server))?;
     let running = services(cx, &volume, escrowed, programs)?;
-    let verified = ensure(cx, &verify::Verify { running })?;
+    let verified = ensure(cx, &verify::Verify { running, hardened })?;
     let finish::Finished = ensure(cx, &finish::Finish { volume: &volume, verified })?;
     Ok(())
 }
@@ -76,6 +76,13 @@ fn data(
     let volume = ensure(cx, &disk::Disk { keys })?;
     let escrowed = ensure(cx, &escrow::Escrow { volume: &volume, identity })?;
     Ok((volume, escrowed))
+}
+
+/// The system itself, whatever it will hold.
+fn host(cx: &Cx<'_>, server: preflight::ThisServer) -> Result<(packages::Programs, harden::Hardened)> {
+    let programs = ensure(cx, &packages::Packages { server })?;
+    let hardened = ensure(cx, &harden::Harden { programs })?;
+    Ok((programs, hardened))
 }
 
 /// What runs on it, behind a closed door.

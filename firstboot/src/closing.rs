@@ -20,7 +20,7 @@ use std::time::Duration;
 /// How long a change stays without a confirmation.
 pub(crate) const REVERT: Duration = Duration::from_secs(60);
 /// How long the timer may be late before it is helped along.
-const LATE: Duration = Duration::from_secs(10);
+const LATE: Duration = Duration::from_secs(60);
 /// Where the doors' folders are.
 const ROOT: &str = "/var/lib/sovereign/closing";
 
@@ -169,6 +169,9 @@ impl Closing<'_> {
             "#!/bin/sh\n\
              # Written by firstboot: puts back a change of {name} that nobody confirmed. `boot`: nothing is in force yet;\n\
              # `anyway`: also when that was done already.\n\
+             # One at a time: the timer's run and firstboot's own would undo each other half-way.\n\
+             exec 9>{folder}/lock\n\
+             flock 9\n\
              [ -e {folder}/asked ] || [ \"${{1-}}\" = anyway ] || exit 0\n\
              [ \"$(cat {acknowledged}/{name} 2>/dev/null)\" != {nonce} ] || exit 0\n\
              failed=0\n\

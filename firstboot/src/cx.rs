@@ -194,7 +194,7 @@ impl<'a> Cx<'a> {
     }
 
     /// Makes a text file hold exactly this; true when it had to be written. It is remembered, and an edit by hand is
-    /// left as it is: see [`managed`](crate::managed).
+    /// left as it is: see `crate::managed`.
     pub fn ensure_file(&self, path: impl AsRef<Path>, content: &[u8], mode: u32) -> anyhow::Result<bool> {
         self.ensure_part(path, &Part::Whole, &String::from_utf8_lossy(content), mode)
     }

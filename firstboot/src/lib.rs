@@ -5,10 +5,11 @@
 //!
 //! * [`preflight`](steps::preflight): the right server, with the programs that the first steps run.
 //! * [`identity`](steps::identity): the lasting ssh host key; *gate*: it is pinned.
-//! * Side by side ([`lanes`]):
+//! * Side by side (`lanes`):
 //!   * [`secrets`](steps::secrets): drawn in memory; [`disk`](steps::disk): LUKS2 on the volume, and the secrets on it;
 //!     [`escrow`](steps::escrow): sealed; *gate*: it is off the server;
-//!   * [`packages`](steps::packages): the programs that the other steps run.
+//!   * [`packages`](steps::packages): the programs that the other steps run; [`harden`](steps::harden): the host itself,
+//!     sshd last; *gate*: a fresh connection came through.
 //! * [`firewall`](steps::firewall): closed; *gate*: a fresh connection came through.
 //! * [`docker`](steps::docker): hardened, its data on the volume; [`images`](steps::images): pulled by digest;
 //!   [`stacks`](steps::stacks): healthy.

@@ -14,6 +14,13 @@ const STUBS: &[(&str, &str)] = &[
     ("usr/bin/py3compile", "#!/bin/sh\nexit 0\n"),
     // Host keys are each server's own.
     ("usr/bin/ssh-keygen", "#!/bin/sh\nexit 0\n"),
+    // The kernel it would give rules to is the building machine's.
+    ("usr/sbin/auditctl", "#!/bin/sh\nexit 0\n"),
+    // Caches of glib's settings and modules, of which a server has none; called by the path of their own architecture.
+    ("usr/lib/aarch64-linux-gnu/glib-2.0/glib-compile-schemas", "#!/bin/sh\nexit 0\n"),
+    ("usr/lib/aarch64-linux-gnu/glib-2.0/gio-querymodules", "#!/bin/sh\nexit 0\n"),
+    ("usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas", "#!/bin/sh\nexit 0\n"),
+    ("usr/lib/x86_64-linux-gnu/glib-2.0/gio-querymodules", "#!/bin/sh\nexit 0\n"),
 ];
 
 /// What goes into the cache key.

@@ -17,7 +17,6 @@ pub(crate) const BASE: &[&str] = &[
     "systemd",
     "systemd-resolved",
     "systemd-sysv",
-    "systemd-timesyncd",
     "udev",
 ];
 
@@ -25,7 +24,9 @@ pub(crate) const BASE: &[&str] = &[
 /// is missing shows as "Exec format error" in the failed build, with the program's name.
 pub const TOOLS: &[&str] = &[
     "apparmor",
+    "auditd",
     "ca-certificates",
+    "chrony",
     "cracklib-runtime",
     "dbus",
     "e2fsprogs",
@@ -40,7 +41,6 @@ pub const TOOLS: &[&str] = &[
     "sudo",
     "systemd",
     "systemd-resolved",
-    "systemd-timesyncd",
     "udev",
     "ufw",
 ];

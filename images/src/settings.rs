@@ -16,8 +16,10 @@ const FILES: &[(&str, u32, &str)] = &[
     ("etc/machine-id", 0o444, ""),
 ];
 
-/// Not started at boot: Docker waits for the disk to be unlocked, nftables.service would flush what UFW and Docker set,
-/// the others are housekeeping that a machine rebuilt from an image does not need.
+/// Not started at boot: Docker waits for the disk to be unlocked, nftables.service would flush what UFW and Docker set;
+/// firstboot starts fail2ban and the upgrades' timers once it has configured them; unattended-upgrades.service only holds up
+/// a shutdown while an upgrade runs, as the upgrade's own service does; the others are housekeeping that a machine rebuilt
+/// from an image does not need.
 const DISABLED: &[&str] = &[
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -27,9 +29,11 @@ const DISABLED: &[&str] = &[
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
+    "fail2ban.service",
     "getty@tty1.service",
     "nftables.service",
     "systemd-pstore.service",
+    "unattended-upgrades.service",
 ];
 
 /// Units others pull in, without use on a server; each costs a process or a module on an emulated processor.

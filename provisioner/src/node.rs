@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
 pub use spec::Registry;
 use spec::{DiskSpec, EscrowManifest, FormatToken, KnownVolume, NodeSpec, ServerSpec, SshSpec, StackSpec};
+use stacks::release::Release;
 use std::collections::BTreeMap;
 
 /// The container images of the enabled stacks, each pinned by digest, and the registries they come from.
@@ -36,7 +37,9 @@ pub fn user_data(
     let drop_in = WriteFile::new("/etc/ssh/sshd_config.d/10-sovereign.conf", 0o644, drop_in.as_bytes())?;
     let mut config = CloudConfig::new(&project.name, &keys, host_key)?.file(drop_in);
     if stock_image {
-        config = config.packages(stacks::SERVER_PACKAGES)?;
+        let release = Release::of_image(&project.image);
+        let packages = release.map_or_else(|| stacks::SERVER_PACKAGES.to_vec(), Release::packages);
+        config = config.packages(&packages)?;
     }
     Ok(config.render()?)
 }

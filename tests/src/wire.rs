@@ -45,8 +45,8 @@ impl<'a> Wire<'a> {
     pub fn addresses() -> String {
         let [v4, v6] = SERVER;
         format!(
-            "card=$(ip -o link | grep -i 'link/ether 92:01:' | cut -d: -f2 | tr -d ' ') && ip link set $card up && \
-             ip addr replace {v4}/24 dev $card && ip -6 addr replace {v6}/64 dev $card nodad"
+            "for i in $(seq 60); do card=$(ip -o link | grep -i 'link/ether 92:01:' | cut -d: -f2 | tr -d ' '); \
+             [ -z \"$card\" ] || break; sleep 0.5; done; ip link set $card up && ip addr replace {v4}/24 dev $card && ip -6 addr replace {v6}/64 dev $card nodad"
         )
     }
 

@@ -75,7 +75,9 @@ async fn list(projects: &Path, name: &str, json: bool) -> Result<u8> {
     let opened = Opened::existing(projects, name)?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
-    let listed = tokio::task::block_in_place(|| KeySlots::new(&context, &prepared, &world)?.list())?;
+    let look = || KeySlots::new(&context, &prepared, &world)?.list();
+    let look = async || tokio::task::block_in_place(look);
+    let listed = context.through_the_door(&world, "keys-list", look).await?;
     show(&listed, json)?;
     Ok(0)
 }
@@ -91,9 +93,9 @@ async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
     }
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
-    let listed = tokio::task::block_in_place(|| {
-        KeySlots::new(&context, &prepared, &world)?.change(wish, change.slot)
-    })?;
+    let alter = || KeySlots::new(&context, &prepared, &world)?.change(wish, change.slot);
+    let alter = async || tokio::task::block_in_place(alter);
+    let listed = context.through_the_door(&world, "keys", alter).await?;
     show(&listed, change.json)?;
     Ok(0)
 }

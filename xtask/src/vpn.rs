@@ -45,7 +45,7 @@ pub(crate) async fn run(projects: &Path, verb: &Vpn) -> Result<u8> {
     let _lock = matches!(verb, Vpn::Renew { .. }).then(|| opened.folder.lock()).transpose()?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
-    tokio::task::block_in_place(|| {
+    let work = || {
         let devices = Devices::new(&context, &prepared, &world)?;
         match verb {
             Vpn::List { json, .. } => {
@@ -72,6 +72,7 @@ pub(crate) async fn run(projects: &Path, verb: &Vpn) -> Result<u8> {
             Vpn::Certificate { .. } => print!("{}", devices.certificate()?),
         }
         Ok(())
-    })?;
+    };
+    context.through_the_door(&world, "vpn", async || tokio::task::block_in_place(work)).await?;
     Ok(0)
 }

@@ -17,6 +17,8 @@ pub enum StepName {
     Escrow,
     /// The programs that the later steps run are there.
     Packages,
+    /// The host itself: sshd, the kernel, the clock, the journal, upgrades.
+    Harden,
     /// UFW and the rules for traffic forwarded to containers.
     Firewall,
     /// Docker, hardened, all its data on LUKS.
@@ -35,13 +37,14 @@ pub enum StepName {
 
 impl StepName {
     /// All of them, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Preflight,
         Self::Identity,
         Self::Secrets,
         Self::Disk,
         Self::Escrow,
         Self::Packages,
+        Self::Harden,
         Self::Firewall,
         Self::Docker,
         Self::Images,
@@ -61,6 +64,7 @@ impl std::fmt::Display for StepName {
             Self::Disk => "disk",
             Self::Escrow => "escrow",
             Self::Packages => "packages",
+            Self::Harden => "harden",
             Self::Firewall => "firewall",
             Self::Docker => "docker",
             Self::Images => "images",
@@ -122,9 +126,10 @@ impl Gate {
     /// The step that waits there.
     pub fn step(&self) -> StepName {
         match self {
-            Self::HostKey { .. } | Self::Sshd { .. } => StepName::Identity,
+            Self::HostKey { .. } => StepName::Identity,
             Self::Escrow { .. } => StepName::Escrow,
             Self::Firewall { .. } => StepName::Firewall,
+            Self::Sshd { .. } => StepName::Harden,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The audit: the catalogue's items ([`spec::audit`]) judged on this server.
 //!
-//! What is looked at is gathered once, by a handful of programs and one pass of Docker's API ([`facts`]); each judgement
+//! What is looked at is gathered once, by a handful of programs and one pass of Docker's API (`facts`); each judgement
 //! is a pure function over it. `firstboot verify` prints it all. First boot itself waits only for what
 //! [`crate::steps::verify`] looks at, so that a run with nothing to do stays quick.
 

@@ -5,6 +5,7 @@ pub mod docker;
 pub mod escrow;
 pub mod finish;
 pub mod firewall;
+pub mod harden;
 pub mod identity;
 pub mod images;
 pub mod packages;

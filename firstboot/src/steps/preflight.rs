@@ -1,6 +1,7 @@
 //! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
 use super::disk::vanished;
+use super::harden;
 use crate::Cx;
 use crate::step::Step;
 use anyhow::{Result, bail};
@@ -58,6 +59,8 @@ impl Step for Preflight {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<ThisServer>> {
         check_server(cx)?;
+        harden::release(cx)?;
+        harden::confines(cx)?;
         vanished::refuse(cx)?;
         for recipient in &cx.spec.recipients {
             ::escrow::Recipient::parse(recipient)?;

@@ -86,6 +86,7 @@ impl Fake {
         self.put("/etc/ssh/ssh_host_ed25519_key", b"throw-away");
         self.put("/etc/ssh/ssh_host_ed25519_key.pub", b"ssh-ed25519 THROWAWAY");
         self.put("/etc/ssh/ssh_host_rsa_key", b"rsa");
+        self.put("/etc/os-release", b"ID=debian\nVERSION_ID=\"13\"\n");
         self.put("/etc/default/ufw", b"IPV6=yes\n");
         self.put("/etc/ufw/ufw.conf", b"ENABLED=no\n");
         self.put("/etc/systemd/system/multi-user.target.wants/docker.service", b"");
@@ -147,6 +148,8 @@ impl Fake {
         kernel("/proc/sys/kernel/random/boot_id", boot_id.as_bytes());
         kernel("/sys/class/block/sda/device/vpd_pg80", &page);
         kernel("/sys/class/block/sda/size", format!("{}\n", state.size / 512).as_bytes());
+        kernel("/sys/module/apparmor/parameters/enabled", b"Y\n");
+        kernel("/proc/swaps", b"Filename\n");
         for table in ["tcp", "tcp6", "udp", "udp6"] {
             kernel(&format!("/proc/net/{table}"), b"head\n");
         }

@@ -271,10 +271,12 @@ fn blkid(state: &mut State, device: &str) -> Output {
 
 fn systemctl(state: &mut State, args: &[&str]) -> Output {
     let link = |unit: &str| {
-        let target = if unit.starts_with("sovereign-stack@") || unit == "sovereign-vpn.service" {
-            "sovereign-stacks.target"
-        } else {
-            "multi-user.target"
+        let target = match unit {
+            stack if stack.starts_with("sovereign-stack@") => "sovereign-stacks.target",
+            "sovereign-vpn.service" => "sovereign-stacks.target",
+            timer if timer.ends_with(".timer") => "timers.target",
+            "apparmor.service" => "sysinit.target",
+            _ => "multi-user.target",
         };
         format!("/etc/systemd/system/{target}.wants/{unit}")
     };
@@ -309,7 +311,10 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
             let Some((due, _)) = state.timers.get_mut(*timer) else { return code(5) };
             *due = now + Duration::from_secs(60);
         }
-        ["enable", .., unit] => put(state, &link(unit), b""),
+        ["enable", units @ ..] => units.iter().for_each(|unit| put(state, &link(unit), b"")),
+        ["mask", units @ ..] => {
+            units.iter().for_each(|unit| put(state, &format!("/etc/systemd/system/{unit}"), b""));
+        }
         ["disable", rest @ ..] => {
             for unit in rest {
                 let path = link(unit);

@@ -22,6 +22,7 @@ const TOKEN: &str = "4";
 const KEY: &str = "/run/sovereign/tang.key";
 /// One try; clevis' own question to a server that says nothing would wait without an end.
 const TRY_LIMIT: Duration = Duration::from_secs(20);
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 /// How long the servers are asked before the operator is waited for: networks and servers come up late after a blackout.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(3);
@@ -44,6 +45,7 @@ pub(super) fn bind(
     servers: &[TangServer],
     authority: &Path,
 ) -> Result<()> {
+    install_clevis(cx)?;
     cx.say("binding the volume to its Tang servers")?;
     let key = draw(cx.machine(), HEX, 64)?;
     let pins: Vec<Value> = servers.iter().map(|s| json!({ "url": s.url, "thp": s.thumbprint })).collect();
@@ -79,6 +81,21 @@ pub(super) fn bind(
         Ok(_) => bail!("trying the Tang slot: clevis gave another key back than it was given; try again"),
         Err(why) => bail!("trying the Tang slot: clevis did not give its key back: {why}; try again"),
     }
+}
+
+/// Fetches clevis, which no server has before it is wanted: it is some 90 kB, and what it depends on a megabyte.
+fn install_clevis(cx: &Cx<'_>) -> Result<()> {
+    if cx.machine().has_program("clevis") {
+        return Ok(());
+    }
+    cx.say("installing clevis")?;
+    for words in [&["update"][..], &["install", "--yes", "--no-install-recommends", "clevis"]] {
+        let apt = Cmd::new("apt-get").args(words.iter().copied()).env("DEBIAN_FRONTEND", "noninteractive");
+        cx.run(&apt.timeout(INSTALL_LIMIT)).context(
+            "installing clevis, which speaks with Tang servers; install the package `clevis` by hand, then try again",
+        )?;
+    }
+    Ok(())
 }
 
 /// Takes the slot and its token away.

@@ -10,6 +10,7 @@
 
 pub mod harden;
 mod lint;
+pub mod release;
 
 pub use lint::{Finding, Rule, lint};
 
@@ -32,6 +33,7 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
     "auditd",
     "ca-certificates",
+    "chrony",
     "clevis",
     "containerd",
     "cryptsetup-bin",
@@ -40,11 +42,14 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "docker-compose",
     "docker.io",
     "e2fsprogs",
+    "fail2ban",
     "iptables",
     "nftables",
     "openssh-server",
     "openssl",
+    "python3-systemd",
     "ufw",
+    "unattended-upgrades",
 ];
 
 /// One stack of the catalogue.

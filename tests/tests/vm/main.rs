@@ -3,13 +3,11 @@
 
 mod bad_days;
 mod builds;
-mod keys;
 mod drift;
+mod hardening;
 mod leases;
 mod main_job;
-mod opinion;
 mod packets;
-mod power_cuts;
 mod rebuilt;
 mod secrets;
 mod vpn;
@@ -31,20 +29,12 @@ fn main() {
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
         trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
-        trial("vm_lynis_has_an_opinion", opinion::lynis),
+        trial("vm_the_host_is_hardened", hardening::holds),
         trial("vm_only_declared_ports_answer", packets::only_declared),
-        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
-        trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
-        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
-        trial("vm_lynis_has_an_opinion", opinion::lynis),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",
             main_job::destroyed_is_gone_but_for_what_holds_data,
-        ),
-        trial(
-            "vm_power_cut_at_every_step_and_the_operator_killed",
-            power_cuts::at_start_and_end_of_every_step,
         ),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),

@@ -1,6 +1,6 @@
 //! Everything that opens the data is sealed to the offline keys and off the server before anything uses it.
 //!
-//! * [`again`] is for every later change: [`again::again`] takes what is new through the same gate before it is used.
+//! * [`mod@again`] is for every later change: [`again::again`] takes what is new through the same gate before it is used.
 //! * `sealing` makes the bundle, and keeps notes of what was sealed and what was acknowledged beside the secrets.
 
 pub mod again;

@@ -6,6 +6,7 @@ pub(crate) use listening::undeclared;
 
 use super::disk::{self, look_serial, luks, vanished};
 use super::firewall::Rules;
+use super::harden::Hardened;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
 use super::{docker, identity};
@@ -25,6 +26,8 @@ pub struct Verified(());
 pub struct Verify {
     /// The stacks run.
     pub running: Running,
+    /// The host is hardened.
+    pub hardened: Hardened,
 }
 
 impl Step for Verify {

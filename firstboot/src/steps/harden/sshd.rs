@@ -1,0 +1,53 @@
+//! sshd offers what is strong and forwards nothing. Its port, host key and who may log in are
+//! [`identity`](crate::steps::identity)'s.
+
+use crate::Cx;
+use crate::closing::{Closing, Door};
+use anyhow::{Context as _, Result};
+use host::{Cmd, Host as _};
+use stacks::release::Release;
+
+/// Read after identity's, and before what a stock image or cloud-init adds: the first word on a matter wins.
+pub(super) const PATH: &str = "/etc/ssh/sshd_config.d/20-sovereign-hardening.conf";
+const IN_FORCE: &str = "systemctl reload ssh.service";
+
+pub(super) fn holds(cx: &Cx<'_>, release: &Release) -> Result<bool> {
+    let text = config(release);
+    Ok(cx.holds(PATH, text.as_bytes())? && closing(&text).confirmed(cx)?)
+}
+
+pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
+    let text = config(release);
+    if holds(cx, release)? {
+        return Ok(());
+    }
+    closing(&text).make(cx, || {
+        cx.ensure_file(PATH, text.as_bytes(), 0o644)?;
+        cx.run(&Cmd::new("sshd").arg("-t")).context("checking sshd's configuration")?;
+        cx.systemctl(["reload", "ssh.service"])?;
+        Ok(())
+    })
+}
+
+fn closing(text: &str) -> Closing<'_> {
+    Closing { door: Door::Sshd, text, files: &[PATH], in_force: IN_FORCE }
+}
+
+/// Ciphers that authenticate by themselves first; of message authentication only what covers the encrypted text.
+pub(super) fn config(release: &Release) -> String {
+    format!(
+        "# Written by firstboot. For OpenSSH {}.\n\
+         AuthenticationMethods publickey\n\
+         DisableForwarding yes\n\
+         PermitTunnel no\n\
+         PermitUserEnvironment no\n\
+         LoginGraceTime 30\n\
+         LogLevel VERBOSE\n\
+         KexAlgorithms {}\n\
+         HostKeyAlgorithms ssh-ed25519\n\
+         Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr\n\
+         MACs hmac-sha2-512-etm@openssh.com,hmac-sha2-256-etm@openssh.com,umac-128-etm@openssh.com\n",
+        release.openssh,
+        release.key_exchanges.join(",")
+    )
+}
