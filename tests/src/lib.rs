@@ -7,7 +7,7 @@ mod rig;
 pub mod wire;
 
 pub use hurried::Hurried;
-pub use peer::Peer;
+pub use peer::{Peer, Talk};
 pub use rig::{Ended, Rig, sha256_file};
 
 use anyhow::{Context as _, Result};

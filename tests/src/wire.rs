@@ -61,6 +61,11 @@ impl<'a> Wire<'a> {
         Ok(())
     }
 
+    /// The neighbour's end of the cable.
+    pub fn device(&self) -> &str {
+        &self.name
+    }
+
     /// A program run by the neighbour.
     pub fn neighbour(&self, program: &str) -> Cmd {
         Cmd::new("ip").args(["netns", "exec", &self.name, program])

@@ -11,7 +11,6 @@ mod packets;
 mod rebuilt;
 mod secrets;
 mod vpn;
-mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Arguments;

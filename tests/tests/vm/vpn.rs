@@ -1,21 +1,29 @@
 //! The private network, with a real second node: what administrators see is reached over it and over nothing else.
 
-use super::{PROGRAMS, act, identity, wait_until_locked};
+use super::{PROGRAMS, act, identity, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tests::wire::{SERVER, Wire};
 use tests::{Peer, Rig, can_run};
 
 /// The page for administrators: the control server's own metrics.
 const ADMIN: u16 = 9090;
+const PAGE: &str = "metrics.internal.demo-vpn.example";
+/// The project's ssh.
+const SSH: u16 = 2222;
+/// Where something listens that nobody declared.
+const UNDECLARED: u16 = 8099;
+const PATIENCE: Duration = Duration::from_secs(5);
+const SCAN: Duration = Duration::from_secs(120);
 const CONTROL: &str = "vpn.demo-vpn.example";
 /// Where Docker's network has its gateway: what a container would see, were the source address lost.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 29, 0, 1);
 
 pub(crate) fn private_network() -> Result<()> {
     let name = "vm_administrators_come_in_over_the_private_network_only";
-    if !can_run(name, &[&PROGRAMS[..], &["unshare"]].concat())? {
+    if !can_run(name, &[&PROGRAMS[..], &["ip", "nmap", "timeout", "unshare"]].concat())? {
         return Ok(());
     }
     if !images::has_go() {
@@ -32,56 +40,172 @@ pub(crate) fn private_network() -> Result<()> {
     rig.project("demo", &std::fs::read_to_string(project)?)?;
     let made = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
     println!("provision with the private network: {:.1} s", made.took.as_secs_f64());
-    let world = World::look(&rig, programs)?;
+    let wire = Wire::lay(&rig, server_id(&rig)?)?;
+    ssh(&rig, &Wire::addresses())?;
+    let world = World::look(&rig, &wire, programs)?;
+    through(&world)?;
+    println!("private network: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
 
-    let key = device_key(&rig)?;
+fn through(world: &World<'_>) -> Result<()> {
+    let rig = world.rig;
+
+    let key = device_key(rig)?;
     let laptop = world.peer("laptop")?;
     let joined = Instant::now();
     let said = laptop.join(&key)?;
-    ensure!(said.success(), "the device did not join: {}", said.stderr);
+    ensure!(said.success(), "the device did not join: {}\n{}", said.stderr, laptop.log()?);
     println!("the device joined: {:.1} s", joined.elapsed().as_secs_f64());
 
     only_our_relay(&laptop)?;
     let server = names_lead_to_the_server(&laptop)?;
-    over_the_network_only(&rig, &world, &laptop, server)?;
-    let renewed = a_key_lets_in_once(&rig, &world, &key)?;
+    world.only_over_the_network(&laptop).context("at first")?;
+    world.nothing_undeclared(&laptop, server)?;
+    world.made_up_addresses_are_dropped()?;
+    let renewed = world.a_key_lets_in_once(&key)?;
 
-    ssh(&rig, "systemctl restart docker && systemctl start sovereign-stacks.target")?;
-    over_the_network_only(&rig, &world, &laptop, server).context("after a restart of Docker")?;
+    ssh(rig, "systemctl restart docker")?;
+    world.only_over_the_network(&laptop).context("after a restart of Docker")?;
 
-    act(&rig, "reset")?;
-    wait_until_locked(&rig)?;
-    let unlocked =
-        rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")])?.expect(0)?;
+    act(rig, "reset")?;
+    wait_until_locked(rig)?;
+    let unlock = ["unlock", "--project", "demo", "--identity", &identity(rig, "demo")];
+    let unlocked = rig.xtask(&unlock)?.expect(0)?;
     println!("unlock with the private network: {:.1} s", unlocked.took.as_secs_f64());
-    over_the_network_only(&rig, &world, &laptop, server).context("after a reset and an unlock")?;
+    ssh(rig, &Wire::addresses())?;
+    world.only_over_the_network(&laptop).context("after a reset and an unlock")?;
     rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
     let again = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
     ensure!(again.stderr.contains("No changes"), "a second run had something to do:\n{}", again.stderr);
-    ensure!(device_key(&rig)? == renewed, "a run with nothing to do made a new key");
+    ensure!(device_key(rig)? == renewed, "a run with nothing to do made a new key");
     Ok(())
 }
 
-/// The server from outside.
-struct World {
+/// The server, and who else is in the world.
+struct World<'a> {
+    rig: &'a Rig,
+    wire: &'a Wire<'a>,
+    /// What reaches it through the cloud's firewall.
     address: Ipv4Addr,
     certificate: String,
-    programs: std::path::PathBuf,
-    dir: std::path::PathBuf,
+    programs: PathBuf,
 }
 
-impl World {
-    fn look(rig: &Rig, programs: std::path::PathBuf) -> Result<Self> {
+impl<'a> World<'a> {
+    fn look(rig: &'a Rig, wire: &'a Wire<'a>, programs: PathBuf) -> Result<Self> {
         let status = rig.xtask(&["status", "--project", "demo", "--json"])?.expect(0)?.stdout;
         let status: serde_json::Value = serde_json::from_str(&status)?;
         let address = find_address(&status).context("finding the server's address in its status")?;
         let certificate = rig.xtask(&["vpn", "certificate", "--project", "demo"])?.expect(0)?.stdout;
-        Ok(Self { address, certificate, programs, dir: rig.path().join("peers") })
+        Ok(Self { rig, wire, address, certificate, programs })
     }
 
     fn peer(&self, name: &str) -> Result<Peer> {
-        Peer::start(&self.dir, &self.programs, name, (CONTROL, self.address), &self.certificate)
+        let dir = self.rig.path().join("peers");
+        Peer::start(self.wire, &dir, &self.programs, name, CONTROL, &self.certificate)
     }
+
+    /// The page answers over the network by its name, the container sees whose request it is, and from outside nothing
+    /// answers: neither through the cloud's firewall nor to a neighbour, before whom there is only the server's own.
+    fn only_over_the_network(&self, peer: &Peer) -> Result<()> {
+        let start = Instant::now();
+        let (answer, open) = patiently(|| {
+            let server = names_lead_to_the_server(peer)?;
+            peer.ask(server, ADMIN, &head("/metrics"))
+        })?;
+        println!("  the page answered over the network: {:.1} s", start.elapsed().as_secs_f64());
+        ensure!(answer.starts_with("HTTP/1.1 200"), "the page answered {answer:?}");
+        let pid = "$(docker inspect --format '{{.State.Pid}}' headscale-headscale-1)";
+        let sockets = ssh(self.rig, &format!("cat /proc/{pid}/net/tcp /proc/{pid}/net/tcp6"))?;
+        drop(open);
+        let seen = callers(&sockets, ADMIN);
+        let device = peer.address()?;
+        println!("  the container sees {seen:?}, the device is {device}");
+        ensure!(seen.contains(&device), "the container does not see {device} but {seen:?}:\n{sockets}");
+        ensure!(!seen.contains(&GATEWAY), "the container sees the gateway: {seen:?}");
+        let reaches = |port| TcpStream::connect_timeout(&SocketAddr::from((self.address, port)), PATIENCE);
+        reaches(443).context("reaching the control server through the cloud's firewall")?;
+        ensure!(reaches(ADMIN).is_err(), "port {ADMIN} answers through the cloud's firewall");
+        for (address, expected) in SERVER.iter().zip([&[SSH, 443][..], &[SSH]]) {
+            let seen = self.neighbour_sees(address)?;
+            ensure!(seen == expected, "a neighbour sees {seen:?} at {address}, not {expected:?}");
+        }
+        Ok(())
+    }
+
+    /// The ports, of a few, that answer a neighbour in whatever way.
+    fn neighbour_sees(&self, address: &str) -> Result<Vec<u16>> {
+        let six = if address.contains(':') { "-6 " } else { "" };
+        let ports = format!("{SSH},443,8080,{ADMIN},{UNDECLARED},41641,50443");
+        let args = format!("{six}-n -Pn -T4 --max-retries 2 -oG - -sS -p {ports} {address}");
+        let said = self.wire.probe("nmap", &args, SCAN)?;
+        ensure!(said.success(), "nmap {args}: {}", said.stderr);
+        let text = said.text();
+        let listed =
+            text.split_once("Ports: ").map_or("", |(_, rest)| rest.lines().next().unwrap_or_default());
+        let listed = listed.split('\t').next().unwrap_or_default();
+        ensure!(listed.split(", ").count() == 7, "nmap told of other ports than asked:\n{text}");
+        let answering = listed.split(", ").filter(|port| !port.contains("/filtered/"));
+        answering.map(|port| Ok(port.split('/').next().unwrap_or_default().trim().parse()?)).collect()
+    }
+
+    /// Something that listens on the server without being declared is reached neither over the network nor besides it.
+    fn nothing_undeclared(&self, peer: &Peer, server: Ipv4Addr) -> Result<()> {
+        let listener = format!("systemd-run --quiet --unit=undeclared python3 -m http.server {UNDECLARED}");
+        let there = format!(
+            "for i in $(seq 60); do curl -s -o /dev/null 127.0.0.1:{UNDECLARED} && exit 0; sleep 1; done; exit 1"
+        );
+        ssh(self.rig, &format!("{listener} && ({there})"))?;
+        let reached = peer.ask(server, UNDECLARED, &head("/"));
+        ensure!(reached.is_err(), "a device reaches port {UNDECLARED}, which nobody declared");
+        ensure!(!self.neighbour_sees(SERVER[0])?.contains(&UNDECLARED), "a neighbour reaches {UNDECLARED}");
+        // With one rule more the device reaches it: what refuses it is the firewall.
+        let rule = format!("ufw-user-input -i tailscale0 -p tcp --dport {UNDECLARED} -j ACCEPT");
+        ssh(self.rig, &format!("iptables -I {rule}"))?;
+        let reached = peer.ask(server, UNDECLARED, &head("/"));
+        ssh(self.rig, &format!("iptables -D {rule} && systemctl stop undeclared"))?;
+        reached.context("with a rule for it, so that the refusal proves something").map(drop)
+    }
+
+    /// A neighbour that sends with an address of the network's gets nowhere, and the rules against it count that.
+    fn made_up_addresses_are_dropped(&self) -> Result<()> {
+        let args = format!(
+            "-n -Pn -T4 --max-retries 1 -sS -e {} -S 100.64.0.99 -p {SSH},443 {}",
+            self.wire.device(),
+            SERVER[0]
+        );
+        let said = self.wire.probe("nmap", &args, SCAN)?;
+        ensure!(said.success(), "nmap {args}: {}", said.stderr);
+        for chain in ["ufw-user-input", "DOCKER-USER"] {
+            let rules = ssh(self.rig, &format!("iptables -v -S {chain}"))?;
+            let rule =
+                rules.lines().find(|line| line.contains("-s 100.64.0.0/10") && line.ends_with("-j DROP"));
+            let rule =
+                rule.with_context(|| format!("{chain} has no rule against made-up addresses:\n{rules}"))?;
+            println!("  made-up addresses: {rule}");
+            ensure!(!rule.contains("-c 0 0 "), "the rule of {chain} saw nothing: {rule}");
+        }
+        Ok(())
+    }
+
+    fn a_key_lets_in_once(&self, key: &str) -> Result<String> {
+        let stranger = self.peer("stranger")?;
+        let refused = stranger.join(key)?;
+        ensure!(!refused.success() && refused.stderr.contains("already used"), "{}", refused.stderr);
+        println!("  a second use of the key: {}", refused.stderr.trim());
+        let renewed = self.rig.xtask(&["vpn", "renew", "--project", "demo", "laptop"])?.expect(0)?;
+        println!("  renewing the key: {:.1} s", renewed.took.as_secs_f64());
+        let new = device_key(self.rig)?;
+        ensure!(new != key, "the escrow still holds the old key");
+        let said = stranger.join(&new)?;
+        ensure!(said.success(), "the new key does not let in: {}", said.stderr);
+        Ok(new)
+    }
+}
+
+fn head(path: &str) -> String {
+    format!("HEAD {path} HTTP/1.1\r\nHost: {PAGE}\r\n\r\n")
 }
 
 /// The first text in a document that is an address of the rehearsal's.
@@ -126,33 +250,10 @@ fn only_our_relay(peer: &Peer) -> Result<()> {
 }
 
 fn names_lead_to_the_server(peer: &Peer) -> Result<Ipv4Addr> {
-    let said = peer.tailscale(&["dns", "query", "metrics.internal.demo-vpn.example"])?.text();
+    let said = peer.tailscale(&["dns", "query", PAGE])?.text();
     let words = said.split_whitespace().filter_map(|word| word.parse::<Ipv4Addr>().ok());
     let inside = words.into_iter().find(|address| address.octets()[0] == 100);
     inside.with_context(|| format!("the name of the page leads nowhere inside the network:\n{said}"))
-}
-
-/// The page answers over the network, the container sees whose request it is, and from outside nothing answers.
-fn over_the_network_only(rig: &Rig, world: &World, peer: &Peer, server: Ipv4Addr) -> Result<()> {
-    let (answer, open) = patiently(|| peer.head(server, ADMIN, "/metrics"))?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "the page answered {answer:?}");
-    let pid = "$(docker inspect --format '{{.State.Pid}}' headscale-headscale-1)";
-    let sockets = ssh(rig, &format!("cat /proc/{pid}/net/tcp /proc/{pid}/net/tcp6"))?;
-    drop(open);
-    let seen = callers(&sockets, ADMIN);
-    let device = peer.address()?;
-    ensure!(seen.contains(&device), "the container does not see {device} but {seen:?}:\n{sockets}");
-    ensure!(!seen.contains(&GATEWAY), "the container sees the gateway: {seen:?}");
-    let outside = SocketAddr::from((world.address, ADMIN));
-    ensure!(
-        TcpStream::connect_timeout(&outside, Duration::from_secs(5)).is_err(),
-        "{outside} answers from outside the network"
-    );
-    // Not over its public interface either, whatever the cloud's own firewall lets through.
-    let rules = ssh(rig, "iptables -S DOCKER-USER")?;
-    let open_to_all = rules.lines().find(|line| line.contains("9090") && !line.contains("tailscale0"));
-    ensure!(open_to_all.is_none(), "the firewall lets {open_to_all:?} through");
-    Ok(())
 }
 
 /// Right after a restart a node may need a moment to find its way.
@@ -183,16 +284,4 @@ fn callers(tables: &str, port: u16) -> Vec<Ipv4Addr> {
         }
     }
     found
-}
-
-fn a_key_lets_in_once(rig: &Rig, world: &World, key: &str) -> Result<String> {
-    let stranger = world.peer("stranger")?;
-    let refused = stranger.join(key)?;
-    ensure!(!refused.success() && refused.stderr.contains("already used"), "{}", refused.stderr);
-    rig.xtask(&["vpn", "renew", "--project", "demo", "laptop"])?.expect(0)?;
-    let new = device_key(rig)?;
-    ensure!(new != key, "the escrow still holds the old key");
-    let said = stranger.join(&new)?;
-    ensure!(said.success(), "the new key does not let in: {}", said.stderr);
-    Ok(new)
 }
