@@ -31,7 +31,8 @@ impl<'a> InUse<'a> {
         about: &'static str,
     ) -> Result<Self> {
         let server = world.server.as_ref();
-        let server = server.with_context(|| format!("asking the server about {about}: there is no server"))?;
+        let server =
+            server.with_context(|| format!("asking the server about {about}: there is no server"))?;
         let known_hosts = KnownHosts::new(context.folder, server.id);
         let session = context.session(prepared, world, &known_hosts)?;
         Ok(Self { context, prepared, world, known_hosts, session, about })
