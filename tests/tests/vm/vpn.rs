@@ -2,6 +2,7 @@
 
 use super::{PROGRAMS, act, identity, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
+use host::{Host as _, Local};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 29, 0, 1);
 
 pub(crate) fn private_network() -> Result<()> {
     let name = "vm_administrators_come_in_over_the_private_network_only";
-    if !can_run(name, &[&PROGRAMS[..], &["ip", "nmap", "timeout", "unshare"]].concat())? {
+    if !can_run(name, &[&PROGRAMS[..], &["ip", "nmap", "python3", "timeout", "unshare"]].concat())? {
         return Ok(());
     }
     if !images::has_go() {
@@ -170,13 +171,20 @@ impl<'a> World<'a> {
 
     /// A neighbour that sends with an address of the network's gets nowhere, and the rules against it count that.
     fn made_up_addresses_are_dropped(&self) -> Result<()> {
-        let args = format!(
-            "-n -Pn -T4 --max-retries 1 -sS -e {} -S 100.64.0.99 -p {SSH},443 {}",
-            self.wire.device(),
-            SERVER[0]
-        );
-        let said = self.wire.probe("nmap", &args, SCAN)?;
-        ensure!(said.success(), "nmap {args}: {}", said.stderr);
+        let address = |verb: &str| {
+            self.wire.probe("ip", &format!("addr {verb} 100.64.0.99/32 dev {}", self.wire.device()), SCAN)
+        };
+        let connect = |port: u16| {
+            let script = format!(
+                "import socket; socket.create_connection(('{}', {port}), 4, ('100.64.0.99', 0))",
+                SERVER[0]
+            );
+            Local.probe(&self.wire.neighbour("python3").args(["-c", &script]).timeout(SCAN))
+        };
+        ensure!(address("add")?.success(), "the neighbour cannot take an address of the network's");
+        let tried = [connect(SSH)?, connect(443)?];
+        ensure!(address("del")?.success(), "the neighbour keeps an address of the network's");
+        ensure!(tried.iter().all(|tried| !tried.success()), "a made-up address gets through");
         for chain in ["ufw-user-input", "DOCKER-USER"] {
             let rules = ssh(self.rig, &format!("iptables -v -S {chain}"))?;
             let rule =
