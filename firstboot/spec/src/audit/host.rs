@@ -68,6 +68,11 @@ pub(super) const ITEMS: &[Item] = &[
         "else a few packets a second keep everybody out",
     ),
     Item::new("host-4.8", "AppArmor is on and enforces profiles", "it holds when all else fell"),
+    Item::new(
+        "host-4.9",
+        "kernel modules of protocols nobody uses cannot be loaded",
+        "any user may have them loaded, and they are where holes are found",
+    ),
     Item::new("host-5.1", "the audit daemon runs and has rules", "what nobody recorded nobody can look up"),
     Item::new(
         "host-5.2",
