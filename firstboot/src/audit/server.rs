@@ -1,6 +1,7 @@
 //! The host: disks, users, ssh, the kernel, services.
 
 use super::{Facts, Found, Judge};
+use crate::unattended;
 use spec::{Slot, UnlockSpec};
 use std::collections::BTreeMap;
 
@@ -65,12 +66,8 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
     ("host-1.2", |f| mounted_with(f, &["/dev/shm"], "nodev")),
     ("host-1.3", swap),
     ("host-1.4", |f| {
-        let tang = matches!(f.unlock.clone()?, UnlockSpec::Tang { .. });
-        let known = |slot: Slot| match slot {
-            Slot::Unlock | Slot::Recovery => true,
-            Slot::Other(_) => tang,
-            Slot::Bootstrap | Slot::Spare => false,
-        };
+        let own = unattended::slot(&f.unlock.clone()?);
+        let known = |slot: Slot| matches!(slot, Slot::Unlock | Slot::Recovery) || Some(slot) == own;
         let unknown = f.keyslots.clone()?.into_iter().map(Slot::from_number).filter(|slot| !known(*slot));
         Ok(unknown.map(|slot| format!("{slot} is in use")).collect())
     }),
@@ -79,6 +76,11 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         let nowhere = ["|/bin/false", "|/usr/bin/false", "|/bin/true", "|/usr/bin/true", "/dev/null"];
         let pattern = pattern.trim();
         Ok(if nowhere.contains(&pattern) { vec![] } else { vec![format!("they go to {pattern:?}")] })
+    }),
+    ("host-1.6", |f| {
+        let keyfile = f.unlock.clone()? == UnlockSpec::Keyfile;
+        let found = format!("with [unlock] mode = \"keyfile\" it lies in {}", unattended::KEYFILE);
+        Ok(if keyfile { vec![found] } else { vec![] })
     }),
     ("host-2.1", |f| {
         Ok(shadow(f)?.into_iter().filter(|(_, hash)| hash.is_empty()).map(|(user, _)| user).collect())
@@ -378,9 +380,20 @@ mod tests {
             (&[0, 2, 3, 7], UnlockSpec::Operator, 2),
             (&[0, 2, 4], tang(), 0),
             (&[0, 2, 3, 4], tang(), 1),
+            (&[0, 2, 5], tang(), 1),
+            (&[0, 2, 5], UnlockSpec::Keyfile, 0),
+            (&[0, 2, 4], UnlockSpec::Keyfile, 1),
         ] {
             let facts = Facts { keyslots: Ok(slots.to_vec()), unlock: Ok(unlock), ..Facts::default() };
             assert_eq!(judge("host-1.4", &facts).unwrap().len(), wrong, "{slots:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_clear_is_a_finding() {
+        for (unlock, wrong) in [(UnlockSpec::Operator, 0), (UnlockSpec::Keyfile, 1)] {
+            let facts = Facts { unlock: Ok(unlock), ..Facts::default() };
+            assert_eq!(judge("host-1.6", &facts).unwrap().len(), wrong);
         }
     }
 
