@@ -47,6 +47,8 @@ pub struct Observed {
     pub receipt: Option<Receipt>,
     /// Whether the done marker is there.
     pub done: bool,
+    /// Whether the volume's keys are being changed, for which the done marker is taken away.
+    pub keys_changing: bool,
     /// Whether the volume is open.
     pub unlocked: bool,
     /// The nonce of the leave to format that the project's journal holds.
@@ -100,12 +102,13 @@ impl Server<'_> {
     pub fn observe(&self, waiting: impl FnMut(&str)) -> Result<Observed> {
         let line = format!(
             "sha256sum {} 2>/dev/null || echo -; sha256sum {} 2>/dev/null || echo -; test -e {} && echo done || echo -; \
-             test -e /dev/mapper/{} && echo open || echo -; \
+             test -e {} && echo changing || echo -; test -e /dev/mapper/{} && echo open || echo -; \
              systemctl is-active {} >/dev/null || test \"$(systemctl is-active {})\" = activating && echo at-work || echo -; \
              grep -F '\"event\":\"started\"' {} 2>/dev/null | tail -n 1 | grep . || echo -; cat {} 2>/dev/null; true",
             paths::BINARY,
             paths::NODE_SPEC,
             paths::DONE,
+            paths::KEYS_CHANGING,
             paths::MAPPING,
             paths::UNIT,
             paths::UNIT,
@@ -113,11 +116,12 @@ impl Server<'_> {
             paths::RECEIPT
         );
         let text = self.session.wait(&line, CONNECT_LIMIT, waiting)?.text();
-        let mut lines = text.splitn(7, '\n').map(|line| (line != "-").then_some(line));
+        let mut lines = text.splitn(8, '\n').map(|line| (line != "-").then_some(line));
         let mut line = || lines.next().flatten();
         let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
         let (binary, node_spec) = (line().and_then(word), line().and_then(word));
-        let (done, unlocked, at_work) = (line().is_some(), line().is_some(), line().is_some());
+        let (done, keys_changing) = (line().is_some(), line().is_some());
+        let (unlocked, at_work) = (line().is_some(), line().is_some());
         let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| event.seq);
         let receipt =
             line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
@@ -128,6 +132,7 @@ impl Server<'_> {
             node_spec,
             receipt: receipt.transpose()?,
             done,
+            keys_changing,
             unlocked,
             format_nonce,
             running_from,

@@ -1,10 +1,9 @@
 //! What is there: the cloud's side, the server's own, and the escrow's.
 
 use crate::escrow_folder::Filed;
-use crate::first_boot::Server;
+use crate::first_boot::{Observed, Server};
 use crate::known_hosts::KnownHosts;
 use crate::plan::{Plan, Wish};
-use crate::project::Project;
 use crate::provision::{Context, Prepared, address};
 use crate::ssh::Session;
 use anyhow::Result;
@@ -17,6 +16,8 @@ use spec::{Receipt, UnlockSpec, paths};
 pub struct Status {
     /// In a word: `absent`, `unreachable`, `first-boot`, `locked`, `starting`, `failed`, `ready`.
     pub state: &'static str,
+    /// Whether the volume's keys are being changed; a server that is ready stays so meanwhile.
+    pub keys_changing: bool,
     /// The server's id and status at the cloud.
     pub server: Option<(u64, String)>,
     /// Its address.
@@ -51,12 +52,6 @@ pub fn described(unlock: &UnlockSpec) -> &'static str {
     }
 }
 
-/// What a person should be told again and again of a way that was chosen.
-pub fn warning(project: &Project) -> Option<String> {
-    let risky = project.unlock == UnlockSpec::Keyfile;
-    risky.then(|| format!("[unlock] mode = {}", described(&project.unlock)))
-}
-
 /// Looks; changes nothing.
 pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status> {
     let (world, pending) = context.plan(&prepared.public_key, Wish::default()).await?;
@@ -65,6 +60,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
     let Some(server) = &world.server else {
         return Ok(Status {
             state: "absent",
+            keys_changing: false,
             server: None,
             address: None,
             volume: world.volume.map(|v| v.id),
@@ -86,24 +82,20 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             report: context.report,
         };
         if server.status != "running" || !host::Local.probe(&session.sh("true"))?.success() {
-            return Ok(("unreachable", None, None));
+            return Ok(("unreachable", false, None, None));
         }
         let there = view.observe(|_| {})?;
-        let state = match (there.done, there.unlocked) {
-            (_, false) if there.is_locked() => "locked",
-            (false, _) => "first-boot",
-            (true, _) if there.running_from.is_some() => "starting",
-            (true, false) => "locked",
-            (true, true) => "ready",
-        };
+        let state = state(&there);
+        let keys_changing = there.keys_changing;
         // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
         let failed = if state == "ready" { said_to_have_failed(&session)? } else { None };
-        Ok((if failed.is_some() { "failed" } else { state }, there.receipt, failed))
+        Ok((if failed.is_some() { "failed" } else { state }, keys_changing, there.receipt, failed))
     };
-    let (state, receipt, error) =
+    let (state, keys_changing, receipt, error) =
         context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
         state,
+        keys_changing,
         server: Some((server.id, server.status.clone())),
         address: Some(address(&world)?.to_owned()),
         volume: world.volume.as_ref().map(|v| v.id),
@@ -115,9 +107,39 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
     })
 }
 
+/// The state of a server that can be reached.
+fn state(there: &Observed) -> &'static str {
+    match (there.done || there.keys_changing, there.unlocked) {
+        (_, false) if there.is_locked() => "locked",
+        (false, _) => "first-boot",
+        (true, true) if there.keys_changing => "ready",
+        (true, _) if there.running_from.is_some() => "starting",
+        (true, false) => "locked",
+        (true, true) => "ready",
+    }
+}
+
 /// Why the server is not well, in its own words, where it says so.
 fn said_to_have_failed(session: &Session) -> Result<Option<String>> {
     let said = session.run(&Cmd::new(paths::BINARY).args(["status", "--json"]))?;
     let status = spec::Status::from_json(&said.stdout)?;
     Ok((status.state == spec::State::Failed).then(|| status.error.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_whose_keys_change_is_ready_all_along() {
+        let mut there = Observed { unlocked: true, running_from: Some(7), ..Observed::default() };
+        assert_eq!(state(&there), "first-boot");
+        there.keys_changing = true;
+        assert_eq!(state(&there), "ready");
+        // Cut off by a restart: it waits for the operator, or is about to open the volume.
+        there.unlocked = false;
+        assert_eq!(state(&there), "starting");
+        there.running_from = None;
+        assert_eq!(state(&there), "locked");
+    }
 }

@@ -206,7 +206,8 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
     if options.json {
         print_json(&status)?;
     } else {
-        println!("{}: {}", options.name.project, status.state);
+        let changing = if status.keys_changing { " (changing keys)" } else { "" };
+        println!("{}: {}{changing}", options.name.project, status.state);
         if let Some(error) = &status.error {
             println!("  error   {error}");
         }
@@ -243,9 +244,6 @@ pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
         print_json(&checks)?;
     } else {
         print!("{}", for_people(&checks));
-    }
-    if let Some(warning) = provisioner::status::warning(&opened.project) {
-        opened.screen.note(&format!("warning: {warning}"));
     }
     Ok(u8::from(!Tally::of(&checks).is_well()))
 }

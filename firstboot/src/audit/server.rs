@@ -1,6 +1,7 @@
 //! The host: disks, users, ssh, the kernel, services.
 
 use super::{Facts, Found, Judge};
+use crate::unattended;
 use spec::{Slot, UnlockSpec};
 use std::collections::BTreeMap;
 
@@ -42,7 +43,7 @@ pub(super) const UNITS: &[&str] = &[
 ];
 
 /// Folders whose every file is read.
-pub(super) const FOLDERS: &[&str] = &[JOURNALD, SOURCES];
+pub(super) const FOLDERS: &[&str] = &[JOURNALD, SOURCES, MODPROBE];
 /// Drop-ins of the journal's daemon.
 const JOURNALD: &str = "/etc/systemd/journald.conf.d";
 /// Where packages come from: this folder and, of old, one file.
@@ -53,6 +54,10 @@ const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 const UPGRADES: &str = "/etc/apt/apt.conf.d/20auto-upgrades";
+/// What is loaded how.
+const MODPROBE: &str = "/etc/modprobe.d";
+/// Protocols that a socket of any user's would have loaded.
+const RARE: [&str; 4] = ["dccp", "rds", "sctp", "tipc"];
 /// Seconds a connection may take to log in.
 const LOGIN_GRACE: u32 = 60;
 
@@ -61,12 +66,8 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
     ("host-1.2", |f| mounted_with(f, &["/dev/shm"], "nodev")),
     ("host-1.3", swap),
     ("host-1.4", |f| {
-        let tang = matches!(f.unlock.clone()?, UnlockSpec::Tang { .. });
-        let known = |slot: Slot| match slot {
-            Slot::Unlock | Slot::Recovery => true,
-            Slot::Other(_) => tang,
-            Slot::Bootstrap | Slot::Spare => false,
-        };
+        let own = unattended::slot(&f.unlock.clone()?);
+        let known = |slot: Slot| matches!(slot, Slot::Unlock | Slot::Recovery) || Some(slot) == own;
         let unknown = f.keyslots.clone()?.into_iter().map(Slot::from_number).filter(|slot| !known(*slot));
         Ok(unknown.map(|slot| format!("{slot} is in use")).collect())
     }),
@@ -75,6 +76,11 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         let nowhere = ["|/bin/false", "|/usr/bin/false", "|/bin/true", "|/usr/bin/true", "/dev/null"];
         let pattern = pattern.trim();
         Ok(if nowhere.contains(&pattern) { vec![] } else { vec![format!("they go to {pattern:?}")] })
+    }),
+    ("host-1.6", |f| {
+        let keyfile = f.unlock.clone()? == UnlockSpec::Keyfile;
+        let found = format!("with [unlock] mode = \"keyfile\" it lies in {}", unattended::KEYFILE);
+        Ok(if keyfile { vec![found] } else { vec![] })
     }),
     ("host-2.1", |f| {
         Ok(shadow(f)?.into_iter().filter(|(_, hash)| hash.is_empty()).map(|(user, _)| user).collect())
@@ -132,6 +138,14 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         }
         Ok(wrong)
     }),
+    ("host-4.9", |f| {
+        let lines = settings(f, &[], MODPROBE)?;
+        let refused = |module: &&str| {
+            ["false", "true"].iter().any(|with| lines.contains(&format!("install {module} /bin/{with}")))
+        };
+        let open = RARE.iter().filter(|module| !refused(module));
+        Ok(open.map(|module| format!("{module} can be, says {MODPROBE}")).collect())
+    }),
     ("host-5.1", |f| {
         let mut wrong = runs(f, &["auditd.service"])?;
         let rules = f.audit_rules.clone()?;
@@ -141,7 +155,7 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         Ok(wrong)
     }),
     ("host-5.2", |f| {
-        let settings = settings(f, "/etc/systemd/journald.conf")?;
+        let settings = settings(f, &["/etc/systemd/journald.conf"], JOURNALD)?;
         let mut wrong = Vec::new();
         if f.stat("/var/log/journal")?.is_none() && !settings.iter().any(|line| line == "Storage=persistent")
         {
@@ -166,7 +180,7 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
             wrong.push("apt-daily-upgrade.timer does not run".into());
         }
         // A suite, `RELEASE-security` with Debian and Ubuntu alike.
-        let sources = settings(f, OLD_SOURCES)?;
+        let sources = settings(f, &[OLD_SOURCES], SOURCES)?;
         let mut words =
             sources.iter().filter(|line| !line.starts_with('#')).flat_map(|line| line.split_whitespace());
         if !words.any(|word| word.ends_with("-security")) {
@@ -260,11 +274,13 @@ fn runs(f: &Facts, units: &[&str]) -> Found {
     Ok(wrong)
 }
 
-/// The lines of a file and of the drop-ins beside it.
-fn settings(f: &Facts, file: &str) -> Result<Vec<String>, String> {
+/// The lines of these files and of every file in a folder.
+fn settings(f: &Facts, files: &[&str], folder: &str) -> Result<Vec<String>, String> {
+    let beside = f.names.get(folder).cloned().unwrap_or_else(|| Err(format!("{folder} was not gathered")))?;
+    let beside = beside.into_iter().map(|name| format!("{folder}/{name}"));
     let mut lines = Vec::new();
-    for (_, text) in f.texts.range(file.to_owned()..).take_while(|(path, _)| path.starts_with(file)) {
-        lines.extend(text.clone()?.unwrap_or_default().lines().map(|line| line.trim().to_owned()));
+    for path in files.iter().map(|path| (*path).to_owned()).chain(beside) {
+        lines.extend(f.text(&path)?.unwrap_or_default().lines().map(|line| line.trim().to_owned()));
     }
     Ok(lines)
 }
@@ -284,6 +300,12 @@ mod tests {
         facts
     }
 
+    fn with_in(folder: &str, name: &str, text: &str) -> Facts {
+        let mut facts = with(&format!("{folder}/{name}"), text);
+        facts.names.insert(folder.into(), Ok(vec![name.into()]));
+        facts
+    }
+
     #[test]
     fn users_with_empty_and_with_any_password_and_a_second_root() {
         let facts = with("/etc/shadow", "root:!:1::\nann::1::\nbob:$y$j9T$x:1::\ndaemon:*:1::\n");
@@ -298,21 +320,33 @@ mod tests {
 
     #[test]
     fn security_upgrades_need_an_archive_to_come_from() {
-        let judged = |path: &str, sources: &str| {
-            let mut facts = with(UPGRADES, "APT::Periodic::Unattended-Upgrade \"1\";\n");
-            facts.texts.insert(path.into(), Ok(Some(sources.into())));
+        let judged = |old: &str, sources: &str| {
+            let mut facts = with_in(SOURCES, "some.sources", sources);
+            let asked = "APT::Periodic::Unattended-Upgrade \"1\";\n";
+            for (path, text) in [(OLD_SOURCES, old), (UPGRADES, asked)] {
+                facts.texts.insert(path.into(), Ok(Some(text.into())));
+            }
             let timer = Unit { there: true, active: true, enabled: true };
             facts.units = Ok([("apt-daily-upgrade.timer".to_owned(), timer)].into());
             judge("host-5.4", &facts).unwrap()
         };
-        let debian = "/etc/apt/sources.list.d/debian.sources";
-        assert!(judged(debian, "Types: deb\nSuites: trixie trixie-security\n").is_empty());
-        assert!(judged(OLD_SOURCES, "deb http://archive.example/ubuntu noble-security main\n").is_empty());
+        assert!(judged("", "Types: deb\nSuites: trixie trixie-security\n").is_empty());
+        assert!(judged("deb http://archive.example/ubuntu noble-security main\n", "").is_empty());
         for without in
             ["", "Suites: trixie trixie-updates\n", "# deb http://archive.example trixie-security main\n"]
         {
-            assert!(judged(debian, without)[0].contains("names a security archive"), "{without}");
+            assert!(judged("", without)[0].contains("names a security archive"), "{without}");
         }
+    }
+
+    #[test]
+    fn each_rare_protocol_is_refused() {
+        let facts = with_in(MODPROBE, "90.conf", include_str!("../../hardening/modprobe.conf"));
+        assert!(judge("host-4.9", &facts).unwrap().is_empty());
+        let some = "install dccp /bin/true\ninstall rds /bin/false\n#install tipc";
+        let facts = with_in(MODPROBE, "90.conf", some);
+        let open = judge("host-4.9", &facts).unwrap();
+        assert!(open.len() == 2 && open[0].starts_with("sctp") && open[1].starts_with("tipc"), "{open:?}");
     }
 
     #[test]
@@ -346,9 +380,20 @@ mod tests {
             (&[0, 2, 3, 7], UnlockSpec::Operator, 2),
             (&[0, 2, 4], tang(), 0),
             (&[0, 2, 3, 4], tang(), 1),
+            (&[0, 2, 5], tang(), 1),
+            (&[0, 2, 5], UnlockSpec::Keyfile, 0),
+            (&[0, 2, 4], UnlockSpec::Keyfile, 1),
         ] {
             let facts = Facts { keyslots: Ok(slots.to_vec()), unlock: Ok(unlock), ..Facts::default() };
             assert_eq!(judge("host-1.4", &facts).unwrap().len(), wrong, "{slots:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_clear_is_a_finding() {
+        for (unlock, wrong) in [(UnlockSpec::Operator, 0), (UnlockSpec::Keyfile, 1)] {
+            let facts = Facts { unlock: Ok(unlock), ..Facts::default() };
+            assert_eq!(judge("host-1.6", &facts).unwrap().len(), wrong);
         }
     }
 

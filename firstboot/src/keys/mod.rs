@@ -13,11 +13,11 @@
 
 pub(crate) mod request;
 
-use crate::Cx;
 use crate::steps::disk::{luks, slots};
 use crate::steps::escrow::again::{proposed, withdraw};
 use crate::steps::escrow::{go, hear};
 use crate::steps::secrets::{KEYS, NEXT, next, revoked, stored};
+use crate::{Cx, unattended};
 use anyhow::{Result, bail};
 use host::Host as _;
 use spec::{Slot, paths};
@@ -111,9 +111,6 @@ fn another_opens(cx: &Cx<'_>, device: &Path, revoked: Slot) -> Result<()> {
 
 fn drop_other(cx: &Cx<'_>, device: &Path, number: u32) -> Result<()> {
     let slot = Slot::from_number(number);
-    if luks::header(cx, device)?.has(slot) {
-        cx.say(format!("dropping {slot}"))?;
-        slots::remove(cx, device, slot, &slots::authority(cx)?)?;
-    }
-    Ok(())
+    cx.say(format!("dropping {slot}"))?;
+    unattended::forget(cx, device, slot, &slots::authority(cx)?)
 }

@@ -4,6 +4,7 @@ use super::crash::slots;
 use super::flow::done;
 use super::{Cut, Fake};
 use crate::boot::Ended;
+use crate::keys::request::{Wish, request};
 use crate::unattended::KEYFILE;
 use crate::unlock::Opened;
 use crate::{Cx, unlock};
@@ -142,6 +143,19 @@ fn servers_that_do_not_answer_when_they_are_bound_are_said_and_the_old_way_stays
     fake.state.borrow_mut().tang = true;
     done(&fake);
     assert_settled(&fake, &tang(), "once they answer");
+}
+
+#[test]
+fn a_revoked_slot_goes_with_what_belongs_to_it_and_a_mode_that_stays_gets_a_new_key() {
+    for (unlock, number) in [(tang(), 4), (UnlockSpec::Keyfile, 5)] {
+        let fake = changed(unlock.clone());
+        let (old, key) = (fake.luks(), fake.get(KEYFILE));
+        request(&fake, Wish::parse("revoke", &number.to_string()).unwrap()).unwrap();
+        done(&fake);
+        assert_settled(&fake, &unlock, "revoked");
+        assert_ne!(fake.luks().slots[&number].0, old.slots[&number].0, "the revoked key opens still");
+        assert!(key.is_none() || fake.get(KEYFILE) != key);
+    }
 }
 
 #[test]

@@ -79,15 +79,35 @@ pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
         cx.remove(Path::new(UNATTENDED))?;
     }
     if !tang {
-        tang::unbind(cx, device, &authority)?;
+        forget(cx, device, TANG_SLOT, &authority)?;
     }
     if !keyfile {
-        // First the slot: a key that opens nothing may be forgotten half-way.
-        drop_slot(cx, device, KEYFILE_SLOT, &authority)?;
-        cx.machine().shred(Path::new(KEYFILE))?;
+        forget(cx, device, KEYFILE_SLOT, &authority)?;
     }
     go(cx, device, &[]).context("escrowing the header after a change of how the volume is opened")?;
     Ok(cx.remove(Path::new(CHANGING))?)
+}
+
+/// The slot of a mode's own.
+pub(crate) fn slot(unlock: &UnlockSpec) -> Option<Slot> {
+    match unlock {
+        UnlockSpec::Operator => None,
+        UnlockSpec::Tang { .. } => Some(TANG_SLOT),
+        UnlockSpec::Keyfile => Some(KEYFILE_SLOT),
+    }
+}
+
+/// Takes away a slot and whatever else belongs to its mode; where the mode is still wanted, [`settle`] makes a new key.
+pub(crate) fn forget(cx: &Cx<'_>, device: &Path, slot: Slot, authority: &Path) -> Result<()> {
+    if slot == TANG_SLOT {
+        return tang::unbind(cx, device, authority);
+    }
+    drop_slot(cx, device, slot, authority)?;
+    if slot == KEYFILE_SLOT {
+        // After the slot: a key that opens nothing may be forgotten half-way.
+        cx.machine().shred(Path::new(KEYFILE))?;
+    }
+    Ok(())
 }
 
 fn wanted(unlock: &UnlockSpec) -> (bool, bool) {

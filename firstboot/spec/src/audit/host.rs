@@ -15,6 +15,11 @@ pub(super) const ITEMS: &[Item] = &[
         "a forgotten slot is a key somebody else may hold",
     ),
     Item::new("host-1.5", "crash dumps of programs are not kept", "a dump of a program holds its secrets"),
+    Item::new(
+        "host-1.6",
+        "no key of the volume lies on the server in the clear",
+        "a key on the same machine protects nothing but a volume that is discarded alone",
+    ),
     Item::new("host-2.1", "no user has an empty password", "it is an open door on the console"),
     Item::new(
         "host-2.2",
@@ -68,6 +73,11 @@ pub(super) const ITEMS: &[Item] = &[
         "else a few packets a second keep everybody out",
     ),
     Item::new("host-4.8", "AppArmor is on and enforces profiles", "it holds when all else fell"),
+    Item::new(
+        "host-4.9",
+        "kernel modules of protocols nobody uses cannot be loaded",
+        "any user may have them loaded, and they are where holes are found",
+    ),
     Item::new("host-5.1", "the audit daemon runs and has rules", "what nobody recorded nobody can look up"),
     Item::new(
         "host-5.2",

@@ -66,6 +66,7 @@ pub(super) fn files(release: &Release, spec: &NodeSpec) -> Vec<Managed> {
     let file = |path, text, then| Managed { path, text, mode: 0o644, then };
     vec![
         file("/etc/sysctl.d/90-sovereign.conf", ours!("sysctl.conf"), Restart("systemd-sysctl.service")),
+        file("/etc/modprobe.d/90-sovereign.conf", ours!("modprobe.conf"), Nothing),
         file("/etc/security/limits.d/90-sovereign.conf", ours!("limits.conf"), Nothing),
         file("/etc/systemd/coredump.conf.d/90-sovereign.conf", ours!("coredump.conf"), Nothing),
         file(
