@@ -11,6 +11,15 @@ const FILES: &[(&str, u32, &str)] = &[
     ("etc/fstab", 0o644, "LABEL=root / ext4 errors=remount-ro 0 0\n"),
     ("etc/hostname", 0o644, "debian\n"),
     ("etc/hosts", 0o644, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
+    // Where upgrades come from: without the security archive the unattended ones find nothing, silently.
+    (
+        "etc/apt/sources.list.d/debian.sources",
+        0o644,
+        "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie trixie-updates\nComponents: main\n\
+         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
+         Types: deb\nURIs: http://deb.debian.org/debian-security\nSuites: trixie-security\nComponents: main\n\
+         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
+    ),
     // Empty, not "uninitialized": the id is made at first boot either way, but "uninitialized" has systemd apply its
     // presets, which would enable again what is disabled here.
     ("etc/machine-id", 0o444, ""),

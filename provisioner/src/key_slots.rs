@@ -5,18 +5,13 @@
 
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::need_current;
-use crate::first_boot::Server;
-use crate::known_hosts::KnownHosts;
+use crate::in_use::InUse;
 use crate::observe::World;
 use crate::provision::{Context, Prepared};
-use crate::report::Stage;
-use crate::ssh::Session;
-use anyhow::{Context as _, Result, bail, ensure};
-use escrow::Expected;
-use host::{Cmd, Host as _};
+use anyhow::Result;
 use serde::Serialize;
 pub use spec::Slot;
-use spec::{EscrowManifest, KeySlot, Keys, paths};
+use spec::{EscrowManifest, KeySlot, Keys};
 
 /// What is wanted of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,85 +48,46 @@ pub struct ListedSlot {
 }
 
 /// The server whose keys they are.
-pub struct KeySlots<'a> {
-    context: &'a Context<'a>,
-    prepared: &'a Prepared,
-    world: &'a World,
-    known_hosts: KnownHosts<'a>,
-    session: Session,
-}
+pub struct KeySlots<'a>(InUse<'a>);
 
 impl<'a> KeySlots<'a> {
     /// For the project's server.
     pub fn new(context: &'a Context<'a>, prepared: &'a Prepared, world: &'a World) -> Result<Self> {
-        let server = world.server.as_ref().context("looking at the volume's keys: there is no server")?;
-        let known_hosts = KnownHosts::new(context.folder, server.id);
-        let session = context.session(prepared, world, &known_hosts)?;
-        Ok(Self { context, prepared, world, known_hosts, session })
+        InUse::new(context, prepared, world, "its keys").map(Self)
     }
 
     /// The slots in use. Works on a locked server too.
     pub fn list(&self) -> Result<Listed> {
         let keys = self.keys()?;
-        let manifest = need_current(self.context.folder)?.manifest()?;
+        let manifest = need_current(self.0.context.folder)?.manifest()?;
         let slots = keys.slots.iter().map(|slot| listed(slot, &manifest)).collect();
         Ok(Listed { luks_uuid: keys.luks_uuid, changing: keys.changing, slots })
     }
 
     /// Has the server change a slot, follows it to its end, and confirms from outside.
     pub fn change(&self, wish: Wish, slot: Slot) -> Result<Listed> {
-        let server = Server {
-            folder: self.context.folder,
-            session: &self.session,
-            known_hosts: &self.known_hosts,
-            report: self.context.report,
-        };
-        let there = server.connect()?;
-        if !there.unlocked {
-            return Err(server.locked());
-        }
-        let volume = self.world.volume.as_ref().context("changing the keys: the volume is not there")?;
-        let expected = Expected {
-            project: &self.context.project.name,
-            volume_id: volume.id,
-            recipients: &self.prepared.recipients,
-        };
+        let change = self.0.change()?;
         let begun = self.keys()?.changing;
-        if let Some(from) = there.running_from {
-            server.follow(from, &expected)?;
-        }
-        if begun && there.running_from.is_some() {
-            self.context.report.note("a change that was begun before has come to its end");
+        if change.wait_for_what_runs()? && begun {
+            self.0.context.report.note("a change that was begun before has come to its end");
         } else {
-            server.follow(self.ask_for(wish, slot)?, &expected)?;
+            let verb = match wish {
+                Wish::Rotate => "rotate",
+                Wish::Revoke => {
+                    self.refuse_the_last(slot)?;
+                    "revoke"
+                }
+            };
+            let doing = format!("asking for {slot} to be changed");
+            change.make(doing, &["keys", verb, &slot.number().to_string()])?;
         }
-        let receipt = server.observe(|_| {})?.receipt;
-        let receipt = receipt.context("reading the receipt: the keys are changed but it is gone")?;
-        self.context.confirm_and_file(self.prepared, self.world, &receipt)?;
+        change.confirm()?;
         self.list()
-    }
-
-    /// Has the server begin; gives the event from which on it can be followed.
-    fn ask_for(&self, wish: Wish, slot: Slot) -> Result<u64> {
-        let verb = match wish {
-            Wish::Rotate => "rotate",
-            Wish::Revoke => {
-                self.refuse_the_last(slot)?;
-                "revoke"
-            }
-        };
-        let stage = Stage::begin(self.context.report, format!("asking for {slot} to be changed"));
-        let said = self.run(&["keys", verb, &slot.number().to_string()])?;
-        stage.done("begun");
-        let from = said.trim().parse();
-        from.with_context(|| {
-            format!("changing the keys: the server said {said:?} instead of an event's number")
-        })
     }
 
     /// Refuses to take away the last slot that the escrow on file opens.
     fn refuse_the_last(&self, slot: Slot) -> Result<()> {
-        let manifest = need_current(self.context.folder)?.manifest()?;
+        let manifest = need_current(self.0.context.folder)?.manifest()?;
         let opens = |used: &KeySlot| {
             used.slot() != slot
                 && used.slot().secret().is_some()
@@ -148,20 +104,7 @@ impl<'a> KeySlots<'a> {
     }
 
     fn keys(&self) -> Result<Keys> {
-        Ok(Keys::from_json(self.run(&["keys", "list"])?.as_bytes())?)
-    }
-
-    fn run(&self, words: &[&str]) -> Result<String> {
-        let output = self.session.probe(&Cmd::new(paths::BINARY).args(words.iter().copied()))?;
-        ensure!(
-            output.code != Some(2),
-            "asking the server about its keys: its firstboot is of an earlier release; run `cargo xtask provision` first"
-        );
-        if !output.success() {
-            let said = output.stderr.trim();
-            bail!("on the server: {}", said.strip_prefix("error: ").unwrap_or(said));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(Keys::from_json(self.0.ask(&["keys", "list"])?.as_bytes())?)
     }
 }
 

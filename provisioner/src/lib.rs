@@ -28,6 +28,7 @@ pub mod door;
 pub mod errors;
 pub mod escrow_folder;
 pub mod first_boot;
+mod in_use;
 pub mod init;
 pub mod journal;
 pub mod key_slots;

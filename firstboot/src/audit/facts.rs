@@ -120,7 +120,7 @@ impl Facts {
     pub(super) fn gather(cx: &Cx<'_>) -> Self {
         let names: BTreeMap<String, Fact<Vec<String>>> = files::DIRECTORIES
             .iter()
-            .chain([&server::JOURNALD])
+            .chain(server::FOLDERS)
             .map(|dir| ((*dir).to_owned(), known(cx.machine().list(dir.as_ref()).map_err(Into::into))))
             .collect();
         let listed = files::listed(&names).chain(files::PATHS.iter().map(|path| (*path).to_owned()));
@@ -131,10 +131,12 @@ impl Facts {
             .flatten()
             .map(|path| ((*path).to_owned(), read(path)))
             .collect();
-        let drop_ins = names.get(server::JOURNALD).cloned().and_then(Result::ok).unwrap_or_default();
-        for path in drop_ins.iter().map(|name| format!("{}/{name}", server::JOURNALD)) {
-            let text = read(&path);
-            texts.insert(path, text);
+        for folder in server::FOLDERS {
+            for name in names.get(*folder).cloned().and_then(Result::ok).unwrap_or_default() {
+                let path = format!("{folder}/{name}");
+                let text = read(&path);
+                texts.insert(path, text);
+            }
         }
         for device in server::swap_devices(&texts) {
             let path = format!("/sys/class/block/{device}/dm/uuid");

@@ -18,6 +18,7 @@ pub(super) const TEXTS: &[&str] = &[
     APPARMOR,
     PROFILES,
     UPGRADES,
+    OLD_SOURCES,
     "/etc/systemd/journald.conf",
     "/proc/sys/kernel/kptr_restrict",
     "/proc/sys/kernel/dmesg_restrict",
@@ -40,8 +41,13 @@ pub(super) const UNITS: &[&str] = &[
     "ufw.service",
 ];
 
+/// Folders whose every file is read.
+pub(super) const FOLDERS: &[&str] = &[JOURNALD, SOURCES];
 /// Drop-ins of the journal's daemon.
-pub(super) const JOURNALD: &str = "/etc/systemd/journald.conf.d";
+const JOURNALD: &str = "/etc/systemd/journald.conf.d";
+/// Where packages come from: this folder and, of old, one file.
+const SOURCES: &str = "/etc/apt/sources.list.d";
+const OLD_SOURCES: &str = "/etc/apt/sources.list";
 const SWAPS: &str = "/proc/swaps";
 const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
@@ -135,7 +141,7 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         Ok(wrong)
     }),
     ("host-5.2", |f| {
-        let settings = journal(f)?;
+        let settings = settings(f, "/etc/systemd/journald.conf")?;
         let mut wrong = Vec::new();
         if f.stat("/var/log/journal")?.is_none() && !settings.iter().any(|line| line == "Storage=persistent")
         {
@@ -152,12 +158,19 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
     }),
     ("host-5.4", |f| {
         let mut wrong = Vec::new();
-        let settings = f.text(UPGRADES)?.unwrap_or_default();
-        if !settings.lines().any(|line| line.starts_with("APT::Periodic::Unattended-Upgrade \"1\"")) {
+        let asked = f.text(UPGRADES)?.unwrap_or_default();
+        if !asked.lines().any(|line| line.starts_with("APT::Periodic::Unattended-Upgrade \"1\"")) {
             wrong.push(format!("{UPGRADES} does not ask for it"));
         }
         if !f.unit("apt-daily-upgrade.timer")?.active {
             wrong.push("apt-daily-upgrade.timer does not run".into());
+        }
+        // A suite, `RELEASE-security` with Debian and Ubuntu alike.
+        let sources = settings(f, OLD_SOURCES)?;
+        let mut words =
+            sources.iter().filter(|line| !line.starts_with('#')).flat_map(|line| line.split_whitespace());
+        if !words.any(|word| word.ends_with("-security")) {
+            wrong.push(format!("neither {OLD_SOURCES} nor {SOURCES} names a security archive"));
         }
         Ok(wrong)
     }),
@@ -247,15 +260,13 @@ fn runs(f: &Facts, units: &[&str]) -> Found {
     Ok(wrong)
 }
 
-/// The settings of journald's drop-ins.
-fn journal(f: &Facts) -> Result<Vec<String>, String> {
-    let mut settings = Vec::new();
-    for (path, text) in &f.texts {
-        if path.starts_with("/etc/systemd/journald.conf") {
-            settings.extend(text.clone()?.unwrap_or_default().lines().map(|line| line.trim().to_owned()));
-        }
+/// The lines of a file and of the drop-ins beside it.
+fn settings(f: &Facts, file: &str) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    for (_, text) in f.texts.range(file.to_owned()..).take_while(|(path, _)| path.starts_with(file)) {
+        lines.extend(text.clone()?.unwrap_or_default().lines().map(|line| line.trim().to_owned()));
     }
-    Ok(settings)
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -283,6 +294,25 @@ mod tests {
             "root:x:0:0::/root:/bin/bash\ntoor:x:0:0::/:/bin/sh\nten:x:10:0::/:/bin/sh\n",
         );
         assert_eq!(judge("host-2.3", &facts).unwrap(), ["toor has it too"]);
+    }
+
+    #[test]
+    fn security_upgrades_need_an_archive_to_come_from() {
+        let judged = |path: &str, sources: &str| {
+            let mut facts = with(UPGRADES, "APT::Periodic::Unattended-Upgrade \"1\";\n");
+            facts.texts.insert(path.into(), Ok(Some(sources.into())));
+            let timer = Unit { there: true, active: true, enabled: true };
+            facts.units = Ok([("apt-daily-upgrade.timer".to_owned(), timer)].into());
+            judge("host-5.4", &facts).unwrap()
+        };
+        let debian = "/etc/apt/sources.list.d/debian.sources";
+        assert!(judged(debian, "Types: deb\nSuites: trixie trixie-security\n").is_empty());
+        assert!(judged(OLD_SOURCES, "deb http://archive.example/ubuntu noble-security main\n").is_empty());
+        for without in
+            ["", "Suites: trixie trixie-updates\n", "# deb http://archive.example trixie-security main\n"]
+        {
+            assert!(judged(debian, without)[0].contains("names a security archive"), "{without}");
+        }
     }
 
     #[test]

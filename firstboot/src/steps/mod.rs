@@ -1,5 +1,6 @@
 //! The steps, in their order.
 
+mod compose;
 pub mod disk;
 pub mod docker;
 pub mod escrow;

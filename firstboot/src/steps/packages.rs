@@ -1,5 +1,6 @@
 //! Every program that the later steps run is there. On a stock image cloud-init installs them while the volume is made.
 
+use super::compose;
 use super::preflight::{ThisServer, Which, missing, wait};
 use crate::Cx;
 use crate::step::Step;
@@ -21,7 +22,11 @@ impl Step for Packages {
     type Output = Programs;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Programs>> {
-        Ok(missing(cx, Which::Rest).is_empty().then_some(Programs(())))
+        if !missing(cx, Which::Rest).is_empty() {
+            return Ok(None);
+        }
+        compose::need_second_generation(cx)?;
+        Ok(Some(Programs(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {

@@ -1,5 +1,6 @@
 //! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
+use super::compose;
 use super::disk::vanished;
 use super::harden;
 use crate::Cx;
@@ -82,6 +83,7 @@ pub(super) fn wait(cx: &Cx<'_>, which: Which) -> Result<()> {
     let start = cx.machine().ticks();
     cx.say(format!("waiting for cloud-init to install {}", missing(cx, which).join(", ")))?;
     loop {
+        compose::from_plugin(cx)?;
         let missing = missing(cx, which);
         if missing.is_empty() {
             return Ok(());

@@ -69,6 +69,7 @@ impl Fake {
                 taken: vec![],
                 filed: vec![],
                 free: 1 << 30,
+                lacking: std::collections::BTreeSet::new(),
             }),
             identity,
         };
@@ -178,6 +179,11 @@ impl Fake {
 
     pub(crate) fn get(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         self.state.borrow_mut().files(path.as_ref()).get(path.as_ref()).map(|n| n.bytes.clone())
+    }
+
+    /// No package brought this program.
+    pub(crate) fn lacks(&self, program: &'static str) {
+        self.state.borrow_mut().lacking.insert(program);
     }
 
     pub(crate) fn luks(&self) -> Luks {
@@ -304,8 +310,8 @@ impl Host for Fake {
 }
 
 impl Machine for Fake {
-    fn has_program(&self, _: &str) -> bool {
-        true
+    fn has_program(&self, name: &str) -> bool {
+        !self.state.borrow().lacking.contains(name) || self.get(format!("/usr/local/bin/{name}")).is_some()
     }
 
     fn stat(&self, path: &Path) -> Result<Option<Stat>, Error> {

@@ -111,6 +111,8 @@ pub(crate) struct State {
     pub(crate) filed: Vec<Vec<u8>>,
     /// Free bytes on the root disk.
     pub(crate) free: u64,
+    /// Programs that no package brought.
+    pub(crate) lacking: std::collections::BTreeSet<&'static str>,
 }
 
 impl State {
