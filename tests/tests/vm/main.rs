@@ -5,11 +5,14 @@ mod bad_days;
 mod builds;
 mod drift;
 mod hardening;
+mod keys;
 mod leases;
 mod main_job;
 mod packets;
+mod power_cuts;
 mod rebuilt;
 mod secrets;
+mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Arguments;
@@ -29,10 +32,17 @@ fn main() {
         trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
         trial("vm_the_host_is_hardened", hardening::holds),
         trial("vm_only_declared_ports_answer", packets::only_declared),
+        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
+        trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
+        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",
             main_job::destroyed_is_gone_but_for_what_holds_data,
+        ),
+        trial(
+            "vm_power_cut_at_every_step_and_the_operator_killed",
+            power_cuts::at_start_and_end_of_every_step,
         ),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
@@ -63,7 +73,7 @@ pub(crate) fn standing() -> Result<Arc<Rig>> {
         .xtask(&["provision", "--project", "demo", "--yes"])?
         .expect(0)?
         .says(&["is ready at", "first boot: disk"])?;
-    println!("provision: {:.1} s", first.took.as_secs_f64());
+    println!("provision, from the connection on: {:.1} s", first.took.as_secs_f64());
     Ok(Arc::clone(standing.insert(Arc::new(rig))))
 }
 
@@ -143,6 +153,12 @@ pub(crate) fn again_changes_nothing(rig: &Rig) -> Result<()> {
     rig.xtask(&["provision", "--project", "demo", "--plan"])?.expect(0)?;
     rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
     rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
+    Ok(())
+}
+
+/// Files the receipt of what was run on the server itself, or by an unlock, as the operator's next `provision` would.
+pub(crate) fn file_receipt(rig: &Rig) -> Result<()> {
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?.says(&["No changes"])?;
     Ok(())
 }
 
