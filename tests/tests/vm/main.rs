@@ -1,6 +1,7 @@
-//! Real aarch64 machines: the whole job as an operator does it, and its bad days. One after the other, since a
-//! machine is as much as two cores bear.
+//! Real aarch64 machines: the whole job as an operator does it, and its bad days. Those that share a server come one after
+//! the other; those with a machine of their own run [beside them](apart).
 
+mod apart;
 mod bad_days;
 mod builds;
 mod drift;
@@ -22,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tests::{Rig, trial};
 
-fn main() {
+fn main() -> Result<()> {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let trials = vec![
+    let shared = vec![
         trial("vm_main_job", main_job::main_job),
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
         trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
@@ -40,19 +41,18 @@ fn main() {
             "vm_destroyed_is_gone_but_for_what_holds_data",
             main_job::destroyed_is_gone_but_for_what_holds_data,
         ),
+        trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
+    ];
+    let apart = vec![
         trial(
             "vm_power_cut_at_every_step_and_the_operator_killed",
             power_cuts::at_start_and_end_of_every_step,
         ),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
-        trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
     ];
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    // A static is never dropped, and a rig stops its cloud and its machines when it is.
-    drop(dismiss());
-    conclusion.exit();
+    std::process::exit(apart::run(&arguments, shared, apart)?.into())
 }
 
 static STANDING: std::sync::Mutex<Option<Arc<Rig>>> = std::sync::Mutex::new(None);
