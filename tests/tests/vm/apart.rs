@@ -12,13 +12,13 @@ use std::thread::JoinHandle;
 /// Tells this program that it is the child.
 const CHILD: &str = "SOVEREIGN_TESTS_APART";
 
-/// Runs both lists, side by side where this machine can and everything is asked for; gives the exit code.
+/// Runs both lists, side by side where this machine can and no one trial is asked for; gives the exit code.
 pub(crate) fn run(arguments: &Arguments, shared: Vec<Trial>, apart: Vec<Trial>) -> Result<u8> {
     if std::env::var_os(CHILD).is_some() {
         return Ok(code(arguments, apart));
     }
-    let all = !arguments.list && arguments.filter.is_none() && arguments.skip.is_empty();
-    if !all || !can_part()? {
+    let one_by_one = arguments.list || arguments.filter.is_some();
+    if one_by_one || !can_part()? {
         return Ok(code(arguments, shared.into_iter().chain(apart).collect()));
     }
     let beside = begin()?;
@@ -46,8 +46,9 @@ fn can_part() -> Result<bool> {
 fn begin() -> Result<JoinHandle<Result<(u8, String)>>> {
     tests::Rig::new()?.xtask(&["images", "build"])?.expect(0)?;
     let own = std::env::current_exe().context("finding this program")?;
-    let mut child = Cmd::new("unshare").args(["--net", "sh", "-c", "ip link set lo up && exec \"$0\" 2>&1"]);
-    child = child.path(&own).env(CHILD, "1");
+    let mut child =
+        Cmd::new("unshare").args(["--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\" 2>&1"]);
+    child = child.path(&own).args(std::env::args().skip(1)).env(CHILD, "1");
     for (name, value) in std::env::vars() {
         child = child.env(name, value);
     }
