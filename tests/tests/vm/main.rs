@@ -8,6 +8,7 @@ mod hardening;
 mod leases;
 mod main_job;
 mod packets;
+mod reboots;
 mod rebuilt;
 mod secrets;
 
@@ -29,6 +30,7 @@ fn main() {
         trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
         trial("vm_the_host_is_hardened", hardening::holds),
         trial("vm_only_declared_ports_answer", packets::only_declared),
+        trial("vm_three_reboots_in_each_mode_of_unlock", reboots::three_in_each_mode),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",
