@@ -3,6 +3,7 @@
 mod hurried;
 pub mod live;
 mod rig;
+pub mod tang;
 pub mod wire;
 
 pub use hurried::Hurried;

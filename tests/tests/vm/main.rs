@@ -11,6 +11,7 @@ mod leases;
 mod main_job;
 mod packets;
 mod power_cuts;
+mod reboots;
 mod rebuilt;
 mod secrets;
 mod worse_days;
@@ -36,6 +37,7 @@ fn main() -> Result<()> {
         trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
+        trial("vm_three_reboots_in_each_mode_of_unlock", reboots::three_in_each_mode),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
             "vm_destroyed_is_gone_but_for_what_holds_data",
