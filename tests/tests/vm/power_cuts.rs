@@ -2,6 +2,8 @@
 //!
 //! A unit on the server, started before firstboot, waits for the step's event and resets the machine in that moment:
 //! nothing is synced or unmounted, and no connection's delay blurs the point. The operator's command follows all the while.
+//!
+//! A step starts where the one before it ended, with nothing in between but a line of the event stream, so one cut is both.
 
 use super::{PROGRAMS, act, identity, run_async, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
@@ -24,6 +26,9 @@ done
 const UNIT: &str = "[Unit]\nDefaultDependencies=no\nAfter=local-fs.target\nBefore=sovereign-firstboot.service\n\
                     [Service]\nType=notify\nNotifyAccess=all\nExecStart=/usr/local/sbin/cutter\n\
                     [Install]\nWantedBy=sysinit.target\n";
+
+const STARTED: &str = "step-started";
+const FINISHED: &str = "step-finished";
 
 /// Runs it and prints the table.
 pub(crate) fn at_start_and_end_of_every_step() -> Result<()> {
@@ -83,11 +88,27 @@ pub(crate) fn at_start_and_end_of_every_step() -> Result<()> {
     one_of_each(&rig)
 }
 
-/// Every cut in order: what the event says, and of which step.
+/// Every cut in order: what the event says, and of which step. After the last step there is nothing left that could
+/// converge: it is cut by hand.
 fn cuts() -> Vec<(&'static str, StepName)> {
-    let all = StepName::ALL.into_iter().flat_map(|step| [("step-started", step), ("step-finished", step)]);
-    // After the last step there is nothing left that could converge: it is cut by hand.
-    all.filter(|cut| *cut != ("step-finished", StepName::Finish)).collect()
+    let ends = StepName::ALL.into_iter().filter(|step| *step != StepName::Finish);
+    std::iter::once((STARTED, StepName::Preflight)).chain(ends.map(|step| (FINISHED, step))).collect()
+}
+
+/// The step whose end is this one's start; before the first there is none.
+fn before(step: StepName) -> Option<StepName> {
+    match step {
+        // The two lanes, and what waits for both.
+        StepName::Secrets | StepName::Packages => Some(StepName::Identity),
+        StepName::Disk => Some(StepName::Secrets),
+        StepName::Escrow => Some(StepName::Disk),
+        StepName::Harden => Some(StepName::Packages),
+        StepName::Firewall => Some(StepName::Escrow),
+        _ => {
+            let at = StepName::ALL.iter().position(|other| *other == step)?;
+            StepName::ALL.get(at.checked_sub(1)?).copied()
+        }
+    }
 }
 
 fn install(rig: &Rig, cuts: &[(&str, StepName)]) -> Result<()> {
@@ -142,15 +163,15 @@ fn show(cuts: &[(&str, StepName)], events: &[Event]) -> Result<()> {
     };
     println!("{:<10}  {:<20}  {:<20}", "step", "cut at its start", "cut at its end");
     for step in StepName::ALL {
-        let cell = |event: &str| match cuts.iter().position(|cut| *cut == (event, step)) {
+        let cell = |cut: (&str, StepName)| match cuts.iter().position(|other| *other == cut) {
             Some(at) => outcome(after[at], step),
             None => "converged (unlocked)",
         };
-        println!("{:<10}  {:<20}  {:<20}", step.to_string(), cell("step-started"), cell("step-finished"));
+        let start = before(step).map_or((STARTED, step), |before| (FINISHED, before));
+        println!("{:<10}  {:<20}  {:<20}", step.to_string(), cell(start), cell((FINISHED, step)));
     }
     // Pulled images are durable once the step has ended: none is pulled again.
-    let pulled =
-        cuts.iter().position(|cut| *cut == ("step-finished", StepName::Images)).context("no images")?;
+    let pulled = cuts.iter().position(|cut| *cut == (FINISHED, StepName::Images)).context("no images")?;
     ensure!(outcome(after[pulled], StepName::Images) == "converged (held)", "an image was lost by a cut");
     Ok(())
 }
