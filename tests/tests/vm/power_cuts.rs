@@ -16,9 +16,10 @@ use tests::{Rig, can_run};
 /// good before firstboot runs, so that nothing has to be written, and with it synced, at the cut itself.
 const CUTTER: &str = r#"#!/bin/sh
 events=/var/lib/sovereign/events.jsonl
-next=$(head -n 1 /var/lib/cuts) && [ -n "$next" ] || exit 0
+next=$(head -n 1 /var/lib/cuts)
 sed -i 1d /var/lib/cuts && sync
 systemd-notify --ready
+[ -n "$next" ] || exit 0
 tail -n +$(($(wc -l < $events) + 1)) -F $events 2>/dev/null | while read -r line; do
     case $line in *"$next"*) echo b > /proc/sysrq-trigger ;; esac
 done
