@@ -4,6 +4,7 @@ mod hurried;
 pub mod live;
 mod peer;
 mod rig;
+pub mod tang;
 pub mod wire;
 
 pub use hurried::Hurried;

@@ -33,7 +33,7 @@ enum Tier {
 }
 
 /// What the tests run besides what `provision` needs: programs, or files of packages that have none, and their packages.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 9] = [
     ("age", "age"),
     ("cloud-init", "cloud-init"),
     ("file", "file"),
@@ -42,6 +42,8 @@ const TOOLS: [(&str, &str); 8] = [
     ("python3", "python3"),
     ("/usr/share/doc/python3-venv/copyright", "python3-venv"),
     ("ssh", "openssh-client"),
+    // Not `tang`, which would serve on port 80.
+    ("/usr/libexec/tangd", "tang-common"),
 ];
 
 /// Runs them; everything runs even when something failed.

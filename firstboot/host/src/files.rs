@@ -75,7 +75,14 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// A lock on a file, held until dropped; the kernel drops it when the process dies, so it is never stale.
-pub struct Lock(#[expect(dead_code, reason = "held for its lock")] OwnedFd);
+pub struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    /// Unlocked by word: a child that is just being started may still have the descriptor, and would keep the lock.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+    }
+}
 
 /// Takes the lock at `path`, or gives `None` when another process holds it. The holder's process id is in the file.
 pub fn try_lock(path: &Path) -> Result<Option<Lock>, Error> {
@@ -141,6 +148,10 @@ mod tests {
         assert!(held.is_some());
         assert!(try_lock(&path).unwrap().is_none());
         drop(held);
-        assert!(try_lock(&path).unwrap().is_some());
+        let held = try_lock(&path).unwrap().unwrap();
+        let inherited = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(try_lock(&path).unwrap().is_some(), "a descriptor that was inherited keeps the lock");
+        drop(inherited);
     }
 }

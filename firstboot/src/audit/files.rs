@@ -109,7 +109,11 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
             wrong.extend(at_most(f, path, mode)?);
         }
         wrong.extend(below(f, SECRETS, owned)?);
-        wrong.extend(below(f, SECRETS, |f, path| at_most(f, path, 0o400))?);
+        // A key that changes and one that was revoked leave directories.
+        wrong.extend(below(f, SECRETS, |f, path| {
+            let directory = f.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory);
+            at_most(f, path, if directory { 0o700 } else { 0o400 })
+        })?);
         Ok(wrong)
     }),
     ("host-7.2", |f| odd(f, |odd| !odd.directory && odd.mode & 0o002 != 0)),
@@ -272,8 +276,12 @@ mod tests {
         for path in PATHS {
             facts.stats.insert((*path).into(), Ok(None));
         }
-        facts.names.insert(SECRETS.into(), Ok(vec!["luks-key".into()]));
+        facts.names.insert(SECRETS.into(), Ok(vec!["luks-key".into(), "revoked".into()]));
         facts.stats.insert(format!("{SECRETS}/luks-key"), file(0o400, 0, 0));
+        let directory = |mode| Ok(Some(Stat { kind: Kind::Directory, mode, uid: 0, gid: 0, len: 0 }));
+        facts.stats.insert(format!("{SECRETS}/revoked"), directory(0o755));
+        assert_eq!(judge("host-7.1", &facts).unwrap().len(), 1);
+        facts.stats.insert(format!("{SECRETS}/revoked"), directory(0o700));
         assert_eq!(judge("host-7.1", &facts), Ok(vec![]));
         facts.stats.insert(format!("{SECRETS}/luks-key"), file(0o440, 0, 0));
         assert_eq!(judge("host-7.1", &facts).unwrap(), [format!("{SECRETS}/luks-key has mode 0440")]);

@@ -50,6 +50,8 @@ impl Step for Stacks {
                 one.start(cx)?;
             }
         }
+        // Until it is started, stopping it would stop nothing.
+        cx.systemctl(["start", units::STACKS])?;
         Ok(())
     }
 }

@@ -16,18 +16,18 @@ impl Server<'_> {
     /// Follows the event stream from `from` on, through lost connections, until first boot is done.
     /// Gives all that was read.
     pub fn follow(&self, from: u64, expected: &Expected<'_>) -> Result<Vec<Event>> {
-        let (events, stages) = (Vec::new(), Vec::new());
-        let mut follower = Follower { server: self, expected, next: from, events, stages, locked: false };
+        let (seen, stages) = (Seen::default(), Vec::new());
+        let mut follower = Follower { server: self, expected, from, seen, stages, locked: false };
         let mut lost = 0;
         loop {
-            let before = follower.next;
+            follower.seen.read_again();
             if follower.read_events()? {
-                return Ok(follower.events);
+                return Ok(follower.seen.events);
             }
             if follower.locked {
                 return Err(self.locked());
             }
-            lost = if follower.next > before { 0 } else { lost + 1 };
+            lost = if follower.seen.news { 0 } else { lost + 1 };
             if lost > RECONNECTS {
                 bail!(
                     "following first boot: the connection broke {lost} times without news; look at the server's console, then run the same command again"
@@ -39,11 +39,40 @@ impl Server<'_> {
     }
 }
 
+/// What was read of the stream so far. Over a new connection it is read again from where it began: a power cut may have
+/// taken the last events, and others then have their numbers.
+#[derive(Default)]
+struct Seen {
+    events: Vec<Event>,
+    /// How many of them this connection has shown again.
+    again: usize,
+    /// Whether this connection had anything new.
+    news: bool,
+}
+
+impl Seen {
+    fn read_again(&mut self) {
+        (self.again, self.news) = (0, false);
+    }
+
+    /// Whether an event was not read before, at this place of the stream.
+    fn is_news(&mut self, event: &Event) -> bool {
+        let known = self.events.get(self.again) == Some(event);
+        if !known {
+            self.events.truncate(self.again);
+            self.events.push(event.clone());
+            self.news = true;
+        }
+        self.again += 1;
+        !known
+    }
+}
+
 struct Follower<'s, 'a> {
     server: &'s Server<'a>,
     expected: &'s Expected<'s>,
-    next: u64,
-    events: Vec<Event>,
+    from: u64,
+    seen: Seen,
     /// The steps at hand and since when: steps may run side by side.
     stages: Vec<(StepName, Instant)>,
     /// Whether firstboot's last word was that the volume is locked. The stream ends when it is gone itself.
@@ -53,13 +82,11 @@ struct Follower<'s, 'a> {
 impl Follower<'_, '_> {
     /// Reads until the stream ends; true when first boot is done.
     fn read_events(&mut self) -> Result<bool> {
-        let command = format!("{} events --from {} --follow", paths::BINARY, self.next);
+        let command = format!("{} events --from {} --follow", paths::BINARY, self.from);
         let mut lines = self.server.session.lines(&command)?;
         while let Some(line) = lines.next_line() {
             let event = Event::from_line(&line)?;
-            self.next = event.seq + 1;
-            self.events.push(event.clone());
-            if self.handle(event.kind)? {
+            if self.seen.is_news(&event) && self.handle(event.kind)? {
                 return Ok(true);
             }
         }
@@ -135,4 +162,27 @@ impl Follower<'_, '_> {
 /// What a step is called where its progress is shown.
 fn stage(step: StepName) -> String {
     format!("first boot: {step}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64, time: &str, step: StepName) -> Event {
+        Event { seq, time: time.into(), kind: EventKind::StepStarted { step } }
+    }
+
+    #[test]
+    fn numbers_that_a_power_cut_gave_away_again_are_news() {
+        let mut seen = Seen::default();
+        let first = event(1, "10:00", StepName::Preflight);
+        let (lost, instead) = (event(2, "10:01", StepName::Identity), event(2, "10:05", StepName::Identity));
+        assert!(seen.is_news(&first) && seen.is_news(&lost));
+        seen.read_again();
+        assert!(!seen.is_news(&first) && !seen.is_news(&lost), "the same connection broke and came back");
+        seen.read_again();
+        assert!(!seen.is_news(&first) && seen.is_news(&instead), "the gate behind it would wait for ever");
+        assert!(seen.news);
+        assert_eq!(seen.events, [first, instead]);
+    }
 }

@@ -1,6 +1,6 @@
 //! A file is edited by hand on a server in use: it is shown, never overwritten, and both ways out work.
 
-use super::{PROGRAMS, standing};
+use super::{PROGRAMS, file_receipt, standing};
 use anyhow::{Result, ensure};
 use std::time::Instant;
 use tests::{Ended, Rig, can_run};
@@ -52,5 +52,5 @@ pub(crate) fn shown_and_never_overwritten() -> Result<()> {
         there(&rig, &format!("{FIRSTBOOT} status --json"))?.expect(0)?.stdout.as_bytes(),
     )?;
     println!("an edit shown, accepted and restored: {:.1} s", start.elapsed().as_secs_f64());
-    Ok(())
+    file_receipt(&rig)
 }

@@ -67,6 +67,50 @@ pub(crate) fn only_declared() -> Result<()> {
     Ok(())
 }
 
+/// Kills the operator at the moment the firewall closes over another wish: after 60 seconds the rules before it are back
+/// in force, the server has said so, and the next run tries again.
+pub(crate) fn a_closing_nobody_confirms() -> Result<()> {
+    if !can_run("vm_only_a_confirmed_closing_stays", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = standing()?;
+    let start = Instant::now();
+    let before = listing(&rig)?;
+    let path = rig.projects().join("demo/project.toml");
+    let toml = std::fs::read_to_string(&path)?;
+    let (open, stop) = ("open = [\"8443/tcp\"]", "firewall: closing the firewall");
+    std::fs::write(&path, format!("{toml}\n[firewall]\n{open}\n"))?;
+    let tried = closed_and_put_back(&rig, stop, &before);
+    // Whatever came of it, the trials that follow find the project as it was.
+    std::fs::write(&path, toml)?;
+    tried?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    same(&before, &listing(&rig)?, "the way back")?;
+    println!("a closing nobody confirms: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn closed_and_put_back(rig: &Rig, stop: &str, before: &str) -> Result<()> {
+    let (_, killed) =
+        rig.run_until(&["provision", "--project", "demo", "--yes"], |line| line.contains(stop))?;
+    ensure!(killed, "the firewall was not closed");
+    let closed =
+        "for i in $(seq 100); do grep -q 8443 /etc/ufw/user.rules && exit 0; sleep 0.2; done; exit 1";
+    there(rig, closed)?;
+    let waits = Instant::now();
+    let reverted = "for i in $(seq 200); do [ -e /var/lib/sovereign/closing/firewall/asked ] || exit 0; sleep 1; done; exit 1";
+    there(rig, reverted)?;
+    println!("closed, unconfirmed, put back after {:.0} s", waits.elapsed().as_secs_f64());
+    // firstboot says it a moment after the timer's script has done it.
+    let events = "/var/lib/sovereign/events.jsonl";
+    let said = there(rig, &format!("sleep 5; tail -n 3 {events}"))?;
+    ensure!(said.contains("put back as it was"), "the server did not say so:\n{said}");
+    same(before, &listing(rig)?, "the closing that was put back")?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    ensure!(listing(rig)?.contains("--dport 8443"), "the next run did not try again");
+    Ok(())
+}
+
 /// Says how long each part took.
 struct Stage(String, Instant);
 
