@@ -48,7 +48,6 @@ fn main() -> Result<()> {
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
         trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
-        trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
         trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
         // The last here: the server that this lane's trials would share costs the others time once it is there.
         trial("vm_three_reboots_in_each_mode_of_unlock", reboots::three_in_each_mode),
