@@ -3,6 +3,7 @@
 use super::{Found, files, network, server};
 use crate::machine::Stat;
 use crate::steps::disk::luks;
+use crate::steps::firewall::Rules;
 use crate::steps::verify::undeclared;
 use crate::{Cx, engine};
 use anyhow::{Context as _, Result};
@@ -85,7 +86,7 @@ pub(crate) struct Facts {
     pub(super) undeclared: Fact<Vec<String>>,
     pub(super) keyslots: Fact<Vec<u32>>,
     pub(super) unlock: Fact<UnlockSpec>,
-    pub(super) inbound: Fact<Vec<Port>>,
+    pub(super) declared: Fact<Vec<Port>>,
     pub(super) images: Fact<BTreeSet<String>>,
 }
 
@@ -109,7 +110,7 @@ impl Default for Facts {
             undeclared: unknown(),
             keyslots: unknown(),
             unlock: unknown(),
-            inbound: unknown(),
+            declared: unknown(),
             images: unknown(),
         }
     }
@@ -160,7 +161,7 @@ impl Facts {
             undeclared: known(undeclared(cx)),
             keyslots: known(keyslots(cx)),
             unlock: Ok(cx.spec.unlock.clone()),
-            inbound: Ok(cx.spec.inbound.clone()),
+            declared: known(Rules::of(&cx.spec).map(|rules| rules.declared())),
             images: Ok(images(&cx.spec)),
         }
     }

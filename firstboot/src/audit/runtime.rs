@@ -194,7 +194,7 @@ fn published(container: &Value) -> Vec<Published> {
 
 /// Published ports of a kind that the project does not declare as open.
 fn undeclared(f: &Facts, of_kind: impl Fn(&Published) -> bool) -> super::Found {
-    let declared = f.inbound.clone()?;
+    let declared = f.declared.clone()?;
     f.each(|container| {
         let found: Vec<String> = published(container)
             .into_iter()
@@ -233,7 +233,7 @@ mod tests {
         let facts = Facts {
             containers: Ok(vec![Container { inspected: container, programs }]),
             engine: Ok(json!({ "Swarm": { "LocalNodeState": "inactive" } })),
-            inbound: Ok(vec![Port { port: 443, protocol: Protocol::Tcp }]),
+            declared: Ok(vec![Port { port: 443, protocol: Protocol::Tcp }]),
             ..Facts::default()
         };
         JUDGES.iter().find(|(name, _)| *name == id).unwrap().1(&facts).unwrap()

@@ -3,6 +3,7 @@
 use super::flow::done;
 use super::programs::{code, get, put, says};
 use super::{Cut, Fake, State};
+use crate::steps::verify::undeclared;
 use host::{Cmd, Output};
 use serde_json::{Value, json};
 use spec::{NodeSpec, StackSpec, VpnSpec, paths};
@@ -143,6 +144,19 @@ fn the_server_joins_and_the_devices_key_is_escrowed() {
     for (path, node) in bare {
         assert!(!String::from_utf8_lossy(&node.bytes).contains("hskey-auth-"), "a key lies in {path:?}");
     }
+}
+
+#[test]
+fn a_page_for_administrators_may_listen_where_there_is_a_network_to_reach_it_by() {
+    let fake = fresh();
+    fake.put(
+        "/proc/net/tcp",
+        b"head\n0: 00000000:2382 00000000:0000 0A\n1: 00000000:2383 00000000:0000 0A\n",
+    );
+    let mut cx = crate::Cx::read_only(&fake).unwrap();
+    assert_eq!(undeclared(&cx).unwrap(), ["something listens on 9091/tcp"]);
+    std::sync::Arc::make_mut(&mut cx.spec).vpn = None;
+    assert_eq!(undeclared(&cx).unwrap().len(), 2);
 }
 
 #[test]

@@ -208,6 +208,12 @@ impl Rules {
         Self { ssh, world: sorted(world), vpn: vpn.map(sorted), mail }
     }
 
+    /// Every port that something may listen on, to whomever it is open.
+    pub(crate) fn declared(&self) -> Vec<Port> {
+        let inside = self.vpn.iter().flatten();
+        std::iter::once(&self.ssh).chain(&self.world).chain(inside).copied().collect()
+    }
+
     /// UFW's list, in its order: the first rule that fits decides.
     pub(super) fn visible(&self, family: Family) -> Vec<Visible> {
         let for_all =

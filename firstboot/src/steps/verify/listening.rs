@@ -1,6 +1,7 @@
 //! Which ports something listens on, as the kernel's own tables say.
 
 use crate::Cx;
+use crate::steps::firewall::Rules;
 use anyhow::{Context as _, Result};
 use spec::{Port, Protocol};
 
@@ -11,7 +12,7 @@ const UDP_UNCONNECTED: &str = "07";
 
 /// The ports somebody listens on, reachable from outside this machine, that nobody declared.
 pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let ssh = Port { port: cx.spec.ssh.port, protocol: Protocol::Tcp };
+    let declared = Rules::of(&cx.spec)?.declared();
     let mut found = Vec::new();
     for (table, protocol) in
         [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)]
@@ -22,7 +23,7 @@ pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
     }
     found.sort_unstable();
     found.dedup();
-    found.retain(|p| *p != ssh && !cx.spec.inbound.contains(p));
+    found.retain(|port| !declared.contains(port));
     Ok(found.iter().map(|p| format!("something listens on {p}")).collect())
 }
 
