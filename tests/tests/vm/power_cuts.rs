@@ -101,19 +101,21 @@ fn cuts() -> Vec<(&'static str, StepName)> {
     std::iter::once((STARTED, StepName::Preflight)).chain(ends.map(|step| (FINISHED, step))).collect()
 }
 
-/// The step whose end is this one's start; before the first there is none.
+/// The step whose end is this one's start; before the first there is none. Where a step waits for two lanes, it is the one
+/// that takes longer.
 fn before(step: StepName) -> Option<StepName> {
     match step {
-        // The two lanes, and what waits for both.
-        StepName::Secrets | StepName::Packages => Some(StepName::Identity),
+        StepName::Preflight => None,
+        StepName::Identity => Some(StepName::Preflight),
+        StepName::Packages => Some(StepName::Identity),
+        StepName::Secrets | StepName::Firewall | StepName::Harden => Some(StepName::Packages),
         StepName::Disk => Some(StepName::Secrets),
-        StepName::Escrow => Some(StepName::Disk),
-        StepName::Harden => Some(StepName::Packages),
-        StepName::Firewall => Some(StepName::Escrow),
-        _ => {
-            let at = StepName::ALL.iter().position(|other| *other == step)?;
-            StepName::ALL.get(at.checked_sub(1)?).copied()
-        }
+        StepName::Escrow | StepName::Docker => Some(StepName::Disk),
+        StepName::Images => Some(StepName::Docker),
+        StepName::Stacks => Some(StepName::Images),
+        StepName::Vpn => Some(StepName::Stacks),
+        StepName::Verify => Some(StepName::Vpn),
+        StepName::Finish => Some(StepName::Verify),
     }
 }
 
