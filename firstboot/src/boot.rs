@@ -58,44 +58,49 @@ pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
 fn steps(cx: &Cx<'_>) -> Result<()> {
     let server = ensure(cx, &preflight::Preflight)?;
     let identity = ensure(cx, &identity::Identity { server })?;
-    let ((volume, escrowed), (programs, hardened)) =
-        beside(cx, |cx| data(cx, server, &identity), |cx| host(cx, server))?;
-    let running = services(cx, &volume, escrowed, programs)?;
+    let programs = ensure(cx, &packages::Packages { server })?;
+    let (kept, hardened) = beside(
+        cx,
+        |cx| data(cx, server, &identity, programs),
+        |cx| ensure(cx, &harden::Harden { programs }),
+    )?;
+    let running = ensure(cx, &stacks::Stacks { pulled: kept.pulled, escrowed: kept.escrowed })?;
+    let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
     let verified = ensure(cx, &verify::Verify { running, hardened })?;
-    let finish::Finished = ensure(cx, &finish::Finish { volume: &volume, verified })?;
+    let finish::Finished = ensure(cx, &finish::Finish { volume: &kept.volume, verified })?;
     Ok(())
 }
 
-/// The volume, and what opens it, safe.
+/// What the stacks will stand on.
+struct Kept {
+    volume: disk::Volume,
+    escrowed: escrow::Escrowed,
+    pulled: images::Pulled,
+}
+
+/// The volume, what opens it safe, and the images on it. The door is closed before there is an engine.
 fn data(
     cx: &Cx<'_>,
     server: preflight::ThisServer,
     identity: &identity::Lasting,
-) -> Result<(disk::Volume, escrow::Escrowed)> {
-    let keys = ensure(cx, &secrets::Secrets { server })?;
-    let volume = ensure(cx, &disk::Disk { keys })?;
-    let escrowed = ensure(cx, &escrow::Escrow { volume: &volume, identity })?;
-    Ok((volume, escrowed))
-}
-
-/// The system itself, whatever it will hold.
-fn host(cx: &Cx<'_>, server: preflight::ThisServer) -> Result<(packages::Programs, harden::Hardened)> {
-    let programs = ensure(cx, &packages::Packages { server })?;
-    let hardened = ensure(cx, &harden::Harden { programs })?;
-    Ok((programs, hardened))
-}
-
-/// What runs on it, behind a closed door.
-fn services(
-    cx: &Cx<'_>,
-    volume: &disk::Volume,
-    escrowed: escrow::Escrowed,
     programs: packages::Programs,
-) -> Result<stacks::Running> {
-    let closed = ensure(cx, &firewall::Firewall { escrowed, programs })?;
+) -> Result<Kept> {
+    let (volume, closed) =
+        beside(cx, |cx| volume(cx, server), |cx| ensure(cx, &firewall::Firewall { programs }))?;
+    let (escrowed, pulled) = beside(
+        cx,
+        |cx| ensure(cx, &escrow::Escrow { volume: &volume, identity }),
+        |cx| images(cx, &volume, closed),
+    )?;
+    Ok(Kept { volume, escrowed, pulled })
+}
+
+fn volume(cx: &Cx<'_>, server: preflight::ThisServer) -> Result<disk::Volume> {
+    let keys = ensure(cx, &secrets::Secrets { server })?;
+    ensure(cx, &disk::Disk { keys })
+}
+
+fn images(cx: &Cx<'_>, volume: &disk::Volume, closed: firewall::Closed) -> Result<images::Pulled> {
     let engine = ensure(cx, &docker::Docker { volume, closed })?;
-    let pulled = ensure(cx, &images::Images { engine })?;
-    let running = ensure(cx, &stacks::Stacks { pulled, escrowed })?;
-    let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
-    Ok(running)
+    ensure(cx, &images::Images { engine })
 }

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 const NO_CONNECTION: i32 = 255;
 /// One try at connecting, key exchange on an emulated processor included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// The first try at a server that may not be up yet, and what each further one has more: a connection begun too early is
+/// often never answered, and would be waited for in vain when the server is.
+const FIRST_CONNECT_LIMIT: Duration = Duration::from_secs(4);
+const NEXT_CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a server that has answered once may be out of reach.
 const REACH_LIMIT: Duration = Duration::from_secs(60);
 const RETRY_PAUSE: Duration = Duration::from_millis(700);
@@ -40,6 +44,10 @@ impl Session {
 
     /// ssh with everything decided: no configuration file, no agent, no question, no unknown host.
     pub fn ssh(&self) -> Cmd {
+        self.ssh_within(CONNECT_LIMIT)
+    }
+
+    fn ssh_within(&self, connect: Duration) -> Cmd {
         let option = |name: &str, value: &str| [String::from("-o"), format!("{name}={value}")];
         Cmd::new("ssh")
             .args(["-F", "/dev/null"])
@@ -52,7 +60,7 @@ impl Session {
             .args(option("UpdateHostKeys", "no"))
             .args(option("IdentitiesOnly", "yes"))
             .args(option("IdentityAgent", "none"))
-            .args(option("ConnectTimeout", &CONNECT_LIMIT.as_secs().to_string()))
+            .args(option("ConnectTimeout", &connect.as_secs().to_string()))
             .args(option("ServerAliveInterval", "10"))
             .args(option("ServerAliveCountMax", "6"))
             .args(option("LogLevel", "ERROR"))
@@ -82,9 +90,13 @@ impl Session {
 
     /// Runs a shell line on the server.
     pub fn sh(&self, line: &str) -> Cmd {
+        self.shown(self.ssh(), line)
+    }
+
+    fn shown(&self, ssh: Cmd, line: &str) -> Cmd {
         let short: String = line.chars().take(60).collect();
         let dots = if short.len() < line.len() { "…" } else { "" };
-        self.ssh().arg("--").arg(line).shown_as(format!("on {} `{short}{dots}`", self.address))
+        ssh.arg("--").arg(line).shown_as(format!("on {} `{short}{dots}`", self.address))
     }
 
     /// Runs a command made by [`Session::sh`], again when no connection came about: sshd restarts while a server
@@ -114,8 +126,11 @@ impl Session {
     /// Waits until the server lets us in, as far as the deadline, and runs a shell line that succeeds.
     pub fn wait(&self, line: &str, limit: Duration, mut waiting: impl FnMut(&str)) -> Result<Output> {
         let start = Instant::now();
+        let mut connect = FIRST_CONNECT_LIMIT;
         loop {
-            let output = host::Local.probe(&self.sh(line).timeout(CONNECT_LIMIT))?;
+            let cmd = self.shown(self.ssh_within(connect), line).timeout(CONNECT_LIMIT);
+            let output = host::Local.probe(&cmd)?;
+            connect = CONNECT_LIMIT.min(connect + NEXT_CONNECT_LIMIT);
             if output.success() {
                 return Ok(output);
             }

@@ -10,6 +10,7 @@ mod keys;
 mod leases;
 mod main_job;
 mod packets;
+mod power_cuts;
 mod reboots;
 mod rebuilt;
 mod secrets;
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
         trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
     ];
     let apart = vec![
+        trial("vm_power_cut_at_every_step_and_the_operator_killed", power_cuts::at_every_step),
         trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
         trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
         trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),

@@ -8,7 +8,6 @@ mod ufw;
 
 pub(crate) use rules::{Family, Rules};
 
-use super::escrow::Escrowed;
 use super::packages::Programs;
 use crate::Cx;
 use crate::closing::{Closing, Door};
@@ -33,8 +32,6 @@ pub struct Closed(());
 
 /// See the module.
 pub struct Firewall {
-    /// Nothing is reachable before the escrow is safe.
-    pub escrowed: Escrowed,
     /// UFW is installed.
     pub programs: Programs,
 }
