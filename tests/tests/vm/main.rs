@@ -14,12 +14,14 @@ mod power_cuts;
 mod reboots;
 mod rebuilt;
 mod secrets;
+mod ssh_door;
 mod vpn;
 mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Arguments;
 use provisioner::api::model::{Server, Volume};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ fn main() -> Result<()> {
         trial("vm_only_declared_ports_answer", packets::only_declared),
         trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
+        trial("vm_ssh_is_shut_but_for_a_command_of_the_operators", ssh_door::shut_but_for_a_command),
         trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
         trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
         trial(
@@ -102,6 +105,14 @@ pub(crate) fn keep_a_row(rig: &Rig, what: &str) -> Result<()> {
     let lines = "DROP TABLE IF EXISTS kept; CREATE TABLE kept (what text)";
     sql(rig, "demo", &format!("{lines}; INSERT INTO kept VALUES ('{what}'); CHECKPOINT"))?;
     Ok(())
+}
+
+/// What the rig's server is reached by.
+pub(crate) fn address(rig: &Rig) -> Result<Ipv4Addr> {
+    let status = rig.xtask(&["status", "--project", "demo", "--json"])?.expect(0)?.stdout;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    let address = status["address"].as_str().context("the status has no address")?;
+    Ok(address.parse()?)
 }
 
 /// The id of the rig's server.

@@ -1,6 +1,6 @@
 //! The private network, with a real second node: what administrators see is reached over it and over nothing else.
 
-use super::{PROGRAMS, act, identity, server_id, wait_until_locked};
+use super::{PROGRAMS, act, address, identity, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use host::{Host as _, Local};
 use std::collections::BTreeSet;
@@ -96,9 +96,7 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn look(rig: &'a Rig, wire: &'a Wire<'a>, programs: PathBuf) -> Result<Self> {
-        let status = rig.xtask(&["status", "--project", "demo", "--json"])?.expect(0)?.stdout;
-        let status: serde_json::Value = serde_json::from_str(&status)?;
-        let address = find_address(&status).context("finding the server's address in its status")?;
+        let address = address(rig)?;
         let certificate = rig.xtask(&["vpn", "certificate", "--project", "demo"])?.expect(0)?.stdout;
         Ok(Self { rig, wire, address, certificate, programs })
     }
@@ -219,16 +217,6 @@ impl<'a> World<'a> {
 
 fn head(path: &str) -> String {
     format!("HEAD {path} HTTP/1.1\r\nHost: {PAGE}\r\n\r\n")
-}
-
-/// The first text in a document that is an address of the rehearsal's.
-fn find_address(value: &serde_json::Value) -> Option<Ipv4Addr> {
-    match value {
-        serde_json::Value::String(text) => text.parse().ok().filter(Ipv4Addr::is_loopback),
-        serde_json::Value::Array(items) => items.iter().find_map(find_address),
-        serde_json::Value::Object(map) => map.values().find_map(find_address),
-        _ => None,
-    }
 }
 
 fn ssh(rig: &Rig, command: &str) -> Result<String> {
