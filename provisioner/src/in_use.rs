@@ -112,7 +112,7 @@ impl Change<'_> {
         let receipt = receipt.with_context(|| {
             format!("reading the receipt: {} changed, but the receipt is gone", self.of.about)
         })?;
-        self.of.context.confirm_and_file(self.of.prepared, self.of.world, &receipt)?;
+        self.of.context.confirm_and_file(self.of.prepared, self.of.world, &receipt, true)?;
         Ok(())
     }
 }

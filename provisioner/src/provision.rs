@@ -104,7 +104,7 @@ impl Context<'_> {
     ) -> Result<Provisioned> {
         let node = self.describe(prepared, world, lock)?;
         let (receipt, timeline) = self.first_boot(prepared, world, &node, binary)?;
-        let checks = self.confirm_and_file(prepared, world, &receipt)?;
+        let checks = self.confirm_and_file(prepared, world, &receipt, changed)?;
         Ok(Provisioned {
             changed: changed || checks.is_some(),
             address: address(world)?.to_owned(),
@@ -116,14 +116,16 @@ impl Context<'_> {
         })
     }
 
-    /// Confirms a server that is done, unless its receipt is the one on file: that is of what was confirmed last.
+    /// Confirms a server that is done, unless nothing was `changed` and its receipt is the one on file: that is of what
+    /// was confirmed last.
     pub(crate) fn confirm_and_file(
         &self,
         prepared: &Prepared,
         world: &World,
         receipt: &Receipt,
+        changed: bool,
     ) -> Result<Option<Vec<Check>>> {
-        let confirmed = self.is_filed(receipt)?;
+        let confirmed = !changed && self.is_filed(receipt)?;
         let checks = if confirmed { None } else { Some(self.confirm(prepared, world)?) };
         self.file_receipt(receipt)?;
         Ok(checks)

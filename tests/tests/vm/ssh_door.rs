@@ -43,7 +43,7 @@ fn behind_the_door(rig: &Rig, address: Ipv4Addr) -> Result<()> {
         ensure!(!answers(address)?, "ssh answers after {after}");
         Ok(())
     };
-    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?.says(&["confirming from outside"])?;
     stays_shut("provision")?;
     rig.xtask(&["status", "--project", "demo"])?.expect(0)?;
     stays_shut("status")?;
