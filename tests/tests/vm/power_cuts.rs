@@ -130,8 +130,6 @@ fn install(rig: &Rig, cuts: &[(&str, StepName)]) -> Result<()> {
         put("/var/lib/cuts", &list),
         "chmod 755 /usr/local/sbin/cutter\nsystemctl stop --no-block sovereign-firstboot.service\n"
             .to_owned(),
-        // It has nothing to do after the first start, and takes an emulated machine longer than firstboot does.
-        "touch /etc/cloud/cloud-init.disabled\n".to_owned(),
         "systemctl enable --quiet cutter.service\nsync\n".to_owned(),
     ];
     rig.xtask(&["ssh", "--project", "demo", "--", &script.concat()])?.expect(0)?;
