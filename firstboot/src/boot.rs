@@ -54,50 +54,41 @@ pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
 }
 
 /// Each step takes what the earlier ones gave, so none can be run before its time. What does not need one another runs
-/// side by side.
+/// side by side. The door is closed before there is an engine.
 fn steps(cx: &Cx<'_>) -> Result<()> {
     let server = ensure(cx, &preflight::Preflight)?;
     let identity = ensure(cx, &identity::Identity { server })?;
-    let programs = ensure(cx, &packages::Packages { server })?;
-    let (kept, hardened) = beside(
+    let (volume, door) = beside(cx, |cx| volume(cx, server), |cx| door(cx, server))?;
+    let ((escrowed, pulled), hardened) = beside(
         cx,
-        |cx| data(cx, server, &identity, programs),
-        |cx| ensure(cx, &harden::Harden { programs }),
+        |cx| {
+            let escrow = escrow::Escrow { volume: &volume, identity: &identity };
+            beside(cx, |cx| ensure(cx, &escrow), |cx| images(cx, &volume, door.closed))
+        },
+        |cx| ensure(cx, &harden::Harden { programs: door.programs }),
     )?;
-    let running = ensure(cx, &stacks::Stacks { pulled: kept.pulled, escrowed: kept.escrowed })?;
+    let running = ensure(cx, &stacks::Stacks { pulled, escrowed })?;
     let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
     let verified = ensure(cx, &verify::Verify { running, hardened })?;
-    let finish::Finished = ensure(cx, &finish::Finish { volume: &kept.volume, verified })?;
+    cx.settle_files()?;
+    let finish::Finished = ensure(cx, &finish::Finish { volume: &volume, verified })?;
     Ok(())
-}
-
-/// What the stacks will stand on.
-struct Kept {
-    volume: disk::Volume,
-    escrowed: escrow::Escrowed,
-    pulled: images::Pulled,
-}
-
-/// The volume, what opens it safe, and the images on it. The door is closed before there is an engine.
-fn data(
-    cx: &Cx<'_>,
-    server: preflight::ThisServer,
-    identity: &identity::Lasting,
-    programs: packages::Programs,
-) -> Result<Kept> {
-    let (volume, closed) =
-        beside(cx, |cx| volume(cx, server), |cx| ensure(cx, &firewall::Firewall { programs }))?;
-    let (escrowed, pulled) = beside(
-        cx,
-        |cx| ensure(cx, &escrow::Escrow { volume: &volume, identity }),
-        |cx| images(cx, &volume, closed),
-    )?;
-    Ok(Kept { volume, escrowed, pulled })
 }
 
 fn volume(cx: &Cx<'_>, server: preflight::ThisServer) -> Result<disk::Volume> {
     let keys = ensure(cx, &secrets::Secrets { server })?;
     ensure(cx, &disk::Disk { keys })
+}
+
+struct Door {
+    programs: packages::Programs,
+    closed: firewall::Closed,
+}
+
+fn door(cx: &Cx<'_>, server: preflight::ThisServer) -> Result<Door> {
+    let programs = ensure(cx, &packages::Packages { server })?;
+    let closed = ensure(cx, &firewall::Firewall { programs })?;
+    Ok(Door { programs, closed })
 }
 
 fn images(cx: &Cx<'_>, volume: &disk::Volume, closed: firewall::Closed) -> Result<images::Pulled> {

@@ -6,13 +6,14 @@ use crate::managed::drift;
 use crate::steps::{verify, vpn};
 use crate::unlock::Opened;
 use crate::{Cx, audit, boot, cx, follow, gate, help, install, room, status, unlock};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use spec::paths;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 const HELP: &str = "\
@@ -268,8 +269,14 @@ fn version() -> Result<String> {
 
 fn lock() -> Result<files::Lock> {
     Here::new().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
-    files::try_lock(Path::new(LOCK))?
-        .context("starting firstboot: another one is at work; see `firstboot status` and wait for it")
+    // Whoever asks whether one is at work holds it for a moment, too.
+    for _ in 0..20 {
+        if let Some(lock) = files::try_lock(Path::new(LOCK))? {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("starting firstboot: another one is at work; see `firstboot status` and wait for it")
 }
 
 /// Whether a firstboot is at work.

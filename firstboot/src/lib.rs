@@ -5,13 +5,14 @@
 //!
 //! * [`preflight`](steps::preflight): the right server, with the programs that the first steps run.
 //! * [`identity`](steps::identity): the lasting ssh host key; *gate*: it is pinned.
-//! * [`packages`](steps::packages): the programs that the other steps run.
 //! * Side by side (`lanes`):
-//!   * [`harden`](steps::harden): the host itself, sshd last; *gate*: a fresh connection came through;
 //!   * [`secrets`](steps::secrets): drawn in memory; [`disk`](steps::disk): LUKS2 on the volume, and the secrets on it;
-//!     beside them [`firewall`](steps::firewall): closed; *gate*: a fresh connection came through. Then
-//!     [`escrow`](steps::escrow): sealed; *gate*: it is off the server; beside it [`docker`](steps::docker): hardened, its
-//!     data on the volume, and [`images`](steps::images): pulled by digest.
+//!   * [`packages`](steps::packages): the programs that the other steps run; [`firewall`](steps::firewall): closed; *gate*: a
+//!     fresh connection came through.
+//! * Side by side, once these are done:
+//!   * [`escrow`](steps::escrow): sealed; *gate*: it is off the server;
+//!   * [`docker`](steps::docker): hardened, its data on the volume, and [`images`](steps::images): pulled by digest;
+//!   * [`harden`](steps::harden): the host itself, sshd last; *gate*: a fresh connection came through.
 //! * [`stacks`](steps::stacks): started, now that all these are done, and healthy.
 //! * [`vpn`](steps::vpn): in its own private network, the devices' keys escrowed; *gate*: they are off the server.
 //! * [`verify`](steps::verify): everything looked at once more.

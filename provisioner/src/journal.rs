@@ -11,6 +11,9 @@ pub struct Journal {
     /// The nonce of the call that creates the volume, on record before the call is made. A volume that carries
     /// it was made empty by this project, whether or not the call's reply arrived.
     pub format_nonce: Option<String>,
+    /// The port that sshd was told when the server's root disk was made; journals from before it was noted have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_port: Option<u16>,
 }
 
 impl Journal {
@@ -44,6 +47,12 @@ impl Journal {
     /// Forgets the nonce, once the volume it spoke of is gone.
     pub fn forget_volume(&mut self, folder: &Folder) -> Result<()> {
         self.format_nonce = None;
+        self.save(folder)
+    }
+
+    /// Notes the port of sshd on the root disk that is about to be made.
+    pub fn note_ssh_port(&mut self, folder: &Folder, port: u16) -> Result<()> {
+        self.ssh_port = Some(port);
         self.save(folder)
     }
 

@@ -80,15 +80,29 @@ impl Context<'_> {
 
     /// Looks at the cloud and plans; changes nothing there.
     pub async fn plan(&self, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
-        let world = observe(self.client, self.project).await?;
-        let plan = plan(self.project, public_key, &world, wish);
-        Ok((world, plan))
+        self.plan_for(observe(self.client, self.project).await?, public_key, wish)
     }
 
     /// The same, once what an earlier run began has come to its end.
     pub async fn plan_settled(&self, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
-        let world = observe_settled(self.client, self.project).await?;
-        let plan = plan(self.project, public_key, &world, wish);
+        self.plan_for(observe_settled(self.client, self.project).await?, public_key, wish)
+    }
+
+    fn plan_for(&self, world: World, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
+        let mut plan = plan(self.project, public_key, &world, wish);
+        let made_anew = plan.changes.iter().any(|planned| is_rebuild(&planned.change));
+        if let Some(port) = Journal::load(self.folder)?.ssh_port
+            && port != self.project.ssh_port
+            && world.server.is_some()
+            && !made_anew
+        {
+            plan.obstacles.push(format!(
+                "sshd on the server listens on port {port}, the project says {}: the port of a running server is not changed, \
+                 since the way in would move before the server does; put `port = {port}` back, or have the root disk \
+                 overwritten with --rebuild",
+                self.project.ssh_port
+            ));
+        }
         Ok((world, plan))
     }
 
@@ -137,6 +151,7 @@ impl Context<'_> {
         let wants = |change: fn(&Change) -> bool| plan.changes.iter().any(|planned| change(&planned.change));
         let rebuilt = world.server.as_ref().map(|server| server.id).filter(|_| wants(is_rebuild));
         let user_data = if rebuilt.is_some() || wants(|c| matches!(c, Change::CreateServer { .. })) {
+            Journal::load(self.folder)?.note_ssh_port(self.folder, self.project.ssh_port)?;
             self.user_data(prepared)?
         } else {
             UserData::default()

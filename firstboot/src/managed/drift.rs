@@ -4,6 +4,7 @@ use super::{Accepted, Record, folder, read};
 use crate::Cx;
 use crate::cx::sha256;
 use crate::machine::Machine;
+use crate::steps::firewall;
 use anyhow::{Context as _, Result, bail};
 use host::Host as _;
 use serde::Serialize;
@@ -49,6 +50,15 @@ pub(crate) fn complaints(machine: &dyn Machine) -> Result<Vec<String>> {
 
 /// Keeps an edit, for as long as nothing else is wanted than what it replaced.
 pub(crate) fn accept(cx: &Cx<'_>, path: &Path) -> Result<()> {
+    if firewall::FILES.iter().any(|file| Path::new(file) == path) {
+        bail!(
+            "accepting an edit of {path}: it says who is let in, and the server is held to what the project declares; \
+             declare the port in `[firewall] open` of project.toml, then `{binary} drift restore {path}` and run \
+             `cargo xtask provision`",
+            path = path.display(),
+            binary = paths::BINARY
+        );
+    }
     for (record, now) in edited(cx, path)? {
         let instead_of = record.wanted.clone().unwrap_or_else(|| record.sha256.clone());
         let accepted = Some(Accepted { sha256: sha256(now.as_bytes()), instead_of });
@@ -79,7 +89,7 @@ fn edited(cx: &Cx<'_>, path: &Path) -> Result<Vec<(Record, String)>> {
     let mut edited = Vec::new();
     for record in records(cx.machine())?.into_iter().filter(|record| drifted && record.path == path) {
         if let Some(now) = now(cx.machine(), &record)?
-            && sha256(now.as_bytes()) != record.sha256
+            && !record.wrote(&now)
         {
             edited.push((record, now));
         }
@@ -107,12 +117,12 @@ fn free(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
     bail!("copying {}: no name is free beside it", path.display())
 }
 
-fn now(machine: &dyn Machine, record: &Record) -> Result<Option<String>> {
+pub(super) fn now(machine: &dyn Machine, record: &Record) -> Result<Option<String>> {
     let bytes = machine.read(&record.path)?;
     Ok(bytes.and_then(|bytes| record.part.of(&String::from_utf8_lossy(&bytes))))
 }
 
-fn records(machine: &dyn Machine) -> Result<Vec<Record>> {
+pub(super) fn records(machine: &dyn Machine) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for top in [paths::STATE, paths::DATA] {
         let dir = folder(Path::new(top));
@@ -191,6 +201,33 @@ mod tests {
         assert!(matches!(fake.run().unwrap(), Ended::Done));
         assert_eq!((fake.get(DAEMON).unwrap(), fake.get(copy).unwrap()), (ours, edit));
         assert_eq!(all(&fake).unwrap(), []);
+    }
+
+    #[test]
+    fn the_same_edit_once_more_and_the_file_that_was_there_before_are_edits() {
+        let (fake, ours) = edited();
+        let edit = fake.get(DAEMON).unwrap();
+        restore(&Cx::read_only(&fake).unwrap(), Path::new(DAEMON)).unwrap();
+        assert!(matches!(fake.run().unwrap(), Ended::Done));
+        assert_eq!(fake.get(DAEMON).unwrap(), ours);
+        fake.put(DAEMON, &edit);
+        assert_eq!(all(&fake).unwrap().len(), 1);
+        let Ended::Failed(error) = fake.run().unwrap() else { panic!() };
+        assert!(error.is::<Edited>(), "{error:#}");
+        assert_eq!(fake.get(DAEMON).unwrap(), edit);
+    }
+
+    #[test]
+    fn who_is_let_in_is_said_in_the_project_alone() {
+        let fake = Fake::new();
+        assert!(matches!(fake.run().unwrap(), Ended::Done));
+        let path = "/etc/ufw/user.rules";
+        let rules = String::from_utf8(fake.get(path).unwrap()).unwrap();
+        let rule = "-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n";
+        fake.put(path, rules.replacen(rule, &format!("{rule}{}", rule.replace("22", "8099")), 1).as_bytes());
+        let said = accept(&Cx::read_only(&fake).unwrap(), Path::new(path)).unwrap_err().to_string();
+        assert!(said.contains("[firewall] open"), "{said}");
+        assert!(!all(&fake).unwrap()[0].accepted);
     }
 
     #[test]

@@ -166,6 +166,19 @@ impl Cx<'_> {
         }
     }
 
+    /// Forgets what was replaced, once all that was written has come to stay: from then on a file that is again as it was
+    /// before is an edit like any other.
+    pub(crate) fn settle_files(&self) -> Result<()> {
+        for record in drift::records(self.machine())? {
+            if record.replaced.is_some()
+                && drift::now(self.machine(), &record)?.is_some_and(|now| record.wrote(&now))
+            {
+                self.remember(&Record { replaced: None, ..record })?;
+            }
+        }
+        Ok(())
+    }
+
     fn remember(&self, record: &Record) -> Result<()> {
         let mut json = serde_json::to_vec_pretty(record)?;
         json.push(b'\n');
@@ -174,6 +187,11 @@ impl Cx<'_> {
 }
 
 impl Record {
+    /// Whether this is what was written.
+    fn wrote(&self, now: &str) -> bool {
+        sha256(now.as_bytes()) == self.sha256
+    }
+
     fn edited(&self, now: &str) -> Edited {
         // Errors are kept in the event stream, on the root disk.
         let shown = if self.path.starts_with(paths::DATA) {

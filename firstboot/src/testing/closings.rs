@@ -71,6 +71,19 @@ fn a_later_one_that_nobody_confirms_brings_the_rules_before_it_back() {
 }
 
 #[test]
+fn rules_that_the_kernel_lost_are_loaded_again_without_asking() {
+    let fake = Fake::new();
+    done(&fake);
+    {
+        let mut state = fake.state.borrow_mut();
+        // As after `nft flush ruleset`: the files are what they were.
+        (state.closed, state.operator) = (false, false);
+    }
+    done(&fake);
+    assert!(fake.state.borrow().closed);
+}
+
+#[test]
 fn a_word_that_comes_too_late_does_not_count() {
     let (fake, before) = with_another_wish();
     failed(&fake);

@@ -371,7 +371,11 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
     if !state.closed {
         return "-P INPUT ACCEPT\n".into();
     }
-    let mut text = "-P INPUT DROP\n-P FORWARD DROP\n".to_owned();
+    let mut text = format!(
+        "-P INPUT DROP\n-P FORWARD DROP\n-A INPUT -j ufw{six}-before-input\n-A OUTPUT -j ufw{six}-before-output\n\
+         -A OUTPUT -j ufw{six}-after-output\n-A ufw{six}-before-input -j ufw{six}-user-input\n\
+         -A ufw{six}-before-output -j ufw{six}-user-output\n"
+    );
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
             let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
         trial("vm_the_host_is_hardened", hardening::holds),
         trial("vm_only_declared_ports_answer", packets::only_declared),
-        trial("vm_only_a_confirmed_closing_stays", packets::a_closing_nobody_confirms),
+        trial("vm_only_a_confirmed_closing_stays", packets::closings_nobody_confirms),
         trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
         trial("vm_ssh_is_shut_but_for_a_command_of_the_operators", ssh_door::shut_but_for_a_command),
         trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),

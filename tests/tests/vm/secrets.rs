@@ -10,6 +10,7 @@ use host::{Cmd, Host as _, Local};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tests::{Rig, can_run};
 
 /// Known to no program; one for each place, so that one place does not vouch for another.
@@ -55,45 +56,17 @@ pub(crate) fn none_outside_the_volume() -> Result<()> {
     }
     let rig = standing()?;
     let start = Instant::now();
-    let needles = Needles::of(&escrowed(&rig)?);
-    println!("{} secrets in {} writings", needles.secrets, needles.names.len());
-    let place = tempfile::tempdir_in("/var/tmp")?;
-    let list = place.path().join("needles");
-    host::files::write(&list, needles.text().as_bytes(), 0o400)?;
-    let there = |line: &str| rig.xtask(&["ssh", "--project", "demo", "--", line]);
-
+    let search = Search::of(&rig)?;
     // Unlocking handles the key once more, with everything recorded.
     act(&rig, "reset")?;
     unlocked(&rig)?;
-    let plant = format!(
-        "echo {} > /var/lib/planted; echo {} | systemd-cat; /bin/true {}; sync",
-        PLANTED[0], PLANTED[1], PLANTED[2]
-    );
-    there(&plant)?.expect(0)?;
-    for (name, line, planted) in [
-        ("the journal", "journalctl --no-pager --output=export --all", PLANTED[1]),
-        ("arguments", "cat /var/log/audit/audit.log*", PLANTED[2]),
-        ("documents", DOCUMENTS, PLANTED[3]),
-    ] {
-        let said = there(line)?.expect(0)?.stdout;
-        if name == "arguments" {
-            recorded_everything(&said)?;
-        }
-        // Documents are the server's own: what is planted among them is put there on this side.
-        let planted_here = if name == "documents" { planted } else { "" };
-        let file = place.path().join(name.replace(' ', "-"));
-        std::fs::write(&file, format!("{said}\n{planted_here}\n"))?;
-        needles.only(name, &search(&list, &file)?, planted)?;
-        println!("{name}: {} bytes", said.len());
-    }
+    recorded_everything(&search.what_it_writes(&rig)?)?;
     host::files::write(&rig.path().join("state/planted"), PLANTED[4].as_bytes(), 0o600)?;
     act(&rig, "poweroff")?;
-    let outside = root_disk(&rig, place.path()).and_then(|disk| {
-        needles.only("the root disk", &search(&list, &disk)?, PLANTED[0])?;
-        std::fs::remove_file(disk)?;
-        needles.only("the operator's state", &search(&list, &rig.path().join("state"))?, PLANTED[4])?;
+    let outside = search.root_disk(&rig).and_then(|()| {
+        search.only("the operator's state", &rig.path().join("state"), PLANTED[4])?;
         // The project's folder has nothing planted: what is in it is known, the offline identity among it.
-        let found = search(&list, &rig.projects())?;
+        let found = search.found(&rig.projects())?;
         ensure!(
             found.iter().all(String::is_empty),
             "found in the project's folder: {} writings",
@@ -103,10 +76,19 @@ pub(crate) fn none_outside_the_volume() -> Result<()> {
     });
     act(&rig, "poweron")?;
     unlocked(&rig)?;
-    there(&format!("rm /var/lib/planted {RULES}; augenrules --load >/dev/null; true"))?.expect(0)?;
+    there(&rig, &format!("rm /var/lib/planted {RULES}; augenrules --load >/dev/null; true"))?;
     std::fs::remove_file(rig.path().join("state/planted"))?;
     println!("searching for every secret everywhere: {:.0} s", start.elapsed().as_secs_f64());
     outside
+}
+
+/// The same of a server with a private network, whose keys are in the escrow too; it is switched off afterwards.
+pub(crate) fn none_of_the_networks(rig: &Rig) -> Result<()> {
+    let search = Search::of(rig)?;
+    ensure!(search.needles.names.values().any(|name| name.starts_with("vpn-device-")), "no device has a key");
+    search.what_it_writes(rig)?;
+    act(rig, "poweroff")?;
+    search.root_disk(rig)
 }
 
 /// All a server keeps about itself, and what it was made with.
@@ -145,6 +127,68 @@ fn escrowed(rig: &Rig) -> Result<BTreeMap<String, Vec<u8>>> {
     }
     ensure!(secrets.len() >= 2, "the escrow holds {} secrets", secrets.len());
     Ok(secrets)
+}
+
+/// A search for every secret of a server's escrow.
+struct Search {
+    needles: Needles,
+    place: TempDir,
+}
+
+impl Search {
+    fn of(rig: &Rig) -> Result<Self> {
+        let needles = Needles::of(&escrowed(rig)?);
+        println!("{} secrets in {} writings", needles.secrets, needles.names.len());
+        let place = tempfile::tempdir_in("/var/tmp")?;
+        host::files::write(&place.path().join("needles"), needles.text().as_bytes(), 0o400)?;
+        Ok(Self { needles, place })
+    }
+
+    /// In what a running server has written about itself; gives its audit log.
+    fn what_it_writes(&self, rig: &Rig) -> Result<String> {
+        let plant = format!(
+            "echo {} > /var/lib/planted; echo {} | systemd-cat; /bin/true {}; sync",
+            PLANTED[0], PLANTED[1], PLANTED[2]
+        );
+        there(rig, &plant)?;
+        let mut arguments = String::new();
+        for (name, line, planted) in [
+            ("the journal", "journalctl --no-pager --output=export --all", PLANTED[1]),
+            ("arguments", "cat /var/log/audit/audit.log*", PLANTED[2]),
+            ("documents", DOCUMENTS, PLANTED[3]),
+        ] {
+            let said = there(rig, line)?;
+            // Documents are the server's own: what is planted among them is put there on this side.
+            let planted_here = if name == "documents" { planted } else { "" };
+            let file = self.place.path().join(name.replace(' ', "-"));
+            std::fs::write(&file, format!("{said}\n{planted_here}\n"))?;
+            self.only(name, &file, planted)?;
+            println!("{name}: {} bytes", said.len());
+            if name == "arguments" {
+                arguments = said;
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// In the root disk of a server that is switched off.
+    fn root_disk(&self, rig: &Rig) -> Result<()> {
+        let disk = root_disk(rig, self.place.path())?;
+        self.only("the root disk", &disk, PLANTED[0])?;
+        Ok(std::fs::remove_file(disk)?)
+    }
+
+    fn found(&self, place: &Path) -> Result<Vec<String>> {
+        search(&self.place.path().join("needles"), place)
+    }
+
+    fn only(&self, name: &str, place: &Path, planted: &str) -> Result<()> {
+        self.needles.only(name, &self.found(place)?, planted)
+    }
+}
+
+fn there(rig: &Rig, line: &str) -> Result<String> {
+    Ok(rig.xtask(&["ssh", "--project", "demo", "--", line])?.expect(0)?.stdout)
 }
 
 /// What is searched for, and whose writing it is.

@@ -1,6 +1,6 @@
 //! The private network, with a real second node: what administrators see is reached over it and over nothing else.
 
-use super::{PROGRAMS, act, address, identity, server_id, wait_until_locked};
+use super::{PROGRAMS, act, address, identity, secrets, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use host::{Host as _, Local};
 use std::collections::BTreeSet;
@@ -81,7 +81,7 @@ fn through(world: &World<'_>) -> Result<()> {
     let again = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
     ensure!(again.stderr.contains("No changes"), "a second run had something to do:\n{}", again.stderr);
     ensure!(device_key(rig)? == renewed, "a run with nothing to do made a new key");
-    Ok(())
+    secrets::none_of_the_networks(rig)
 }
 
 /// The server, and who else is in the world.
@@ -205,13 +205,21 @@ impl<'a> World<'a> {
         let refused = stranger.join(key)?;
         ensure!(!refused.success() && refused.stderr.contains("already used"), "{}", refused.stderr);
         println!("  a second use of the key: {}", refused.stderr.trim());
-        let renewed = self.rig.xtask(&["vpn", "renew", "--project", "demo", "laptop"])?.expect(0)?;
-        println!("  renewing the key: {:.1} s", renewed.took.as_secs_f64());
-        let new = device_key(self.rig)?;
-        ensure!(new != key, "the escrow still holds the old key");
+        let unused = self.renewed()?;
+        ensure!(unused != key, "the escrow still holds the old key");
+        let new = self.renewed()?;
+        let refused = stranger.join(&unused)?;
+        ensure!(!refused.success(), "a key that was never used lets in after it was renewed");
+        println!("  a key that was renewed unused: {}", refused.stderr.trim());
         let said = stranger.join(&new)?;
         ensure!(said.success(), "the new key does not let in: {}", said.stderr);
         Ok(new)
+    }
+
+    fn renewed(&self) -> Result<String> {
+        let renewed = self.rig.xtask(&["vpn", "renew", "--project", "demo", "laptop"])?.expect(0)?;
+        println!("  renewing the key: {:.1} s", renewed.took.as_secs_f64());
+        device_key(self.rig)
     }
 }
 

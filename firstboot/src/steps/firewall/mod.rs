@@ -3,10 +3,12 @@
 //! Closing the door can undo itself: a timer that opens it again is armed first, and is only called off by a
 //! confirmation that came in over a fresh connection.
 
+mod kernel;
 mod rules;
 mod ufw;
 
-pub(crate) use rules::{Family, Rules};
+pub(crate) use rules::Rules;
+pub(crate) use ufw::FILES;
 
 use super::packages::Programs;
 use crate::Cx;
@@ -15,6 +17,8 @@ use crate::managed::Part;
 use crate::step::Step;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
+use kernel::Kernel;
+use rules::Family;
 use spec::StepName;
 
 const CONF: &str = "/etc/ufw/ufw.conf";
@@ -45,6 +49,7 @@ impl Step for Firewall {
         let holds = closing(&rules.text()).confirmed(cx)?
             && enabled(cx)?
             && rules.on_disk(cx)?
+            && lost(cx, &rules)?.is_empty()
             && cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?;
         Ok(holds.then_some(Closed(())))
     }
@@ -56,7 +61,7 @@ impl Step for Firewall {
         let rules = Rules::of(&cx.spec)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;
-            close(cx)
+            close(cx, &rules)
         })
     }
 }
@@ -77,9 +82,30 @@ fn switched_on() -> (Part, String) {
     (Part::settings(ufw::ON.map(|(key, _)| key)), ufw::settings(&ufw::ON))
 }
 
+/// What is not as declared, in UFW's files or in the kernel, and what others let past it; nothing where all is well.
+pub(crate) fn complaints(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let rules = Rules::of(&cx.spec)?;
+    let mut wrong = Vec::new();
+    if !rules.on_disk(cx)? {
+        wrong.push("UFW's files say otherwise".into());
+    }
+    for family in Family::BOTH {
+        let kernel = Kernel::look(cx, family)?;
+        wrong.extend(kernel.lost(&rules));
+        wrong.extend(kernel.foreign());
+    }
+    Ok(wrong)
+}
+
+/// What of the rules is not in force.
+fn lost(cx: &Cx<'_>, rules: &Rules) -> Result<Vec<String>> {
+    let families = Family::BOTH.map(|family| Ok(Kernel::look(cx, family)?.lost(rules)));
+    Ok(families.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
 /// Switches UFW on with its own start script: the same rules as `ufw enable` loads, without the hundred programs that
 /// its Python part runs to put the logging rules in one by one.
-fn close(cx: &Cx<'_>) -> Result<()> {
+fn close(cx: &Cx<'_>, rules: &Rules) -> Result<()> {
     cx.say("closing the firewall")?;
     if !cx.exists(AT_BOOT)? {
         cx.systemctl(["enable", "ufw.service"])?;
@@ -89,6 +115,11 @@ fn close(cx: &Cx<'_>) -> Result<()> {
     let init = |word: &str| cx.run(&Cmd::new(INIT).arg(word)).context("closing the firewall");
     if init("start")?.text().contains("already started") {
         init("force-reload")?;
+        // A reload fills UFW's chains; the ways into them it makes only when it starts.
+        if !lost(cx, rules)?.is_empty() {
+            init("force-stop")?;
+            init("start")?;
+        }
     }
     Ok(())
 }

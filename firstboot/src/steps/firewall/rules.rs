@@ -60,6 +60,26 @@ impl Family {
         }
     }
 
+    /// The ways through UFW's chains to the rules that are ours, as the kernel shows them.
+    pub(super) fn hooks(self) -> [&'static str; 5] {
+        match self {
+            Self::V4 => [
+                "-A INPUT -j ufw-before-input",
+                "-A OUTPUT -j ufw-before-output",
+                "-A OUTPUT -j ufw-after-output",
+                "-A ufw-before-input -j ufw-user-input",
+                "-A ufw-before-output -j ufw-user-output",
+            ],
+            Self::V6 => [
+                "-A INPUT -j ufw6-before-input",
+                "-A OUTPUT -j ufw6-before-output",
+                "-A OUTPUT -j ufw6-after-output",
+                "-A ufw6-before-input -j ufw6-user-input",
+                "-A ufw6-before-output -j ufw6-user-output",
+            ],
+        }
+    }
+
     /// The program that shows what the kernel holds.
     pub(crate) fn program(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 const DEFAULTS: &str = "/etc/default/ufw";
 /// Every file of UFW's that says what is let in.
-pub(super) const FILES: [&str; 6] = [
+pub(crate) const FILES: [&str; 6] = [
     DEFAULTS,
     "/etc/ufw/ufw.conf",
     "/etc/ufw/user.rules",

@@ -5,7 +5,7 @@ mod listening;
 pub(crate) use listening::undeclared;
 
 use super::disk::{self, look_serial, luks, vanished};
-use super::firewall::Rules;
+use super::firewall;
 use super::harden::Hardened;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
@@ -58,7 +58,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     };
     look("all data lies on this server's LUKS volume".into(), volume(cx));
     look("sshd answers with the lasting host key alone and takes no passwords".into(), sshd(cx));
-    look("the firewall lets in what is declared and nothing else".into(), firewall(cx));
+    look("the firewall lets in what is declared and nothing else".into(), firewall::complaints(cx));
     look("Docker runs hardened and never before the volume is open".into(), engine_hardened(cx));
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
@@ -119,44 +119,6 @@ fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
     ] {
         if !output.lines().any(|l| l == setting) {
             wrong.push(format!("sshd is not configured with {setting:?}"));
-        }
-    }
-    Ok(wrong)
-}
-
-fn firewall(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let rules = Rules::of(&cx.spec)?;
-    let mut wrong = Vec::new();
-    if !rules.on_disk(cx)? {
-        wrong.push("UFW's files say otherwise".into());
-    }
-    for family in super::firewall::Family::BOTH {
-        let program = family.program();
-        let loaded = cx.run(&Cmd::new(program).arg("-S"))?.text();
-        let lines = |chain: &str| {
-            let prefix = format!("-A {chain} ");
-            loaded.lines().filter(|l| l.starts_with(&prefix)).map(str::to_owned).collect::<Vec<_>>()
-        };
-        for policy in ["-P INPUT DROP", "-P FORWARD DROP"] {
-            if !loaded.lines().any(|l| l == policy) {
-                wrong.push(format!("{program} does not say {policy:?}"));
-            }
-        }
-        for (chain, wanted) in rules.hosts(family) {
-            if lines(&chain) != wanted {
-                wrong.push(format!("{program} says something else in {chain}"));
-            }
-        }
-        if lines(family.after_output()) != rules.metadata(family) {
-            wrong.push(format!("{program} lets others than root ask the metadata service"));
-        }
-        let mut forwarded = lines("DOCKER-USER");
-        // Docker ends the chain with a RETURN of its own; after our DROP nothing reaches it.
-        if forwarded.last().is_some_and(|l| l == "-A DOCKER-USER -j RETURN") {
-            forwarded.pop();
-        }
-        if forwarded != rules.forwarded(family) {
-            wrong.push(format!("{program} forwards something else to containers"));
         }
     }
     Ok(wrong)

@@ -72,7 +72,11 @@ impl<'c, 'm> Control<'c, 'm> {
     pub(super) fn expire(&self, id: u64) -> Result<()> {
         let cmd =
             Cmd::new("docker").args(["exec", &self.container, "headscale", "preauthkeys", "expire", "--id"]);
-        self.cx.probe(&cmd.arg(id.to_string()).env("HOME", "/root").timeout(ANSWER))?;
+        let cmd = cmd.arg(id.to_string()).env("HOME", "/root").timeout(ANSWER);
+        let output = self.cx.probe(&cmd)?;
+        if !output.success() && !output.stderr.contains("not found") {
+            output.into_success(&cmd).with_context(|| format!("making key {id} of a device worthless"))?;
+        }
         Ok(())
     }
 }

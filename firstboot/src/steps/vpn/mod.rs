@@ -73,6 +73,15 @@ pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
     if !cx.holds(names_file(), names(vpn, &addresses).as_bytes())? {
         wrong.push("the administrators' names do not lead to this server".into());
     }
+    let stack = Path::new(paths::DATA).join("stacks").join(::stacks::HEADSCALE);
+    if !Certificate::new(&stack, &vpn.host, 0).holds(cx)? {
+        wrong.push(format!(
+            "the certificate of {} ends within 30 days: run `{} run` on the server, then have every device trust the new \
+             one (`cargo xtask vpn certificate`)",
+            vpn.host,
+            paths::BINARY
+        ));
+    }
     let without = devices::without_key(cx, vpn)?;
     wrong.extend(without.iter().map(|device| format!("device {device} has no key")));
     Ok(wrong)
