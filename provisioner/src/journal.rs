@@ -56,6 +56,16 @@ impl Journal {
         self.save(folder)
     }
 
+    /// What stands in the way where the project wants another port of ssh than the server that is there was made with: the
+    /// way in would move before the server does.
+    pub fn moved_ssh(&self, wanted: u16) -> Option<String> {
+        let port = self.ssh_port.filter(|port| *port != wanted)?;
+        Some(format!(
+            "sshd on the server listens on port {port}, the project says {wanted}: the port of a running server is not \
+             changed; put `port = {port}` back, or have the root disk overwritten with --rebuild"
+        ))
+    }
+
     fn save(&self, folder: &Folder) -> Result<()> {
         let json = serde_json::to_vec_pretty(self)?;
         Ok(host::files::write(&folder.file(Self::FILE), &json, 0o600)?)
@@ -75,4 +85,27 @@ pub(crate) fn random_hex(bytes: usize) -> Result<String> {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_of_a_server_that_is_there_does_not_move() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), "demo");
+        let before = br#"{ "format_nonce": "abc" }"#;
+        host::files::write(&folder.file(Journal::FILE), before, 0o600).unwrap();
+        let mut journal = Journal::load(&folder).unwrap();
+        assert_eq!(journal.moved_ssh(22), None, "a journal from before says nothing");
+        journal.note_ssh_port(&folder, 2222).unwrap();
+        let journal = Journal::load(&folder).unwrap();
+        assert_eq!((journal.format_nonce.as_deref(), journal.moved_ssh(2222)), (Some("abc"), None));
+        let said = journal.moved_ssh(22).unwrap();
+        assert!(
+            said.contains("port 2222") && said.contains("says 22") && said.contains("--rebuild"),
+            "{said}"
+        );
+    }
 }

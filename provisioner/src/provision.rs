@@ -91,17 +91,8 @@ impl Context<'_> {
     fn plan_for(&self, world: World, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
         let mut plan = plan(self.project, public_key, &world, wish);
         let made_anew = plan.changes.iter().any(|planned| is_rebuild(&planned.change));
-        if let Some(port) = Journal::load(self.folder)?.ssh_port
-            && port != self.project.ssh_port
-            && world.server.is_some()
-            && !made_anew
-        {
-            plan.obstacles.push(format!(
-                "sshd on the server listens on port {port}, the project says {}: the port of a running server is not changed, \
-                 since the way in would move before the server does; put `port = {port}` back, or have the root disk \
-                 overwritten with --rebuild",
-                self.project.ssh_port
-            ));
+        if world.server.is_some() && !made_anew {
+            plan.obstacles.extend(Journal::load(self.folder)?.moved_ssh(self.project.ssh_port));
         }
         Ok((world, plan))
     }

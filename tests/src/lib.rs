@@ -25,6 +25,23 @@ pub fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> T
     Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
 }
 
+/// The same of a trial that takes up to so many minutes where a machine is emulated on a slow core: where those are no
+/// longer there before `SOVEREIGN_TESTS_UNTIL` (seconds since 1970), it is not begun, and says loudly that it was skipped.
+pub fn timed(name: &str, minutes: u64, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    let said = name.to_owned();
+    trial(name, move || {
+        let until = std::env::var("SOVEREIGN_TESTS_UNTIL").ok().and_then(|text| text.parse::<u64>().ok());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        if until.is_some_and(|until| now + minutes * 60 > until) {
+            eprintln!(
+                "SKIPPED {said}: it takes up to {minutes} minutes, which are not left; `cargo xtask test vm --only {said}`"
+            );
+            return Ok(());
+        }
+        run()
+    })
+}
+
 /// Whether the programs a test needs are here; where not, it says loudly that it was skipped.
 /// In CI a missing program is a failure, since CI installs them all.
 pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {

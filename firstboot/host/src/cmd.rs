@@ -1,7 +1,8 @@
 use crate::Secret;
+use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -72,6 +73,7 @@ pub struct Cmd {
     cwd: Option<PathBuf>,
     stdin: Input,
     timeout: Option<Duration>,
+    with_children: bool,
     shown: Option<String>,
 }
 
@@ -85,6 +87,7 @@ impl Cmd {
             cwd: None,
             stdin: Input::Closed,
             timeout: None,
+            with_children: false,
             shown: None,
         }
     }
@@ -164,6 +167,14 @@ impl Cmd {
         self
     }
 
+    /// When its time is over, whatever it started is killed with it: for scripts, whose programs would keep its output open.
+    /// A terminal's Ctrl-C does not reach it then.
+    #[must_use]
+    pub fn with_children(mut self) -> Self {
+        self.with_children = true;
+        self
+    }
+
     /// Names it by something shorter than its line in errors.
     #[must_use]
     pub fn shown_as(mut self, shown: impl Into<String>) -> Self {
@@ -215,6 +226,9 @@ impl Cmd {
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
+        }
+        if self.with_children {
+            command.process_group(0);
         }
         Ok(command)
     }
@@ -274,7 +288,11 @@ impl Cmd {
                 return Ok((status, false));
             }
             if start.elapsed() >= limit {
-                child.kill()?;
+                if self.with_children {
+                    rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL)?;
+                } else {
+                    child.kill()?;
+                }
                 return Ok((child.wait()?, true));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -385,6 +403,14 @@ mod tests {
         let cmd = Cmd::new("sleep").arg("60").timeout(Duration::from_millis(50));
         let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
         assert!(error.contains("took too long"), "{error}");
+    }
+
+    #[test]
+    fn what_a_script_started_does_not_outlive_its_limit() {
+        let start = Instant::now();
+        let cmd = Cmd::new("sh").args(["-c", "sleep 60 & wait"]).timeout(Duration::from_millis(50));
+        assert!(cmd.with_children().capture().unwrap().timed_out);
+        assert!(start.elapsed() < Duration::from_secs(30), "its child kept the pipes open");
     }
 
     #[test]

@@ -51,7 +51,11 @@ pub(super) fn bind(
     let key = draw(cx.machine(), HEX, 64)?;
     let pins: Vec<Value> = servers.iter().map(|s| json!({ "url": s.url, "thp": s.thumbprint })).collect();
     let config = json!({ "t": threshold, "pins": { "tang": pins } }).to_string();
-    let encrypt = Cmd::new("clevis").args(["encrypt", "sss", &config]).stdin_secret(&key).timeout(TRY_LIMIT);
+    let encrypt = Cmd::new("clevis")
+        .args(["encrypt", "sss", &config])
+        .stdin_secret(&key)
+        .timeout(TRY_LIMIT)
+        .with_children();
     let sealed = cx.probe(&encrypt)?;
     if !sealed.success() {
         bail!(
@@ -62,6 +66,12 @@ pub(super) fn bind(
     }
     let jwe =
         Jwe::parse(&sealed.text()).context("binding the volume to its Tang servers: clevis wrote no JWE")?;
+    // Tried before anything else is taken away for it.
+    match recover(cx, &jwe)? {
+        Ok(found) if found.expose() == key.expose() => {}
+        Ok(_) => bail!("trying the Tang servers: clevis gave another key back than it was given; try again"),
+        Err(why) => bail!("trying the Tang servers: clevis did not give its key back: {why}; try again"),
+    }
     unbind(cx, device, authority)?;
     cx.machine().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
     cx.write(Path::new(KEY), key.expose(), 0o400)?;
@@ -76,15 +86,10 @@ pub(super) fn bind(
     });
     let import = Cmd::new("cryptsetup").args(["token", "import", "--token-id", TOKEN, "--json-file", "-"]);
     cx.run(&import.path(device).stdin(token.to_string())).context("writing the token of the Tang slot")?;
-    cx.machine().sync(device)?;
-    match recover(cx, &jwe)? {
-        Ok(found) if found.expose() == key.expose() => Ok(()),
-        Ok(_) => bail!("trying the Tang slot: clevis gave another key back than it was given; try again"),
-        Err(why) => bail!("trying the Tang slot: clevis did not give its key back: {why}; try again"),
-    }
+    Ok(cx.machine().sync(device)?)
 }
 
-/// Fetches clevis, which no server has before it is wanted: it is some 90 kB, and what it depends on a megabyte.
+/// Fetches clevis where it is not there: a server may have been set up before it was asked for.
 fn install_clevis(cx: &Cx<'_>) -> Result<()> {
     if cx.machine().has_program("clevis") {
         return Ok(());
@@ -114,6 +119,10 @@ pub(super) fn open(cx: &Cx<'_>, device: &Path) -> Result<bool> {
         cx.say("the volume is not bound to any Tang server yet")?;
         return Ok(false);
     };
+    if !cx.machine().has_program("clevis") {
+        cx.say("clevis is not installed, so that no Tang server can help; waiting for the operator")?;
+        return Ok(false);
+    }
     cx.say("asking the Tang servers for their help")?;
     let start = cx.machine().ticks();
     loop {
@@ -134,7 +143,8 @@ pub(super) fn open(cx: &Cx<'_>, device: &Path) -> Result<bool> {
 
 /// Asks clevis for the key once; what it said where there is none.
 fn recover(cx: &Cx<'_>, jwe: &Jwe) -> Result<Result<Secret, String>> {
-    let found = cx.probe(&Cmd::new("clevis").arg("decrypt").stdin(jwe.compact()).timeout(TRY_LIMIT))?;
+    let found =
+        cx.probe(&Cmd::new("clevis").arg("decrypt").stdin(jwe.compact()).timeout(TRY_LIMIT).with_children())?;
     Ok(if found.success() && !found.stdout.is_empty() {
         Ok(Secret::new(found.stdout))
     } else {

@@ -57,7 +57,7 @@ swapoff --all
 systemctl restart systemd-sysctl systemd-journald chrony
 auditctl -R /etc/audit/rules.d/50-sovereign.rules >/dev/null
 systemctl enable --quiet $2
-systemctl restart fail2ban
+systemctl start --no-block $2
 sshd -t
 systemctl reload ssh
 THERE
@@ -68,7 +68,6 @@ ufw default deny incoming
 ufw default allow outgoing
 ufw default deny routed
 ufw logging low
-ufw deny in from 100.64.0.0/10
 ufw reject in on docker0
 ufw reject in on br-+
 ufw allow in proto tcp to any port "$1"

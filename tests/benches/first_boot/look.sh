@@ -7,6 +7,6 @@ ip6tables -S DOCKER-USER | grep -q -- '-j DROP'
 sshd -T | grep -q '^disableforwarding yes'
 test "$(sysctl -n kernel.kptr_restrict)" = 2
 auditctl -l | grep -q execve
-systemctl is-active --quiet chrony auditd docker sovereign-stack@postgres
+for unit in chrony auditd docker sovereign-stack@postgres; do systemctl is-active --quiet $unit; done
 test "$(docker info --format '{{.DockerRootDir}} {{.LiveRestoreEnabled}}')" = '/srv/sovereign/docker true'
 test "$(docker inspect --format '{{.State.Health.Status}}' postgres-postgres-1)" = healthy

@@ -223,6 +223,7 @@ impl Peer {
             ("INPUTS", path(dir.join("inputs"))),
             ("LOOK", path(work.join("look.sh"))),
             ("WORK", path(work.to_owned())),
+            ("LC_ALL", "C.UTF-8".into()),
             ("ANSIBLE_PIPELINING", "true".into()),
             ("ANSIBLE_HOME", path(work.join("home"))),
             ("ANSIBLE_SSH_ARGS", "-o ControlMaster=auto -o ControlPersist=60s".into()),

@@ -22,6 +22,9 @@ pub(crate) fn run(arguments: &Arguments, shared: Vec<Trial>, apart: Vec<Trial>) 
         return Ok(code(arguments, shared.into_iter().chain(apart).collect()));
     }
     let beside = begin()?;
+    // A core for each lane, and machines of one processor: two that wait for each other on one core take a third longer.
+    let own = std::process::id().to_string();
+    Local.run(&Cmd::new("taskset").args(["--cpu-list", "--pid", "0", &own]))?;
     let here = code(arguments, shared);
     let (there, said) = beside.join().map_err(|_| anyhow::anyhow!("the lane beside broke down"))??;
     println!("\nbeside these:\n{said}");
@@ -46,8 +49,15 @@ fn can_part() -> Result<bool> {
 fn begin() -> Result<JoinHandle<Result<(u8, String)>>> {
     tests::Rig::new()?.xtask(&["images", "build"])?.expect(0)?;
     let own = std::env::current_exe().context("finding this program")?;
-    let mut child =
-        Cmd::new("unshare").args(["--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\" 2>&1"]);
+    let mut child = Cmd::new("unshare").args([
+        "--net",
+        "taskset",
+        "--cpu-list",
+        "1",
+        "sh",
+        "-c",
+        "ip link set lo up && exec \"$0\" \"$@\" 2>&1",
+    ]);
     child = child.path(&own).args(std::env::args().skip(1)).env(CHILD, "1");
     for (name, value) in std::env::vars() {
         child = child.env(name, value);

@@ -25,37 +25,38 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tests::{Rig, trial};
+use tests::{Rig, timed};
 
 fn main() -> Result<()> {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let shared = vec![
-        trial("vm_main_job", main_job::main_job),
+        timed("vm_main_job", 18, main_job::main_job),
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
-        trial("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
-        trial("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
-        trial("vm_the_host_is_hardened", hardening::holds),
-        trial("vm_only_declared_ports_answer", packets::only_declared),
-        trial("vm_only_a_confirmed_closing_stays", packets::closings_nobody_confirms),
-        trial("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
-        trial("vm_ssh_is_shut_but_for_a_command_of_the_operators", ssh_door::shut_but_for_a_command),
-        trial("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
-        trial("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
-        trial(
+        timed("vm_no_secret_lies_outside_the_volume", 10, secrets::none_outside_the_volume),
+        timed("vm_an_edit_by_hand_is_shown_and_never_overwritten", 4, drift::shown_and_never_overwritten),
+        timed("vm_the_host_is_hardened", 5, hardening::holds),
+        timed("vm_only_declared_ports_answer", 15, packets::only_declared),
+        timed("vm_only_a_confirmed_closing_stays", 6, packets::closings_nobody_confirms),
+        timed("vm_worse_days_each_end_in_their_sentence", 15, worse_days::each_ends_in_its_sentence),
+        timed("vm_ssh_is_shut_but_for_a_command_of_the_operators", 8, ssh_door::shut_but_for_a_command),
+        timed("vm_keys_change_and_the_volume_grows", 12, keys::keys_and_growth),
+        timed("vm_a_server_rebuilt_in_place_keeps_its_data", 15, rebuilt::rebuilt_in_place),
+        timed(
             "vm_destroyed_is_gone_but_for_what_holds_data",
+            3,
             main_job::destroyed_is_gone_but_for_what_holds_data,
         ),
-        trial("vm_two_builds_give_the_same_bytes", builds::two_builds),
+        timed("vm_two_builds_give_the_same_bytes", 6, builds::two_builds),
     ];
     let apart = vec![
-        trial("vm_power_cut_at_every_step_and_the_operator_killed", power_cuts::at_every_step),
-        trial("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
-        trial("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
-        trial("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
-        trial("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
+        timed("vm_a_volume_that_is_not_blank_is_refused_untouched", 8, bad_days::volume_not_blank),
+        timed("vm_a_leased_server_is_removed_whatever_happens", 10, leases::removed_whatever_happens),
+        timed("vm_administrators_come_in_over_the_private_network_only", 25, vpn::private_network),
+        timed("vm_registry_unreachable_then_tampered_then_well", 12, bad_days::registry_bad_days),
+        timed("vm_power_cut_at_every_step_and_the_operator_killed", 60, power_cuts::at_every_step),
         // The last here: the server that this lane's trials would share costs the others time once it is there.
-        trial("vm_three_reboots_in_each_mode_of_unlock", reboots::three_in_each_mode),
+        timed("vm_three_reboots_in_each_mode_of_unlock", 60, reboots::three_in_each_mode),
     ];
     std::process::exit(apart::run(&arguments, shared, apart)?.into())
 }

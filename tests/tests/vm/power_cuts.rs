@@ -107,10 +107,10 @@ fn before(step: StepName) -> Option<StepName> {
     match step {
         StepName::Preflight => None,
         StepName::Identity => Some(StepName::Preflight),
-        StepName::Packages => Some(StepName::Identity),
-        StepName::Secrets | StepName::Firewall | StepName::Harden => Some(StepName::Packages),
+        StepName::Packages | StepName::Secrets => Some(StepName::Identity),
+        StepName::Firewall => Some(StepName::Packages),
         StepName::Disk => Some(StepName::Secrets),
-        StepName::Escrow | StepName::Docker => Some(StepName::Disk),
+        StepName::Harden | StepName::Escrow | StepName::Docker => Some(StepName::Firewall),
         StepName::Images => Some(StepName::Docker),
         StepName::Stacks => Some(StepName::Images),
         StepName::Vpn => Some(StepName::Stacks),
