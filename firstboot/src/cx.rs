@@ -203,6 +203,12 @@ impl<'a> Cx<'a> {
     pub fn systemctl<const N: usize>(&self, words: [&str; N]) -> Result<Output, Error> {
         self.run(&Cmd::new("systemctl").args(words))
     }
+
+    /// `enable`, `disable` or `mask`: what systemd does with these units at the next boot. It is not told now, which has it
+    /// read every unit of the server anew, seconds each time: whoever wants the units otherwise now starts or stops them.
+    pub fn at_boot<'u>(&self, verb: &str, units: impl IntoIterator<Item = &'u str>) -> Result<(), Error> {
+        self.run(&Cmd::new("systemctl").args([verb, "--quiet", "--no-reload"]).args(units)).map(drop)
+    }
 }
 
 impl Host for Cx<'_> {

@@ -61,7 +61,7 @@ pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
     }
     for unit in WANTED {
         if !cx.exists(link(unit))? {
-            cx.systemctl(["enable", "--quiet", unit])?;
+            cx.at_boot("enable", [unit])?;
         }
     }
     Ok(())

@@ -16,6 +16,7 @@
 //! [`container_image`] shares the first two steps and stops there: a container needs files, not a configured system.
 //! [`go_programs`] are those that Debian does not carry, from Go modules whose every byte is pinned.
 //! [`unpacked_package`] is one package of any release for this machine itself.
+//! [`emulator`] is what a rehearsed server runs under where this machine's QEMU is old.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
 //!
 //! The same inputs give the same bytes. `cache` keys every result by the hash of its inputs and moves it in whole.
@@ -33,6 +34,7 @@ mod cpio;
 mod deb;
 mod disk;
 mod dpkg_db;
+mod emulator;
 mod error;
 mod files;
 mod go;
@@ -51,6 +53,7 @@ mod verify;
 pub use arch::Arch;
 pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
 pub use container::{ContainerImage, File, HEADSCALE_IMAGE, POSTGRES, TAILSCALE_IMAGE};
+pub use emulator::emulator;
 pub use error::Error;
 pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};
 pub use program::{Unpacked, unpacked_package};

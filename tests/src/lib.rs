@@ -38,7 +38,10 @@ pub fn timed(name: &str, minutes: u64, run: impl FnOnce() -> Result<()> + Send +
             );
             return Ok(());
         }
-        run()
+        let start = std::time::Instant::now();
+        let outcome = run();
+        println!("{said}: {:.1} minutes", start.elapsed().as_secs_f64() / 60.0);
+        outcome
     })
 }
 

@@ -86,6 +86,7 @@ fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
     let mut built = vec![made("firstboot", &firstboot.sha256, firstboot.path)];
     let server = server_image(cache, arch, &screen)?;
     let manifest: images::Manifest = serde_json::from_slice(&std::fs::read(&server.manifest)?)?;
+    emulator(cache, &[arch], &screen)?;
     for (name, sha256) in manifest.outputs {
         built.push(made(&name, &sha256, server.disk.with_file_name(&name)));
     }
@@ -110,6 +111,17 @@ pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen)
         ImageSource::Pins(pins) => Ok(ImageLock { references: pins.clone(), registries: Vec::new() }),
         ImageSource::Packages => serve_containers(project, cache, arch, screen),
     }
+}
+
+/// What machines of these architectures are emulated by, where this machine's own is too old to be quick.
+pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) -> Result<Option<PathBuf>> {
+    if !architectures.contains(&Arch::Aarch64) {
+        return Ok(None);
+    }
+    let stage = Building::begin(screen, "looking for the emulator".into());
+    let emulator = images::emulator(cache, &stage)?;
+    stage.end(if emulator.is_some() { "QEMU of Debian 13" } else { "this machine's own" });
+    Ok(emulator)
 }
 
 /// The disk image that a rehearsed server boots from.
@@ -210,7 +222,11 @@ impl<'a> Building<'a> {
 
     fn done(&self, cached: bool) {
         let finished = self.finished.lock().map(|f| f.join(", ")).unwrap_or_default();
-        self.screen.end(&self.name, if cached { "cached" } else { &finished }, self.start.elapsed());
+        self.end(if cached { "cached" } else { &finished });
+    }
+
+    fn end(&self, how: &str) {
+        self.screen.end(&self.name, how, self.start.elapsed());
     }
 }
 

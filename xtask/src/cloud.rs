@@ -203,12 +203,17 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
 }
 
 /// Starts the cloud with these images on offer, or finds it running.
-pub(crate) async fn start(images: &[(Arch, ServerImage)], screen: &Screen) -> Result<Endpoint> {
+pub(crate) async fn start(
+    images: &[(Arch, ServerImage)],
+    emulator: Option<PathBuf>,
+    screen: &Screen,
+) -> Result<Endpoint> {
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;
     let mut config = Config::load(&state).unwrap_or_else(|_| Config::new(&state));
     // One that was last served to test clients of the API gets machines and the time of day again.
     (config.machines, config.clock) = (Machines::Qemu, rehearsal::Clock::Real);
+    config.emulator = emulator;
     for (arch, image) in images {
         let source = source(image, *arch);
         config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);

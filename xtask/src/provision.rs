@@ -120,11 +120,15 @@ pub(crate) async fn start_cloud(project: &Project, screen: &Arc<Screen>) -> Resu
     let images = tokio::task::spawn_blocking({
         let (screen, project, cache) = (Arc::clone(screen), project.clone(), places::cache()?);
         move || {
+            let architectures = architectures(&project);
+            let emulator = artifacts::emulator(&cache, &architectures, &screen)?;
             let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &screen)?));
-            architectures(&project).into_iter().map(image).collect::<Result<Vec<_>>>()
+            let images = architectures.into_iter().map(image).collect::<Result<Vec<_>>>()?;
+            anyhow::Ok((images, emulator))
         }
     });
-    cloud::start(&images.await??, screen).await
+    let (images, emulator) = images.await??;
+    cloud::start(&images, emulator, screen).await
 }
 
 /// The static binary beside the container images, since one waits for the processor and the other mostly for the network.

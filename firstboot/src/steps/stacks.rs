@@ -115,7 +115,7 @@ impl<'a> One<'a> {
         self.put_files(cx).with_context(|| format!("writing the files of stack {name}"))?;
         cx.say(format!("starting stack {name}"))?;
         let unit = self.unit();
-        cx.run(&Cmd::new("systemctl").args(["enable", "--quiet", &unit]))?;
+        cx.at_boot("enable", [&*unit])?;
         if cx.run(&Cmd::new("systemctl").args([verb, &unit])).is_err() {
             bail!(
                 "starting stack {name}: it did not become healthy; see `journalctl -u {unit}` on the server, then try \

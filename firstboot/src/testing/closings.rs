@@ -1,7 +1,7 @@
 //! Changes that may shut the operator out: whoever is killed, whenever the power fails, an unconfirmed one is undone.
 
+use super::Fake;
 use super::flow::done;
-use super::{Cut, Fake};
 use crate::boot::Ended;
 use crate::closing::{Closing, Door, REVERT};
 use crate::{Cx, acknowledge};
@@ -104,7 +104,7 @@ fn every_cut(then: impl Fn(&Fake)) {
     let last = whole.state.borrow().acts;
     assert!(last - first > 20, "{first} to {last}");
     for at in first + 1..=last {
-        for cut in [Cut::Before, Cut::Torn, Cut::After] {
+        for cut in whole.ways(at, first + 1) {
             let fake = ready.copy();
             let lines = fake.state.borrow().lines.len();
             fake.state.borrow_mut().cut = Some((at, cut));

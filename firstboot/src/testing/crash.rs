@@ -64,13 +64,10 @@ fn every_cut(power: bool, lanes: Lanes) {
     let whole = with(lanes);
     done(&whole);
     assert_converged(&whole, "never cut");
-    let (acts, halves) = (whole.state.borrow().acts, whole.state.borrow().halves.clone());
+    let acts = whole.state.borrow().acts;
     assert!(acts > 80, "{acts}");
     for at in 1..=acts {
-        for cut in [Cut::Before, Cut::Torn, Cut::After] {
-            if cut == Cut::Torn && !halves.contains(&at) || cut == Cut::Before && lanes == Lanes::MainLast {
-                continue;
-            }
+        for cut in whole.ways(at, 1) {
             let fake = with(lanes);
             fake.state.borrow_mut().cut = Some((at, cut));
             let first = fake.run();

@@ -1,7 +1,7 @@
 //! The volume was made bigger at the cloud; LUKS and the file system follow, whatever cuts it off.
 
+use super::Fake;
 use super::flow::done;
-use super::{Cut, Fake};
 use crate::boot::Ended;
 use crate::steps::disk::Refusal;
 use host::Secret;
@@ -55,7 +55,7 @@ fn the_power_is_cut_at_every_act() {
     done(&whole);
     let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
     for at in before + 1..=acts {
-        for cut in [Cut::Torn, Cut::After] {
+        for cut in whole.ways(at, before + 1) {
             for power in [true, false] {
                 let fake = start.copy();
                 fake.state.borrow_mut().cut = Some((at, cut));

@@ -3,7 +3,7 @@
 
 use super::crash::slots;
 use super::flow::done;
-use super::{Content, Cut, Fake};
+use super::{Content, Fake};
 use crate::boot::Ended;
 use crate::keys::request::{Wish, list, request};
 use crate::steps::escrow::{Fresh, again, kept};
@@ -213,7 +213,7 @@ fn a_secret_whose_escrow_was_cut_off_is_not_in_use_until_it_is_escrowed() {
     let acts = whole.state.borrow().acts;
     let start = ready();
     for at in before + 1..=acts {
-        for cut in [Cut::Before, Cut::Torn, Cut::After] {
+        for cut in whole.ways(at, before + 1) {
             let fake = start.copy();
             fake.state.borrow_mut().cut = Some((at, cut));
             let _ = Cx::begin(&fake, "t").and_then(|cx| again(&cx, &value()));
@@ -258,8 +258,7 @@ fn every_cut(wish: Wish, wanted: &[u32], after: impl Fn(&Fake)) {
     let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
     assert!(acts - before > 60, "{acts} - {before}");
     for at in before + 1..=acts {
-        // Before an act is after the last one.
-        for cut in [Cut::Torn, Cut::After] {
+        for cut in whole.ways(at, before + 1) {
             let fake = start.copy();
             fake.state.borrow_mut().cut = Some((at, cut));
             let _ = request(&fake, wish).and_then(|_| fake.run());

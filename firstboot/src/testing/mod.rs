@@ -201,6 +201,11 @@ impl Fake {
         crate::events::parse(&bytes).into_iter().map(|e| e.kind).collect()
     }
 
+    /// See [`State::ways`]; on the fake of the whole run.
+    fn ways(&self, at: u64, first: u64) -> Vec<Cut> {
+        self.state.borrow().ways(at, first)
+    }
+
     /// Counts one act; gives how the power fails at it, if it does.
     fn act(&self) -> Result<Option<Cut>, Error> {
         let mut state = self.state.borrow_mut();

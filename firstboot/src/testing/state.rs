@@ -116,6 +116,19 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The ways of failing at an act that leave something new behind, of acts from `first` on: before one is after the one
+    /// before it, and so is torn where there is no half-way. Known once a whole run has been through them.
+    pub(crate) fn ways(&self, at: u64, first: u64) -> Vec<Cut> {
+        let mut ways = vec![Cut::After];
+        if self.halves.contains(&at) {
+            ways.push(Cut::Torn);
+        }
+        if at == first {
+            ways.push(Cut::Before);
+        }
+        ways
+    }
+
     /// Whether the escrow that was filed last opens the volume: with every key in it, but for one being revoked.
     pub(crate) fn escrow_opens(&self) -> bool {
         let Content::Luks(luks) = &self.volume else { return true };

@@ -2,7 +2,7 @@
 
 use super::crash::assert_converged;
 use super::flow::done;
-use super::{Content, Cut, Fake, Files};
+use super::{Content, Fake, Files};
 use crate::boot::Ended;
 use crate::steps::disk::Refusal;
 use crate::unlock::Opened;
@@ -188,13 +188,10 @@ fn every_cut(rebuilt: &Fake, power: bool) {
     let (before, key) = (whole.state.borrow().acts, key(&whole));
     bring_up(&whole, &key).unwrap();
     assert_converged(&whole, "never cut");
-    let (acts, halves) = (whole.state.borrow().acts, whole.state.borrow().halves.clone());
+    let acts = whole.state.borrow().acts;
     assert!(acts - before > 60, "{acts} - {before}");
     for at in before + 1..=acts {
-        for cut in [Cut::Before, Cut::Torn, Cut::After] {
-            if cut == Cut::Torn && !halves.contains(&at) {
-                continue;
-            }
+        for cut in whole.ways(at, before + 1) {
             let fake = rebuilt.copy();
             fake.state.borrow_mut().cut = Some((at, cut));
             let first = bring_up(&fake, &key);

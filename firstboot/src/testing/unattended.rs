@@ -1,8 +1,8 @@
 //! A server that opens its volume by itself, and every change of how it does.
 
+use super::Fake;
 use super::crash::slots;
 use super::flow::done;
-use super::{Cut, Fake};
 use crate::boot::Ended;
 use crate::keys::request::{Wish, request};
 use crate::unattended::KEYFILE;
@@ -174,7 +174,7 @@ fn a_change_cut_off_at_any_act_comes_to_the_same_end() {
         done(&whole);
         let acts = whole.state.borrow().acts;
         for at in before + 1..=acts {
-            for cut in [Cut::Before, Cut::Torn, Cut::After] {
+            for cut in whole.ways(at, before + 1) {
                 let case = format!("{from:?} to {to:?}, act {at} {cut:?}");
                 let fake = start.copy();
                 fake.state.borrow_mut().cut = Some((at, cut));

@@ -68,7 +68,7 @@ impl Cloud {
         save(&config, &state)?;
         let files = Files::new(&config.state_dir);
         let hypervisor: Arc<dyn Hypervisor> = match config.machines {
-            Machines::Qemu => Arc::new(Qemu::new(files.clone())),
+            Machines::Qemu => Arc::new(Qemu::new(files.clone(), config.emulator.clone())),
             Machines::None => {
                 let running = state.servers.iter().filter(|(_, server)| server.status == "running");
                 Arc::new(Paper::new(running.map(|(id, _)| *id).collect()))

@@ -18,6 +18,9 @@ pub struct Config {
     pub images: Vec<ImageSource>,
     /// What servers are made of.
     pub machines: Machines,
+    /// What emulates Arm machines in place of this machine's own `qemu-system-aarch64`: a path, for as long as it is there.
+    #[serde(default)]
+    pub emulator: Option<PathBuf>,
     /// No machine gets more memory than this, whatever its server type says.
     pub max_memory_mb: u32,
     /// No machine gets a larger root disk than this, whatever its server type says.
@@ -58,6 +61,7 @@ impl Config {
             port: 0,
             images: Vec::new(),
             machines: Machines::Qemu,
+            emulator: None,
             max_memory_mb: 3072,
             max_disk_gb: 40,
             open_ports: vec![22, 80, 443],

@@ -100,8 +100,8 @@ const PUT_BACK: Duration = Duration::from_secs(100);
 
 fn closed_and_put_back(rig: &Rig, before: &str) -> Result<()> {
     // As on a server that an earlier release set up: sshd is not closed yet.
-    there(rig, &format!("rm {SSHD} {CLOSING}/sshd/asked && systemctl reload ssh"))?;
-    ensure!(there(rig, FORWARDS)?.trim() == "no", "something else closes sshd");
+    let open = format!("rm {SSHD} {CLOSING}/sshd/asked && systemctl reload ssh && {FORWARDS}");
+    ensure!(there(rig, &open)?.trim() == "no", "something else closes sshd");
     let (_, killed) =
         rig.run_until(&["provision", "--project", "demo", "--yes"], |line| line.contains("handed over"))?;
     ensure!(killed, "nothing was handed over");

@@ -67,8 +67,7 @@ impl Step for Docker<'_> {
         }
         let enabled = enabled(cx)?;
         if !enabled.is_empty() {
-            cx.run(&Cmd::new("systemctl").arg("disable").args(enabled))
-                .context("disabling Docker at boot")?;
+            cx.at_boot("disable", enabled).context("disabling Docker at boot")?;
         }
         cx.say("starting Docker")?;
         cx.systemctl(["start", "docker.service"]).context("starting Docker; see `journalctl -u docker`")?;

@@ -108,7 +108,7 @@ fn lost(cx: &Cx<'_>, rules: &Rules) -> Result<Vec<String>> {
 fn close(cx: &Cx<'_>, rules: &Rules) -> Result<()> {
     cx.say("closing the firewall")?;
     if !cx.exists(AT_BOOT)? {
-        cx.systemctl(["enable", "ufw.service"])?;
+        cx.at_boot("enable", ["ufw.service"])?;
     }
     let (part, on) = switched_on();
     cx.ensure_part(CONF, &part, &on, 0o644)?;

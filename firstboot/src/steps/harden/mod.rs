@@ -59,7 +59,9 @@ impl Step for Harden {
         cx.say(format!("hardening {}", release.name()))?;
         let needless = unmasked(cx, release)?;
         if !needless.is_empty() {
-            cx.run(&Cmd::new("systemctl").args(["mask", "--quiet"]).args(needless.iter().copied()))?;
+            // What is masked could still be started before systemd reads its units again, below.
+            cx.write(Path::new(UNTOLD), b"", 0o600)?;
+            cx.at_boot("mask", needless.iter().copied())?;
             // Most are not there, which stopping them says by its exit code.
             cx.probe(&Cmd::new("systemctl").args(["stop", "--quiet"]).args(needless))?;
         }
@@ -69,7 +71,7 @@ impl Step for Harden {
         write_and_tell(cx, &table::files(release, &cx.spec))?;
         let unstarted = unstarted(cx)?;
         if !unstarted.is_empty() {
-            cx.run(&Cmd::new("systemctl").args(["enable", "--quiet"]).args(unstarted.iter().copied()))?;
+            cx.at_boot("enable", unstarted.iter().copied())?;
             // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
             cx.run(&Cmd::new("systemctl").args(["start", "--no-block"]).args(unstarted))?;
         }

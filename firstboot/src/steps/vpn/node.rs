@@ -114,7 +114,7 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
         cx.write(&folder().join("bin/from"), from.as_bytes(), 0o644)?;
     }
     cx.ensure_file(folder().join("hosts"), hosts(vpn).as_bytes(), 0o644)?;
-    cx.run(&Cmd::new("systemctl").args(["enable", "--quiet", UNIT]))?;
+    cx.at_boot("enable", [UNIT])?;
     // What runs has read the old files.
     cx.run(&Cmd::new("systemctl").args(["try-restart", UNIT]))?;
     Ok(())
@@ -171,7 +171,8 @@ pub(super) fn left_over(cx: &Cx<'_>) -> Result<bool> {
 
 /// Stops the node of a network that the project no longer has. Its files stay on the volume.
 pub(super) fn leave(cx: &Cx<'_>) -> Result<()> {
-    cx.run(&Cmd::new("systemctl").args(["disable", "--quiet", "--now", UNIT]))?;
+    cx.systemctl(["stop", UNIT])?;
+    cx.at_boot("disable", [UNIT])?;
     Ok(())
 }
 

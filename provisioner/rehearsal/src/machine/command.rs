@@ -19,29 +19,34 @@ pub(crate) const SECOND_CARD: &str = "second-card";
 const EMULATED_CMDLINE: &str = "nokaslr kpti=off mitigations=off";
 
 /// What the host can do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub(crate) cores: u32,
     /// Whether `/dev/kvm` can be used.
     pub(crate) kvm: bool,
+    /// What emulates Arm machines.
+    pub(crate) emulator: String,
 }
 
 impl Host {
-    pub(crate) fn look() -> Self {
+    pub(crate) fn look(emulator: Option<&Path>) -> Self {
         use rustix::fs::{Access, access};
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
-        Self { cores, kvm: access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_ok() }
+        let emulator = emulator.filter(|path| path.exists()).map(|path| path.display().to_string());
+        Self {
+            cores,
+            kvm: access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_ok(),
+            emulator: emulator.unwrap_or_else(|| "qemu-system-aarch64".to_owned()),
+        }
     }
 }
 
 /// The command that starts a machine in the background and ends once it runs.
-pub(crate) fn command(machine: &Machine, files: &Files, host: Host) -> Cmd {
+pub(crate) fn command(machine: &Machine, files: &Files, host: &Host) -> Cmd {
     let id = machine.server;
     let kvm = host.kvm && machine.architecture.is_this_machine();
     let mut cmd = match machine.architecture {
-        Architecture::Arm => {
-            Cmd::new("qemu-system-aarch64").args(["-M", board_arm(kvm), "-bios", FIRMWARE_ARM])
-        }
+        Architecture::Arm => Cmd::new(&host.emulator).args(["-M", board_arm(kvm), "-bios", FIRMWARE_ARM]),
         Architecture::X86 => Cmd::new("qemu-system-x86_64").args(["-M", "q35"]),
     };
     cmd = cmd.args(["-accel", if kvm { "kvm" } else { "tcg,thread=multi" }]);
@@ -203,7 +208,7 @@ mod tests {
     use crate::cloud::state::Boot;
     use crate::machine::{Protocol, Template};
 
-    fn lines(machine: &Machine, host: Host) -> String {
+    fn lines(machine: &Machine, host: &Host) -> String {
         let cmd = command(machine, &Files::new(Path::new("/state")), host);
         let mut text = cmd.program().to_owned();
         for arg in cmd.arguments() {
@@ -211,6 +216,10 @@ mod tests {
             text.push_str(arg);
         }
         text + "\n"
+    }
+
+    fn on(cores: u32, kvm: bool) -> Host {
+        Host { cores, kvm, emulator: "qemu-system-aarch64".into() }
     }
 
     fn machine() -> Machine {
@@ -236,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_emulated_arm_machine() {
-        let text = lines(&machine(), Host { cores: 2, kvm: false });
+        let text = lines(&machine(), &on(2, false));
         assert_eq!(text, include_str!("../../tests/golden/arm-tcg.txt"));
     }
 
@@ -250,7 +259,7 @@ mod tests {
             forwards: Vec::new(),
             ..machine()
         };
-        let text = lines(&machine, Host { cores: 4, kvm: cfg!(target_arch = "x86_64") });
+        let text = lines(&machine, &on(4, cfg!(target_arch = "x86_64")));
         let golden = include_str!("../../tests/golden/x86-kvm.txt");
         if cfg!(target_arch = "x86_64") {
             assert_eq!(text, golden);
@@ -262,9 +271,9 @@ mod tests {
     #[test]
     fn a_rescue_system_boots_from_a_second_disk() {
         let rescue = Some(Template { image: "/state/images/1/disk.raw".into(), bytes: 1 << 30 });
-        let text = lines(&Machine { rescue: rescue.clone(), ..machine() }, Host { cores: 2, kvm: false });
+        let text = lines(&Machine { rescue: rescue.clone(), ..machine() }, &on(2, false));
         assert_eq!(text, include_str!("../../tests/golden/arm-rescue.txt"));
-        let text = lines(&Machine { rescue, boot: None, ..machine() }, Host { cores: 2, kvm: false });
+        let text = lines(&Machine { rescue, boot: None, ..machine() }, &on(2, false));
         assert!(text.contains("-device virtio-blk-pci,drive=rescue,bootindex=0\n"), "{text}");
     }
 

@@ -9,7 +9,7 @@ use host::{Cmd, Host as _, Local, files};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long QEMU has to come up, firmware and disks on a busy host included.
@@ -24,11 +24,13 @@ const GIGABYTE: u64 = 1 << 30;
 /// by their pid files and command lines.
 pub(crate) struct Qemu {
     files: Files,
+    /// What emulates Arm machines; none for this machine's own.
+    emulator: Option<PathBuf>,
 }
 
 impl Qemu {
-    pub(crate) fn new(files: Files) -> Self {
-        Self { files }
+    pub(crate) fn new(files: Files, emulator: Option<PathBuf>) -> Self {
+        Self { files, emulator }
     }
 
     /// The machine's process, if it runs. The process is ours only if its command line names our monitor socket.
@@ -51,7 +53,8 @@ impl Qemu {
             ports::check(address, &machine.forwards)?;
         }
         let _ = std::fs::remove_file(self.files.qmp(machine.server));
-        let cmd = command::command(machine, &self.files, Host::look()).timeout(START_LIMIT);
+        let cmd = command::command(machine, &self.files, &Host::look(self.emulator.as_deref()))
+            .timeout(START_LIMIT);
         let log = self.files.server(machine.server).join("qemu.log");
         let line = format!("{}\n", cmd.line());
         files::write(&log, line.as_bytes(), 0o600).map_err(|e| failed(&e))?;
