@@ -143,7 +143,7 @@ fn unlock(here: &Here) -> Result<u8> {
         Opened::Now => eprintln!("the volume is open"),
         Opened::Before => eprintln!("the volume was open already"),
     }
-    if !cx.exists(paths::DONE)? {
+    if !unlock::goes_on_alone(&cx)? {
         // Its gates want somebody who answers them.
         eprintln!("first boot is not done: `cargo xtask provision` goes on");
         return Ok(DONE);

@@ -1,10 +1,10 @@
 //! `firstboot unlock`: opens the volume with the operator's key.
 
-use crate::Cx;
 use crate::machine::Machine;
 use crate::steps::disk::{self, Refusal, luks};
+use crate::{Cx, keys, unattended};
 use anyhow::{Result, bail};
-use host::{Cmd, Secret};
+use host::{Cmd, Host as _, Secret};
 use spec::paths;
 use std::path::Path;
 
@@ -43,4 +43,20 @@ pub(crate) fn open(cx: &Cx<'_>, key: &Secret) -> Result<Opened> {
         return Err(Refusal::OursButShut { device, uuid: plan.uuid }.into());
     }
     Ok(if luks::open_with(cx, &device, key)? { Opened::Now } else { Opened::WrongKey })
+}
+
+/// Whether all that follows can be done with nobody there. Where the volume's slots are not what they must be, as after a
+/// change by hand, their header has to be escrowed, and somebody has to take it: the server is then no longer done, and the
+/// operator's command goes on.
+pub(crate) fn goes_on_alone(cx: &Cx<'_>) -> Result<bool> {
+    let done = Path::new(paths::DONE);
+    if !cx.exists(done)? {
+        return Ok(false);
+    }
+    let device = disk::attached(cx)?;
+    let alone = keys::settled(cx, &device)? && unattended::settled(cx, &device)?;
+    if !alone {
+        cx.remove(done)?;
+    }
+    Ok(alone)
 }

@@ -40,7 +40,8 @@ pub enum With {
 pub enum Unlocked {
     /// Everything runs.
     Up,
-    /// Its first boot is not done, as after a rebuild: [`Unlock::finish`] brings it to its end.
+    /// Its first boot is not done, as after a rebuild, or somebody changed its slots by hand: [`Unlock::finish`] brings it
+    /// to its end.
     HalfWay,
 }
 
@@ -70,7 +71,9 @@ impl<'a> Unlock<'a> {
         if there.done || there.is_locked() {
             self.send_key()?;
         }
-        Ok(if there.done { Unlocked::Up } else { Unlocked::HalfWay })
+        // The volume's slots may have been changed by hand: that is seen to with somebody there to take the escrow.
+        let done = there.done && self.server().connect()?.done;
+        Ok(if done { Unlocked::Up } else { Unlocked::HalfWay })
     }
 
     /// Brings first boot to its end, unlocking on the way where that has not been done yet.

@@ -3,6 +3,7 @@
 mod compose;
 pub mod disk;
 pub mod docker;
+mod dpkg;
 pub mod escrow;
 pub mod finish;
 pub mod firewall;

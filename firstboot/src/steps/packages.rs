@@ -1,7 +1,8 @@
-//! Every program that the later steps run is there. On a stock image cloud-init installs them while the volume is made.
+//! Every program that the later steps run is there, and every package configured. On a stock image cloud-init installs
+//! them while the volume is made.
 
 use super::compose;
-use super::preflight::{ThisServer, Which, missing, wait};
+use super::preflight::{ThisServer, Which, lacking, wait};
 use crate::Cx;
 use crate::step::Step;
 use anyhow::Result;
@@ -22,7 +23,7 @@ impl Step for Packages {
     type Output = Programs;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Programs>> {
-        if !missing(cx, Which::Rest).is_empty() {
+        if !lacking(cx, Which::Rest)?.is_empty() {
             return Ok(None);
         }
         compose::need_second_generation(cx)?;

@@ -2,6 +2,7 @@
 
 use super::compose;
 use super::disk::vanished;
+use super::dpkg;
 use super::harden;
 use crate::Cx;
 use crate::step::Step;
@@ -81,23 +82,45 @@ impl Step for Preflight {
 /// Waits while cloud-init installs what is missing.
 pub(super) fn wait(cx: &Cx<'_>, which: Which) -> Result<()> {
     let start = cx.machine().ticks();
-    cx.say(format!("waiting for cloud-init to install {}", missing(cx, which).join(", ")))?;
+    let mut said = Vec::new();
     loop {
         compose::from_plugin(cx)?;
-        let missing = missing(cx, which);
+        let missing = lacking(cx, which)?;
         if missing.is_empty() {
             return Ok(());
         }
-        let running =
-            cx.exists("/run/cloud-init/instance-data.json")? && !cx.exists("/run/cloud-init/result.json")?;
-        if !running || cx.machine().ticks().saturating_sub(start) > CLOUD_INIT {
-            let list = missing.join(" ");
+        let list = missing.join(" ");
+        if !installing(cx)? || cx.machine().ticks().saturating_sub(start) > CLOUD_INIT {
             bail!(
                 "looking for programs: the packages {list} are not installed; run `apt-get install -y {list}` on the server, then try again"
             );
         }
+        if said != missing {
+            cx.say(format!("waiting for cloud-init to install {}", missing.join(", ")))?;
+            said = missing;
+        }
         cx.machine().sleep(POLL);
     }
+}
+
+/// What the later steps cannot go on without. While cloud-init installs, these are besides programs all packages that dpkg
+/// has not configured: their scripts would start or change, behind firstboot's back, what it is setting up. Afterwards
+/// only the programs count, whatever package somebody chose to bring them.
+pub(super) fn lacking(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
+    let mut lacking = missing(cx, which);
+    if which == Which::Rest && installing(cx)? {
+        let record = cx.text(dpkg::RECORD)?.unwrap_or_default();
+        let wanted = harden::release(cx)?.packages();
+        lacking.extend(wanted.into_iter().filter(|package| !dpkg::configured(&record, package)));
+        lacking.sort_unstable();
+        lacking.dedup();
+    }
+    Ok(lacking)
+}
+
+/// Whether cloud-init is still at work.
+fn installing(cx: &Cx<'_>) -> Result<bool> {
+    Ok(cx.exists("/run/cloud-init/instance-data.json")? && !cx.exists("/run/cloud-init/result.json")?)
 }
 
 /// The packages that are not there yet, each once.

@@ -82,6 +82,26 @@ fn each_mode_follows_each_other_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_slot_of_a_mode_filled_by_hand_is_dropped_with_an_operator_who_takes_the_escrow() {
+    let fake = changed(UnlockSpec::Operator);
+    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
+    if let super::Content::Luks(luks) = &mut fake.state.borrow_mut().volume {
+        luks.slots.insert(4, (b"by hand".to_vec(), 0));
+    }
+    let unlocked = || {
+        fake.boot();
+        let cx = Cx::begin(&fake, "t").unwrap();
+        assert!(matches!(unlock::open(&cx, &Secret::new(key.clone())).unwrap(), Opened::Now));
+        unlock::goes_on_alone(&cx).unwrap()
+    };
+    assert!(!unlocked(), "it would wait at a gate that nobody passes");
+    assert!(fake.get(paths::DONE).is_none(), "the operator's command would not go on");
+    done(&fake);
+    assert_settled(&fake, &UnlockSpec::Operator, "gone on with");
+    assert!(unlocked(), "nothing is left to be answered");
+}
+
+#[test]
 fn it_comes_back_by_itself_and_nobody_is_asked() {
     for unlock in [UnlockSpec::Keyfile, tang()] {
         let fake = changed(unlock.clone());
