@@ -43,6 +43,7 @@ pub struct CloudConfig {
     host_key: HostKey,
     files: Vec<WriteFile>,
     packages: Vec<String>,
+    commands: Vec<Vec<String>>,
 }
 
 impl CloudConfig {
@@ -63,6 +64,7 @@ impl CloudConfig {
             host_key,
             files: Vec::new(),
             packages: Vec::new(),
+            commands: Vec::new(),
         })
     }
 
@@ -83,6 +85,13 @@ impl CloudConfig {
         Ok(self)
     }
 
+    /// Runs a command early at every boot, before files are written; its words, without a shell.
+    #[must_use]
+    pub fn command(mut self, words: &[&str]) -> Self {
+        self.commands.push(words.iter().map(|word| (*word).to_owned()).collect());
+        self
+    }
+
     pub(crate) fn document(&self) -> impl Serialize {
         /// The keys are cloud-init's own: <https://docs.cloud-init.io/en/latest/reference/modules.html>.
         #[derive(Serialize)]
@@ -94,6 +103,8 @@ impl CloudConfig {
             ssh_deletekeys: bool,
             ssh_keys: HostKey,
             ssh: Console,
+            #[serde(skip_serializing_if = "<[Vec<String>]>::is_empty")]
+            bootcmd: &'a [Vec<String>],
             write_files: &'a [WriteFile],
             #[serde(skip_serializing_if = "Option::is_none")]
             package_update: Option<bool>,
@@ -112,6 +123,7 @@ impl CloudConfig {
             ssh_deletekeys: true,
             ssh_keys: self.host_key.clone(),
             ssh: Console { emit_keys_to_console: false },
+            bootcmd: &self.commands,
             write_files: &self.files,
             package_update: (!self.packages.is_empty()).then_some(true),
             packages: &self.packages,
@@ -122,6 +134,7 @@ impl CloudConfig {
         let mut sizes: Vec<_> = self.files.iter().map(WriteFile::size).collect();
         sizes.push(("the authorized keys".into(), self.authorized_keys.iter().map(String::len).sum()));
         sizes.push(("the packages".into(), self.packages.iter().map(String::len).sum()));
+        sizes.push(("the commands".into(), self.commands.iter().flatten().map(String::len).sum()));
         sizes.push((
             "the host key".into(),
             self.host_key.ed25519_private.len() + self.host_key.ed25519_public.len(),

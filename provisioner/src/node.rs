@@ -40,6 +40,16 @@ pub fn user_data(
         let release = Release::of_image(&project.image);
         let packages = release.map_or_else(|| stacks::SERVER_PACKAGES.to_vec(), Release::packages);
         config = config.packages(&packages)?;
+        if release.is_some_and(|release| release.ssh_socket) {
+            // Not waited for: sshd starts once cloud-init has written its port and its key.
+            config = config.command(&["systemctl", "disable", "--now", "ssh.socket"]).command(&[
+                "systemctl",
+                "enable",
+                "--now",
+                "--no-block",
+                "ssh.service",
+            ]);
+        }
     }
     Ok(config.render()?)
 }

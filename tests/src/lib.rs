@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Local};
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long installing PyPI packages may take.
@@ -30,6 +31,10 @@ pub fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> T
 pub fn timed(name: &str, minutes: u64, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     let said = name.to_owned();
     trial(name, move || {
+        if !claim(&said)? {
+            eprintln!("{said}: the other lane has it");
+            return Ok(());
+        }
         let until = std::env::var("SOVEREIGN_TESTS_UNTIL").ok().and_then(|text| text.parse::<u64>().ok());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
         if until.is_some_and(|until| now + minutes * 60 > until) {
@@ -43,6 +48,23 @@ pub fn timed(name: &str, minutes: u64, run: impl FnOnce() -> Result<()> + Send +
         println!("{said}: {:.1} minutes", start.elapsed().as_secs_f64() / 60.0);
         outcome
     })
+}
+
+static CLAIMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on each [`timed`] trial is run by the first process that comes to it, of all that share this directory.
+pub fn share_trials(claims: &Path) -> Result<()> {
+    CLAIMS.set(claims.to_owned()).map_err(|_| anyhow::anyhow!("the trials are shared already"))
+}
+
+fn claim(name: &str) -> Result<bool> {
+    let Some(claims) = CLAIMS.get() else { return Ok(true) };
+    let path = claims.join(name);
+    match std::fs::File::create_new(&path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("claiming {}", path.display())),
+    }
 }
 
 /// Whether the programs a test needs are here; where not, it says loudly that it was skipped.

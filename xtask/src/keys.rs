@@ -1,7 +1,7 @@
 //! `keys list|rotate|revoke`.
 
 use crate::Name;
-use crate::project::Opened;
+use crate::project::{From, Opened};
 use crate::verbs::{ask, need_typed, print_json};
 use anyhow::{Result, bail};
 use provisioner::NeedsOperator;
@@ -17,6 +17,8 @@ pub(crate) enum Keys {
     List {
         #[command(flatten)]
         name: Name,
+        #[command(flatten)]
+        from: From,
         /// One JSON document on stdout, nothing else there.
         #[arg(long)]
         json: bool,
@@ -36,6 +38,8 @@ pub(crate) enum Keys {
 pub(crate) struct Change {
     #[command(flatten)]
     name: Name,
+    #[command(flatten)]
+    from: From,
     /// `unlock` or `recovery`; `revoke` also takes a number from 4 on.
     #[arg(long, value_name = "SLOT", value_parser = slot)]
     slot: Slot,
@@ -65,14 +69,14 @@ fn slot(text: &str) -> Result<Slot, String> {
 /// Runs it.
 pub(crate) async fn run(projects: &Path, verb: &Keys) -> Result<u8> {
     match verb {
-        Keys::List { name, json } => list(projects, &name.project, *json).await,
+        Keys::List { name, from, json } => list(projects, &name.project, from, *json).await,
         Keys::Rotate(change) => apply(projects, Wish::Rotate, change).await,
         Keys::Revoke(change) => apply(projects, Wish::Revoke, change).await,
     }
 }
 
-async fn list(projects: &Path, name: &str, json: bool) -> Result<u8> {
-    let opened = Opened::existing(projects, name)?;
+async fn list(projects: &Path, name: &str, from: &From, json: bool) -> Result<u8> {
+    let opened = Opened::existing(projects, name)?.from(from);
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
     let look = || KeySlots::new(&context, &prepared, &world)?.list();
@@ -83,7 +87,7 @@ async fn list(projects: &Path, name: &str, json: bool) -> Result<u8> {
 }
 
 async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
-    let opened = Opened::existing(projects, &change.name.project)?;
+    let opened = Opened::existing(projects, &change.name.project)?.from(&change.from);
     let _lock = opened.folder.lock()?;
     if wish == Wish::Rotate && matches!(change.slot, Slot::Other(_)) {
         bail!("changing {}: its key is not ours to draw; `unlock` and `recovery` are", change.slot);

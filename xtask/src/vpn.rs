@@ -1,7 +1,7 @@
 //! `vpn list|renew|certificate`.
 
 use crate::Name;
-use crate::project::Opened;
+use crate::project::{From, Opened};
 use crate::verbs::print_json;
 use anyhow::Result;
 use provisioner::vpn::Devices;
@@ -16,6 +16,8 @@ pub(crate) enum Vpn {
     List {
         #[command(flatten)]
         name: Name,
+        #[command(flatten)]
+        from: From,
         /// One JSON document on stdout, nothing else there.
         #[arg(long)]
         json: bool,
@@ -26,6 +28,8 @@ pub(crate) enum Vpn {
     Renew {
         #[command(flatten)]
         name: Name,
+        #[command(flatten)]
+        from: From,
         /// The device, as project.toml names it.
         device: String,
     },
@@ -35,13 +39,16 @@ pub(crate) enum Vpn {
     Certificate {
         #[command(flatten)]
         name: Name,
+        #[command(flatten)]
+        from: From,
     },
 }
 
 /// Runs it.
 pub(crate) async fn run(projects: &Path, verb: &Vpn) -> Result<u8> {
-    let (Vpn::List { name, .. } | Vpn::Renew { name, .. } | Vpn::Certificate { name }) = verb;
-    let opened = Opened::existing(projects, &name.project)?;
+    let (Vpn::List { name, from, .. } | Vpn::Renew { name, from, .. } | Vpn::Certificate { name, from }) =
+        verb;
+    let opened = Opened::existing(projects, &name.project)?.from(from);
     let _lock = matches!(verb, Vpn::Renew { .. }).then(|| opened.folder.lock()).transpose()?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();

@@ -15,6 +15,9 @@ pub struct Release {
     pub key_exchanges: &'static [&'static str],
     /// Packages of [`SERVER_PACKAGES`] that it does not have, and what carries their programs.
     pub instead: &'static [(&'static str, &'static [&'static str])],
+    /// Whether its stock image leaves listening for ssh to `ssh.socket`, which reads no change of the port until systemd
+    /// reads its units again.
+    pub ssh_socket: bool,
     /// Where security upgrades come from, in unattended-upgrades' words.
     pub security: &'static str,
     /// Units of its stock images that a server has no use for.
@@ -52,6 +55,7 @@ pub const RELEASES: [Release; 4] = [
         openssh: "9.2",
         key_exchanges: EXCHANGES,
         instead: &[("docker-cli", &[])],
+        ssh_socket: false,
         security: DEBIAN,
         needless: &[],
     },
@@ -69,6 +73,7 @@ pub const RELEASES: [Release; 4] = [
             "diffie-hellman-group16-sha512",
         ],
         instead: &[],
+        ssh_socket: false,
         security: DEBIAN,
         needless: &[],
     },
@@ -78,6 +83,7 @@ pub const RELEASES: [Release; 4] = [
         openssh: "8.9",
         key_exchanges: EXCHANGES,
         instead: UBUNTU_DOCKER,
+        ssh_socket: false,
         security: UBUNTU,
         needless: UBUNTU_NEEDLESS,
     },
@@ -87,6 +93,7 @@ pub const RELEASES: [Release; 4] = [
         openssh: "9.6",
         key_exchanges: EXCHANGES,
         instead: UBUNTU_DOCKER,
+        ssh_socket: true,
         security: UBUNTU,
         needless: UBUNTU_NEEDLESS,
     },

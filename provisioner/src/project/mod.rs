@@ -130,7 +130,7 @@ impl Project {
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
         let (stacks, images) = read_stacks(&mut document);
         let dns = read_dns(&mut document, name, &stacks);
-        let vpn = vpn::read(&mut document, dns.as_ref(), &stacks);
+        let vpn = vpn::read(&mut document, dns.as_ref(), &stacks, &unlock);
         let open = vpn::with_ports_of(&stacks, open);
         let storage_box = read_storage_box(&mut document);
         let exceptions = exceptions::read(&mut document);

@@ -2,6 +2,7 @@
 
 use super::reader::{Document, Section};
 use spec::{RebootWindow, TangServer, UnlockSpec};
+use std::net::IpAddr;
 
 /// How many Tang servers fit into the volume's header: 12 KiB for everything, and each share of a key takes 1.8.
 const MOST_SERVERS: usize = 4;
@@ -67,6 +68,11 @@ fn check_url(text: &str) -> Result<(), String> {
             && url.query().is_none()
             && url.username().is_empty()
     });
+    if url.as_ref().is_some_and(is_inside) {
+        return Err("lies in the private network, which is served from the locked volume: take an address that is reached \
+                    without it"
+            .into());
+    }
     let plain = !text.ends_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(&b));
     match url {
         Some(_) if plain => Ok(()),
@@ -75,6 +81,28 @@ fn check_url(text: &str) -> Result<(), String> {
                 .into())
         }
     }
+}
+
+/// Whether it is an address of the private network: 100.64.0.0/10 or fd7a:115c:a1e0::/48.
+fn is_inside(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => {
+            let [first, second, ..] = address.octets();
+            first == 100 && (64..128).contains(&second)
+        }
+        Ok(IpAddr::V6(address)) => address.segments().starts_with(&[0xfd7a, 0x115c, 0xa1e0]),
+        Err(_) => false,
+    }
+}
+
+/// The Tang servers whose names lie in a domain.
+pub(super) fn tang_servers_in<'u>(unlock: &'u UnlockSpec, domain: &str) -> Vec<&'u str> {
+    let UnlockSpec::Tang { servers, .. } = unlock else { return Vec::new() };
+    let host = |url: &str| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let inside = |host: String| host == domain || host.ends_with(&format!(".{domain}"));
+    let urls = servers.iter().map(|server| server.url.as_str());
+    urls.filter(|url| host(url).is_some_and(inside)).collect()
 }
 
 fn check_thumbprint(text: &str) -> Result<(), String> {
@@ -181,6 +209,12 @@ mod tests {
         one(&format!("[unlock]\nmode = \"tang\"\nthreshold = 2\n{}", server("http://a")), "never be met");
         one(&format!("[unlock]\nmode = \"tang\"\n{}{}", server("http://a"), server("http://a")), "twice");
         one(&format!("[unlock]\n{}", server("http://a")), "mode = \"tang\" only");
+        for inside in ["http://100.64.0.2:7500", "https://100.127.255.1", "http://[fd7a:115c:a1e0::2]:7500"] {
+            one(&format!("[unlock]\nmode = \"tang\"\n{}", server(inside)), "lies in the private network");
+        }
+        for outside in ["http://100.128.0.1", "http://100.63.0.1", "http://[fd7a:115c:a1e1::2]"] {
+            assert!(parse(&format!("[unlock]\nmode = \"tang\"\n{}", server(outside))).is_ok(), "{outside}");
+        }
         one("[unlock]\nmode = \"magic\"\n", "operator, tang, keyfile");
         one("[unlock]\nmode = \"tang\"\nservers = 3\n", "must be tables");
     }

@@ -1,15 +1,21 @@
 //! `[vpn]`: the private network between the server and the operator's devices.
 
 use super::reader::{Document, Section};
+use super::unlocking::tang_servers_in;
 use super::wishes::Dns;
 use crate::dns;
-use spec::{Port, VpnSpec};
+use spec::{Port, UnlockSpec, VpnSpec};
 
 /// The name of the control server's record, which the stack asks for.
 const RECORD: &str = "vpn";
 
 /// Reads the section. It and the stack that serves the network come together or not at all.
-pub(super) fn read(document: &mut Document<'_>, dns: Option<&Dns>, stacks: &[String]) -> Option<VpnSpec> {
+pub(super) fn read(
+    document: &mut Document<'_>,
+    dns: Option<&Dns>,
+    stacks: &[String],
+    unlock: &UnlockSpec,
+) -> Option<VpnSpec> {
     let mut section = document.section("vpn");
     let enabled = stacks.iter().any(|name| name == stacks::HEADSCALE);
     let there = section.is_there();
@@ -29,6 +35,14 @@ pub(super) fn read(document: &mut Document<'_>, dns: Option<&Dns>, stacks: &[Str
         let why = format!(
             "must not hold {}: devices resolve what lies in it inside the network, and would not find the way in",
             spec.host
+        );
+        section.wrong("base_domain", &why);
+    }
+    let shut_in = tang_servers_in(unlock, &spec.base_domain);
+    if there && !shut_in.is_empty() && !section.is_wrong("base_domain") {
+        let why = format!(
+            "holds {}, which [unlock] needs while the volume is locked: the network is served from that volume",
+            shut_in.join(" and ")
         );
         section.wrong("base_domain", &why);
     }
@@ -158,6 +172,12 @@ mod tests {
         refused(&with("host = \"a.org\"\nbase_domain = \"a.org\"\n"), "must not hold a.org");
         refused(&with("host = \"a.org\"\nbase_domain = \"b.org\"\ndevices = [\"My Laptop\"]\n"), "My Laptop");
         refused(&with("host = \"a.org\"\nbase_domain = \"b.org\"\ndevices = [\"x\", \"x\"]\n"), "twice");
+        let tang = "[unlock]\nmode = \"tang\"\n[[unlock.servers]]\nurl = \"http://tang.b.org:7500\"\n\
+                    thumbprint = \"dFXq1ajq5dEuYM8oqFpHtFI9ZCCZ3uQF5bdJkn5uZGY\"\n";
+        refused(
+            &format!("{tang}{}", with("host = \"a.org\"\nbase_domain = \"b.org\"\n")),
+            "holds http://tang.b.org:7500",
+        );
         refused(&format!("[dns]\nzone = \"c.org\"\n{}", with("host = \"a.org\"\n")), "must be vpn.c.org");
     }
 }

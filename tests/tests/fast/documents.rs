@@ -16,11 +16,14 @@ pub(crate) fn user_data_passes_the_schema() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let folder = Folder::new(dir.path(), "demo");
     let demo = include_str!("../../../projects/demo/project.toml");
-    let project = provisioner::project::Project::parse("demo", demo)?;
+    let mut project = provisioner::project::Project::parse("demo", demo)?;
     let (_, public_key) = keys::project_key(&folder)?;
-    for stock_image in [false, true] {
+    for (image, stock_image) in [("debian-13", false), ("debian-13", true), ("ubuntu-24.04", true)] {
+        project.image = image.into();
         let data = user_data(&project, &public_key, keys::first_contact(&folder)?, stock_image)?;
         ensure!(data.text.len() <= 8192, "{} bytes of user-data", data.text.len());
+        let without_socket = data.text.contains("ssh.socket");
+        ensure!(without_socket == (image == "ubuntu-24.04"), "{image}: {}", data.text);
         let file = dir.path().join("user-data");
         std::fs::write(&file, &data.text)?;
         let said = Local.run(&Cmd::new("cloud-init").args(["schema", "--config-file"]).path(&file))?;

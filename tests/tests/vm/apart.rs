@@ -1,31 +1,35 @@
 //! Trials with a machine of their own run beside those that share one: a machine is emulated on one core, and two lanes
 //! halve the time. They run in a child of this program, in a network namespace with nothing but a loopback of its own, so
-//! that ports never meet.
+//! that ports never meet. Whichever lane is through with its own takes from the other's end, so that both end together.
 
 use super::dismiss;
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};
 use libtest_mimic::{Arguments, Trial};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
-/// Tells this program that it is the child.
+/// Tells this program that it is the child, and where the lanes say which trial is whose.
 const CHILD: &str = "SOVEREIGN_TESTS_APART";
 
 /// Runs both lists, side by side where this machine can and no one trial is asked for; gives the exit code.
 pub(crate) fn run(arguments: &Arguments, shared: Vec<Trial>, apart: Vec<Trial>) -> Result<u8> {
-    if std::env::var_os(CHILD).is_some() {
+    if let Some(claims) = std::env::var_os(CHILD) {
+        tests::share_trials(Path::new(&claims))?;
         return Ok(code(arguments, apart));
     }
     let one_by_one = arguments.list || arguments.filter.is_some();
     if one_by_one || !can_part()? {
         return Ok(code(arguments, shared.into_iter().chain(apart).collect()));
     }
-    let beside = begin()?;
+    let claims = tempfile::tempdir().context("making a directory for the lanes' claims")?;
+    let beside = begin(claims.path())?;
+    tests::share_trials(claims.path())?;
     // A core for each lane, and machines of one processor: two that wait for each other on one core take a third longer.
     let own = std::process::id().to_string();
     Local.run(&Cmd::new("taskset").args(["--cpu-list", "--pid", "0", &own]))?;
-    let here = code(arguments, shared);
+    let here = code(arguments, shared.into_iter().chain(apart.into_iter().rev()).collect());
     let (there, said) = beside.join().map_err(|_| anyhow::anyhow!("the lane beside broke down"))??;
     println!("\nbeside these:\n{said}");
     Ok(here | there)
@@ -46,7 +50,7 @@ fn can_part() -> Result<bool> {
 }
 
 /// Starts the child. In its namespace nothing can be fetched: what it needs is built before.
-fn begin() -> Result<JoinHandle<Result<(u8, String)>>> {
+fn begin(claims: &Path) -> Result<JoinHandle<Result<(u8, String)>>> {
     tests::Rig::new()?.xtask(&["images", "build"])?.expect(0)?;
     let own = std::env::current_exe().context("finding this program")?;
     let mut child = Cmd::new("unshare").args([
@@ -58,7 +62,7 @@ fn begin() -> Result<JoinHandle<Result<(u8, String)>>> {
         "-c",
         "ip link set lo up && exec \"$0\" \"$@\" 2>&1",
     ]);
-    child = child.path(&own).args(std::env::args().skip(1)).env(CHILD, "1");
+    child = child.path(&own).args(std::env::args().skip(1)).env(CHILD, claims.to_string_lossy());
     for (name, value) in std::env::vars() {
         child = child.env(name, value);
     }
