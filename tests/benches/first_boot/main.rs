@@ -16,7 +16,7 @@ use tests::Rig;
 const RUNS: usize = 3;
 /// How long a peer may take on an emulated machine.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
-/// What our own files need besides what every peer is given: our units that start firstboot, and what UFW writes itself.
+/// Files of ours that no peer has a use for: the units that start firstboot and put closings back, and what they read.
 const OURS: [&str; 3] = ["sovereign-firstboot.service", "sovereign-put-back.service", "/etc/sovereign/"];
 const BY_HAND: &str = include_str!("by_hand.sh");
 const PLAYBOOK: &str = include_str!("playbook.yaml");

@@ -3,6 +3,7 @@
 
 use super::{PROGRAMS, act, identity, server_id, standing, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
+use host::{Cmd, Host as _, Local};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tests::wire::{NEIGHBOUR, SERVER, Wire};
@@ -46,6 +47,8 @@ pub(crate) fn only_declared() -> Result<()> {
     stage.next("from inside containers, and as ordinary users");
     let _listener = listener(&wire)?;
     refused_inside(&rig, &tries(&strangers))?;
+    stage.next("a neighbour that knocks with keys nobody knows");
+    knocking_shuts_out(&rig, &wire)?;
     for (name, line) in [("restart of Docker", "systemctl restart docker"), ("reload of UFW", "ufw reload")] {
         stage.next(name);
         there(&rig, line)?;
@@ -267,7 +270,7 @@ fn neighbours_reach_no_container(rig: &Rig, wire: &Wire<'_>, strangers: &Strange
         );
         let tried = || -> Result<bool> {
             let cmd = wire.neighbour("python3").args(["-c", &connect]).timeout(SCAN_LIMIT);
-            Ok(host::Host::probe(&host::Local, &cmd)?.success())
+            Ok(Local.probe(&cmd)?.success())
         };
         ensure!(!tried()?, "a neighbour reaches {address} port {port} of a container");
         let rule = format!("DOCKER-USER -s {} -j RETURN", NEIGHBOUR[0]);
@@ -276,6 +279,44 @@ fn neighbours_reach_no_container(rig: &Rig, wire: &Wire<'_>, strangers: &Strange
         there(rig, &format!("iptables -D {rule}"))?;
         println!("    a neighbour reaches {address} port {port} without our rules: {}", open?);
     }
+    Ok(())
+}
+
+/// Twenty refused keys, and ssh answers this neighbour no more; it answers everybody else.
+fn knocking_shuts_out(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
+    let [server, _] = SERVER;
+    let dir = tempfile::tempdir()?;
+    let mut knock = wire.neighbour("ssh").args(["-F", "none", "-p", &SSH.to_string()]);
+    for option in
+        ["BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
+    {
+        knock = knock.args(["-o", option]);
+    }
+    for name in ["a", "b", "c", "d", "e"] {
+        let key = dir.path().join(name);
+        Local.run(&Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).path(&key))?;
+        knock = knock.arg("-i").path(&key);
+    }
+    let knock = knock.args([&format!("root@{server}"), "true"]).timeout(SCAN_LIMIT);
+    let connect = format!("import socket; socket.create_connection(('{server}', {SSH}), 5)");
+    let answers = || -> Result<bool> {
+        let cmd = wire.neighbour("python3").args(["-c", &connect]).timeout(SCAN_LIMIT);
+        Ok(Local.probe(&cmd)?.success())
+    };
+    ensure!(answers()?, "ssh does not answer the neighbour at all");
+    let mut knocks = 0;
+    while answers()? {
+        ensure!(knocks < 20, "{knocks} connections with five unknown keys each, and ssh answers still");
+        ensure!(!Local.probe(&knock)?.success(), "an unknown key lets in");
+        knocks += 1;
+        // sshd itself keeps whoever fails waiting, and fail2ban takes its time.
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    println!("    shut out after {knocks} connections with five keys each");
+    let banned = there(rig, "fail2ban-client status sshd")?;
+    ensure!(banned.contains(NEIGHBOUR[0]), "it was not fail2ban that shut the neighbour out:\n{banned}");
+    there(rig, &format!("fail2ban-client set sshd unbanip {}", NEIGHBOUR[0]))?;
+    ensure!(answers()?, "ssh does not answer a neighbour that was let in again");
     Ok(())
 }
 
