@@ -68,7 +68,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
     match args {
         [command, .., "--help" | "-h"] => print(help::of(command).unwrap_or(HELP)),
         ["run"] => run(&here),
-        ["install"] => print(&install::install(&here, &stdin()?, &version()?)?),
+        ["install"] => print(&install::install(&here, &stdin()?, &version()?, &running)?),
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
         ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
         ["events", flags @ ..] => events(&here, flags),

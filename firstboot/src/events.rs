@@ -47,6 +47,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Vec<Event> {
     bytes.split(|b| *b == b'\n').filter_map(|line| Event::from_line(line).ok()).collect()
 }
 
+/// The number of the event with which the run began that has not ended yet, if one has begun.
+pub(crate) fn begun(events: &[Event]) -> Option<u64> {
+    let last = events
+        .iter()
+        .rfind(|event| matches!(event.kind, EventKind::Started { .. }) || is_last(&event.kind))?;
+    (!is_last(&last.kind)).then_some(last.seq)
+}
+
 /// Whether nothing follows this event until firstboot is started again.
 pub(crate) fn is_last(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Done | EventKind::Locked | EventKind::Failed { .. })

@@ -8,8 +8,13 @@ use spec::{NodeSpec, paths};
 use std::path::Path;
 
 /// Installs a node spec for this firstboot, known by its version. Gives back the number of the first event to follow,
-/// or `done` when there is nothing to do.
-pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Result<String> {
+/// or `done` when there is nothing to do. `running` tells whether a firstboot is at work, as one is that a boot started.
+pub(crate) fn install(
+    machine: &dyn Machine,
+    json: &[u8],
+    version: &str,
+    running: &dyn Fn() -> bool,
+) -> Result<String> {
     room::need(machine)?;
     let spec = NodeSpec::from_json(json)?;
     for recipient in &spec.recipients {
@@ -50,10 +55,15 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], version: &str) -> Resu
     // cloud-init does not sync what it writes: the network's configuration and sshd's host key were seen empty after a
     // power cut seconds later, and such a server is never reached again.
     machine.sync_all();
-    let events = events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
+    let read = || anyhow::Ok(events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default()));
+    let mut from = read()?.last().map_or(0, |event| event.seq) + 1;
+    if same && running() {
+        // It goes on, and what it said so far is to be heard too: it may wait at a gate already.
+        from = events::begun(&read()?).unwrap_or(from);
+    }
     // One that follows another wish is stopped where it stands, as a power cut would.
     cx.systemctl([if same { "start" } else { "restart" }, "--no-block", paths::UNIT])?;
-    Ok((events.last().map_or(0, |event| event.seq) + 1).to_string())
+    Ok(from.to_string())
 }
 
 /// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume,

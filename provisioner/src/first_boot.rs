@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use host::{Cmd, Host as _};
 use sha2::{Digest as _, Sha256};
-use spec::{Event, FormatToken, Gate, NodeSpec, Receipt, paths};
+use spec::{Event, EventKind, FormatToken, Gate, NodeSpec, Receipt, paths};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,8 @@ impl Server<'_> {
             "sha256sum {} 2>/dev/null || echo -; sha256sum {} 2>/dev/null || echo -; test -e {} && echo done || echo -; \
              test -e {} && echo changing || echo -; test -e /dev/mapper/{} && echo open || echo -; \
              systemctl is-active {} >/dev/null || test \"$(systemctl is-active {})\" = activating && echo at-work || echo -; \
-             grep -F '\"event\":\"started\"' {} 2>/dev/null | tail -n 1 | grep . || echo -; cat {} 2>/dev/null; true",
+             grep -E '\"event\":\"(started|done|locked|failed)\"' {} 2>/dev/null | tail -n 1 | grep . || echo -; \
+             cat {} 2>/dev/null; true",
             paths::BINARY,
             paths::NODE_SPEC,
             paths::DONE,
@@ -122,7 +123,10 @@ impl Server<'_> {
         let (binary, node_spec) = (line().and_then(word), line().and_then(word));
         let (done, keys_changing) = (line().is_some(), line().is_some());
         let (unlocked, at_work) = (line().is_some(), line().is_some());
-        let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| event.seq);
+        // One that is at work and has not said so yet is heard from the end of the one before.
+        let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| {
+            if matches!(event.kind, EventKind::Started { .. }) { event.seq } else { event.seq + 1 }
+        });
         let receipt =
             line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
         let running_from = started.filter(|_| at_work);

@@ -25,7 +25,7 @@ fn with_another_wish() -> (Fake, Vec<u8>) {
     let mut spec = fake.spec();
     spec.inbound.push(Port { port: 8443, protocol: Protocol::Tcp });
     spec.disk.format = None;
-    crate::install::install(&fake, &spec.to_json(), "0.0.0 test").unwrap();
+    crate::install::install(&fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap();
     fake.state.borrow_mut().operator = false;
     (fake, before)
 }

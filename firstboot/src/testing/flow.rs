@@ -15,7 +15,7 @@ pub(super) fn done(fake: &Fake) {
 }
 
 fn install(fake: &Fake, spec: &NodeSpec) -> anyhow::Result<String> {
-    crate::install::install(fake, &spec.to_json(), "0.0.0 test")
+    crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false)
 }
 
 fn receipt(fake: &Fake) -> Receipt {
@@ -159,6 +159,29 @@ fn the_leave_to_format_alone_is_no_new_wish() {
     let mut spec = fake.spec();
     spec.disk.format = None;
     assert_eq!(install(&fake, &spec).unwrap(), "done");
+}
+
+#[test]
+fn a_run_that_a_boot_started_is_heard_from_its_beginning() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().silent_at = Some("host-key");
+    fake.state.borrow_mut().cut = Some((1, super::Cut::After));
+    let _ = fake.run();
+    fake.boot();
+    // What a run says that waits at its first gate when the operator's side comes.
+    let cx = Cx::begin(&fake, "t").unwrap();
+    cx.emit(EventKind::Started { firstboot: "t".into() }).unwrap();
+    let begun = crate::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
+    cx.emit(EventKind::GateWaiting { gate: Gate::HostKey { public_key: "k".into() } }).unwrap();
+    let from = |running: bool| {
+        let spec = fake.spec().to_json();
+        crate::install::install(&fake, &spec, "t", &|| running).unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(from(true), begun, "its gate would never be heard of");
+    let last = crate::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
+    assert_eq!(from(false), last + 1);
+    cx.emit(EventKind::Locked).unwrap();
+    assert_eq!(from(true), last + 2, "that one ended, and the next has not said anything yet");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn told() -> Fake {
     let mut spec = fake.spec();
     (spec.disk.format, spec.disk.size_gb) = (None, 20);
     fake.state.borrow_mut().size = BIGGER;
-    assert_ne!(crate::install::install(&fake, &spec.to_json(), "0.0.0 test").unwrap(), "done");
+    assert_ne!(crate::install::install(&fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap(), "done");
     fake
 }
 

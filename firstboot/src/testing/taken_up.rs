@@ -178,7 +178,7 @@ fn what_is_known_of_a_volume_alone_is_no_new_wish() {
     let mut spec = fake.spec();
     spec.disk.format = None;
     spec.disk.known = Some(spec::KnownVolume { volume_id: 7, luks_uuid: fake.luks().uuid });
-    assert_eq!(crate::install::install(&fake, &spec.to_json(), "0.0.0 test").unwrap(), "done");
+    assert_eq!(crate::install::install(&fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap(), "done");
     done(&fake);
 }
 

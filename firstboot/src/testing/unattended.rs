@@ -22,7 +22,7 @@ fn tang() -> UnlockSpec {
 /// The operator changes project.toml and provisions again.
 fn wish(fake: &Fake, unlock: UnlockSpec) {
     let spec = spec::NodeSpec { unlock, ..fake.spec() };
-    crate::install::install(fake, &spec.to_json(), "0.0.0 test").unwrap();
+    crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap();
 }
 
 fn changed(unlock: UnlockSpec) -> Fake {
