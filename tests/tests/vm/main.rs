@@ -53,7 +53,7 @@ fn main() -> Result<()> {
     let apart = vec![
         timed("vm_power_cut_at_every_step_and_the_operator_killed", 36, power_cuts::at_every_step),
         timed("vm_three_reboots_in_each_mode_of_unlock", 40, reboots::three_in_each_mode),
-        timed("vm_administrators_come_in_over_the_private_network_only", 30, vpn::private_network),
+        timed("vm_administrators_come_in_over_the_private_network_only", 34, vpn::private_network),
         timed("vm_registry_unreachable_then_tampered_then_well", 14, bad_days::registry_bad_days),
         timed("vm_a_leased_server_is_removed_whatever_happens", 10, leases::removed_whatever_happens),
         timed("vm_a_volume_that_is_not_blank_is_refused_untouched", 8, bad_days::volume_not_blank),
