@@ -3,6 +3,8 @@
 # for the bench beside it. In the environment: SOVEREIGN_SSH_CONFIG, INPUTS, VOLUME, PORT, IMAGE, RECIPIENT, MASKED.
 set -euo pipefail
 server() { ssh -F "$SOVEREIGN_SSH_CONFIG" server "$@"; }
+# sshd answers nobody for a moment while it reads its configuration again.
+reachable() { for _ in $(seq 50); do server true 2>/dev/null && return; sleep 0.2; done; return 1; }
 option() { ssh -G -F "$SOVEREIGN_SSH_CONFIG" server | sed -n "s/^$1 //p"; }
 started="apparmor chrony auditd apt-daily.timer apt-daily-upgrade.timer fail2ban"
 stretch="--pbkdf argon2id --pbkdf-memory 65536 --pbkdf-force-iterations 4 --pbkdf-parallel 1"
@@ -26,6 +28,7 @@ install -m 644 /run/peer/host-key.pub /etc/ssh/ssh_host_ed25519_key.pub
 sshd -t
 systemctl reload ssh
 THERE
+reachable
 
 # The volume, its keys off the server before anything uses it.
 server "bash -seu -- '$VOLUME' $stretch" <<'THERE'
@@ -61,6 +64,7 @@ systemctl start --no-block $2
 sshd -t
 systemctl reload ssh
 THERE
+reachable
 
 # The firewall.
 server "bash -seu -- '$PORT'" <<'THERE'
