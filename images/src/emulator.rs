@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const SUITE: &str = "trixie";
 const PACKAGE: &str = "qemu-system-arm";
 const PROGRAM: &str = "qemu-system-aarch64";
-/// Emulation took a third less time with 10.0 than with 7.2, side by side on one machine.
+/// Emulation is plainly quicker with 10.0, Debian 13's, than with Debian 12's 7.2.
 const NEW_ENOUGH: u32 = 10;
 /// Starts it from wherever the cache lies. The linker goes by QEMU's name, which is then the name of the process.
 const LAUNCHER: &str = "#!/bin/sh

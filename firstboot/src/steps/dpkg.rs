@@ -16,7 +16,12 @@ pub(super) fn configured(record: &str, package: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packages::Packages;
+    use super::super::preflight::{Preflight, Which, lacking};
     use super::*;
+    use crate::Cx;
+    use crate::step::Step as _;
+    use crate::testing::Fake;
 
     const TEXT: &str = "Package: ufw\nStatus: install ok installed\nVersion: 1\n\nPackage: auditd\nEssential: no\n\
         Status: install ok half-configured\nDescription: x\n Status: no\n\nPackage: chrony\nStatus: deinstall ok config-files\n\n\
@@ -28,5 +33,23 @@ mod tests {
         for package in ["auditd", "chrony", "docker.io", "docker", "gone", "fail2ban"] {
             assert!(!configured(TEXT, package), "{package}");
         }
+    }
+
+    #[test]
+    fn what_cloud_init_has_not_configured_is_waited_for_and_afterwards_only_programs_count() {
+        let fake = Fake::new();
+        fake.put(RECORD, TEXT.as_bytes());
+        fake.put("/run/cloud-init/instance-data.json", b"{}");
+        let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
+        let server = Preflight.check(&cx).unwrap().unwrap();
+        let packages = Packages { server };
+        let waits = lacking(&cx, Which::Rest).unwrap();
+        assert!(
+            waits.contains(&"docker.io") && waits.contains(&"fail2ban") && !waits.contains(&"ufw"),
+            "{waits:?}"
+        );
+        assert!(packages.check(&cx).unwrap().is_none(), "it went on beside dpkg");
+        fake.put("/run/cloud-init/result.json", b"{}");
+        assert!(packages.check(&cx).unwrap().is_some());
     }
 }

@@ -182,6 +182,20 @@ fn a_header_changed_by_hand_does_not_hold_up_an_unlock() {
 }
 
 #[test]
+fn a_slot_that_was_emptied_by_hand_is_filled_again_and_its_header_escrowed() {
+    let fake = ready();
+    if let Content::Luks(luks) = &mut fake.state.borrow_mut().volume {
+        luks.slots.remove(&2);
+    }
+    fake.state.borrow_mut().filed.pop();
+    fake.state.borrow_mut().root.remove(std::path::Path::new(paths::DONE));
+    let taken = fake.state.borrow().taken.len();
+    done(&fake);
+    assert_eq!(fake.state.borrow().taken.len(), taken + 1, "the header on file is another one");
+    assert_settled(&fake, &[0, 2], "filled again");
+}
+
+#[test]
 fn a_new_secret_is_used_only_once_it_is_acknowledged_and_is_in_every_later_bundle() {
     let fake = ready();
     let fresh = |value: &str| {

@@ -42,7 +42,8 @@ fn installed(tree: &Tree) -> Result<PathBuf> {
     let temporary = root.with_extension("part");
     let _ = std::fs::remove_dir_all(&temporary);
     std::fs::create_dir_all(&temporary).with_context(|| format!("making {}", temporary.display()))?;
-    // Unoptimised, and without what only a debugger reads, it is compiled in a fraction of the time and still answers in seconds.
+    // Unoptimised, and without what only a debugger reads, it is compiled in a fraction of the time and still answers
+    // in seconds.
     let cmd = tree.cargo(&["install", "cargo-deny", "--locked", "--debug", "--quiet", "--version", VERSION]);
     Local
         .run(&cmd.arg("--root").path(&temporary).env("CARGO_PROFILE_DEV_DEBUG", "0"))
