@@ -3,10 +3,10 @@
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::managed::drift;
-use crate::steps::{verify, vpn};
+use crate::steps::{disk, verify, vpn};
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, cx, follow, gate, help, install, room, status, unlock};
-use anyhow::{Context as _, Result, bail};
+use crate::{Cx, audit, boot, closing, cx, follow, gate, help, install, room, status, unlock};
+use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use spec::paths;
@@ -49,6 +49,8 @@ const OPERATOR: u8 = 4;
 
 /// Held while the steps run, so that there is never a second firstboot.
 const LOCK: &str = "/run/sovereign/lock";
+/// Putting a change back takes a machine that emulates another some ten seconds.
+const PUT_BACK_LIMIT: Duration = Duration::from_secs(45);
 /// No key is longer.
 const KEY_LIMIT: u64 = 4096;
 
@@ -75,7 +77,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["acknowledge", name @ ("host-key" | "escrow" | "firewall" | "sshd"), value @ ..]
             if !value.is_empty() =>
         {
-            gate::acknowledge(&here, name, &value.join(" ")).map(|()| DONE)
+            acknowledge(&here, name, &value.join(" "))
         }
         ["escrow", "bundle"] => cat(&here, paths::ESCROW_BUNDLE),
         ["escrow", "manifest"] => cat(&here, paths::ESCROW_MANIFEST),
@@ -235,9 +237,29 @@ fn accept(here: &Here, file: &str) -> Result<u8> {
 fn restore(here: &Here, file: &str) -> Result<u8> {
     let _lock = lock()?;
     let cx = Cx::begin(here, &version()?)?;
+    let alone = !disk::mounted(&cx)? || unlock::as_escrowed(&cx)?;
     let copy = drift::restore(&cx, Path::new(file))?;
     eprintln!("the edit is kept in {}", copy.display());
+    if !alone {
+        eprintln!(
+            "error: writing {file} again: the volume's keyslots were changed, too, and their header has to be \
+             escrowed first; `cargo xtask provision` does both"
+        );
+        return Ok(OPERATOR);
+    }
     ended(&cx)
+}
+
+/// One at a time with the script that puts a change back: who comes while that runs is told so.
+fn acknowledge(here: &Here, name: &str, value: &str) -> Result<u8> {
+    let lock = closing::lock(name);
+    let _lock = match &lock {
+        Some(path) => Some(hold(path, PUT_BACK_LIMIT)?.with_context(|| {
+            format!("acknowledging {name}: it is being put back; run `cargo xtask provision` again")
+        })?),
+        None => None,
+    };
+    gate::acknowledge(here, name, value).map(|()| DONE)
 }
 
 fn cat(here: &Here, path: &str) -> Result<u8> {
@@ -270,13 +292,19 @@ fn version() -> Result<String> {
 fn lock() -> Result<files::Lock> {
     Here::new().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
     // Whoever asks whether one is at work holds it for a moment, too.
-    for _ in 0..20 {
-        if let Some(lock) = files::try_lock(Path::new(LOCK))? {
-            return Ok(lock);
+    let held = hold(Path::new(LOCK), Duration::from_secs(1))?;
+    held.context("starting firstboot: another one is at work; see `firstboot status` and wait for it")
+}
+
+/// Takes a lock, waiting for whoever has it for a while.
+fn hold(path: &Path, patience: Duration) -> Result<Option<files::Lock>> {
+    let start = std::time::Instant::now();
+    loop {
+        match files::try_lock(path)? {
+            None if start.elapsed() < patience => std::thread::sleep(Duration::from_millis(50)),
+            held => return Ok(held),
         }
-        std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("starting firstboot: another one is at work; see `firstboot status` and wait for it")
 }
 
 /// Whether a firstboot is at work.

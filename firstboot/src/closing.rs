@@ -61,6 +61,11 @@ impl Door {
         self.folder().join("put-back")
     }
 
+    /// Held by whoever puts a change back or confirms it.
+    fn lock(self) -> PathBuf {
+        self.folder().join("lock")
+    }
+
     fn unit(self) -> String {
         format!("sovereign-put-back-{}", self.name())
     }
@@ -162,15 +167,16 @@ impl Closing<'_> {
 
     /// Puts every file back as it was, if the change was not confirmed. It needs nothing of firstboot's.
     fn script(&self, nonce: &str) -> String {
-        let (folder, name) = (self.door.folder(), self.door.name());
-        let (folder, acknowledged) = (folder.display(), paths::ACKNOWLEDGED);
+        let (folder, lock, name) = (self.door.folder(), self.door.lock(), self.door.name());
+        let (folder, lock, acknowledged) = (folder.display(), lock.display(), paths::ACKNOWLEDGED);
         let files: String = self.files.iter().map(|path| format!("back {path}\n")).collect();
         format!(
             "#!/bin/sh\n\
              # Written by firstboot: puts back a change of {name} that nobody confirmed. `boot`: nothing is in force yet;\n\
              # `anyway`: also when that was done already.\n\
-             # One at a time: the timer's run and firstboot's own would undo each other half-way.\n\
-             exec 9>{folder}/lock\n\
+             # One at a time: the timer's run and firstboot's own would undo each other half-way, and a word that comes\n\
+             # meanwhile would be taken for one that came in time.\n\
+             exec 9>{lock}\n\
              flock 9\n\
              [ -e {folder}/asked ] || [ \"${{1-}}\" = anyway ] || exit 0\n\
              [ \"$(cat {acknowledged}/{name} 2>/dev/null)\" != {nonce} ] || exit 0\n\
@@ -248,9 +254,18 @@ fn disarm(cx: &Cx<'_>, door: Door) -> Result<()> {
     Ok(())
 }
 
+/// What is to be held while a gate is acknowledged, if it is a door's.
+pub(crate) fn lock(gate: &str) -> Option<PathBuf> {
+    door(gate).map(Door::lock)
+}
+
+fn door(gate: &str) -> Option<Door> {
+    Door::BOTH.into_iter().find(|door| door.name() == gate)
+}
+
 /// Refuses the word of somebody who comes too late, through a door that was put back meanwhile.
 pub(crate) fn in_time(machine: &dyn Machine, gate: &str, nonce: &str) -> Result<()> {
-    let Some(door) = Door::BOTH.into_iter().find(|door| door.name() == gate) else { return Ok(()) };
+    let Some(door) = door(gate) else { return Ok(()) };
     let asked = machine.read(&door.asked())?.unwrap_or_default();
     if !String::from_utf8_lossy(&asked).trim_end().ends_with(&format!(" {nonce}")) {
         bail!(

@@ -74,10 +74,9 @@ impl<'a> Cx<'a> {
         let cx = Self { run: Arc::new(run), ..looking };
         let spec_sha256 = sha256(&machine.read(Path::new(paths::NODE_SPEC))?.unwrap_or_default());
         cx.record(|receipt| {
-            if receipt.spec_sha256 != spec_sha256 {
-                // What was verified was another wish.
-                receipt.steps.retain(|s| s.step < StepName::Verify);
-                receipt.done = None;
+            if receipt.spec_sha256 != spec_sha256 || receipt.firstboot != version {
+                // What was verified was another wish, or by other measures.
+                receipt.reopen();
             }
             receipt.starts += 1;
             receipt.spec_sha256 = spec_sha256;
@@ -117,6 +116,13 @@ impl<'a> Cx<'a> {
         self.machine.write(Path::new(paths::RECEIPT), &receipt.to_json(), 0o644)?;
         *held = Arc::new(receipt);
         Ok(())
+    }
+
+    /// Takes the done marker away: something is to be brought to its end, and somebody may have to answer for it. The
+    /// receipt comes first, so that no restart takes the missing marker for the last thing that a cut left undone.
+    pub(crate) fn reopen(&self) -> Result<(), Error> {
+        self.record(Receipt::reopen)?;
+        self.machine.remove(Path::new(paths::DONE))
     }
 
     /// Adds an event to the stream.

@@ -1,7 +1,44 @@
 //! `firstboot COMMAND --help`: what a command is for and how it is used. `--json` always prints one document on stdout.
 
 /// Each command's text.
-const TEXTS: [(&str, &str); 7] = [
+const TEXTS: [(&str, &str); 11] = [
+    (
+        "run",
+        "Runs every step that does not hold yet, and looks at all the others. The systemd unit does this; run by hand it shows \
+         the same, and one that has nothing to do takes a second. Exit code 4 where it needs you: the volume is locked, or a \
+         file was edited by hand.
+
+example:
+  firstboot run",
+    ),
+    (
+        "escrow",
+        "Prints what was sealed last, as the operator's side files it: the bundle (age), its manifest (JSON, no secret in it), \
+         and the manifest's signature by this server's host key. Reads only.
+
+examples:
+  firstboot escrow manifest | jq .contents
+  firstboot escrow bundle > bundle.age && age -d -i identity.txt bundle.age | tar -t",
+    ),
+    (
+        "keys",
+        "The volume's keyslots. `list` prints those in use, from the header alone: it works on a locked server. `rotate` and \
+         `revoke` begin a change, which goes on only while somebody takes the escrow of it: `cargo xtask keys` does.
+
+examples:
+  firstboot keys list | jq -r '.slots[].number'
+  firstboot keys revoke 6",
+    ),
+    (
+        "vpn",
+        "The private network's devices. `list` prints each with whether it has a key. `renew` makes a device's key worthless \
+         and asks for another, which goes on only while somebody takes the escrow of it: `cargo xtask vpn renew` does. \
+         `certificate` prints what the control server answers with, for a device to trust.
+
+examples:
+  firstboot vpn list
+  firstboot vpn certificate > control.pem",
+    ),
     (
         "status",
         "How far this server is: absent, running, waiting at a gate, failed, stopped, locked or done, with the steps at \

@@ -39,11 +39,16 @@ pub(crate) fn install(
     }
     let path = Path::new(paths::NODE_SPEC);
     let before = machine.read(path)?.and_then(|json| NodeSpec::from_json(&json).ok());
-    let same_firstboot = receipt.is_none_or(|receipt| receipt.firstboot == version);
+    let same_firstboot = receipt.as_ref().is_none_or(|receipt| receipt.firstboot == version);
     let same = same_firstboot && before.is_some_and(|before| work(before) == work(spec.clone()));
     let done = Path::new(paths::DONE);
     if !same {
-        // First the marker: a cut in between must not leave a wish that nobody follows.
+        // First the marker: a cut in between must not leave a wish that nobody follows. And before it the receipt, as in
+        // `Cx::reopen`, which needs a spec that can be read.
+        if let Some(mut receipt) = receipt {
+            receipt.reopen();
+            machine.write(Path::new(paths::RECEIPT), &receipt.to_json(), 0o644)?;
+        }
         machine.remove(done)?;
     }
     machine.write(path, &spec.to_json(), 0o644).context("writing the node spec")?;

@@ -21,6 +21,8 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         _ if running => (State::Running, None),
         _ if !there(Path::new(paths::NODE_SPEC))? => (State::Absent, None),
         _ if vanished::vanished(machine)? => (State::Failed, Some(vanished::SENTENCE.to_owned())),
+        // What runs since may have been done once: that something failed at it counts more.
+        Some(EventKind::Failed { error, .. }) if !locked => (State::Failed, Some(error.clone())),
         _ if there(Path::new(paths::DONE))? => (if locked { State::Locked } else { State::Done }, None),
         Some(EventKind::Locked) if locked => (State::Locked, None),
         Some(EventKind::Failed { error, .. }) => (State::Failed, Some(error.clone())),

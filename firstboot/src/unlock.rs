@@ -1,10 +1,10 @@
 //! `firstboot unlock`: opens the volume with the operator's key.
 
 use crate::machine::Machine;
-use crate::steps::disk::{self, Refusal, luks};
+use crate::steps::disk::{self, Refusal, luks, slots};
 use crate::{Cx, keys, unattended};
 use anyhow::{Result, bail};
-use host::{Cmd, Host as _, Secret};
+use host::{Cmd, Secret};
 use spec::paths;
 use std::path::Path;
 
@@ -45,18 +45,32 @@ pub(crate) fn open(cx: &Cx<'_>, key: &Secret) -> Result<Opened> {
     Ok(if luks::open_with(cx, &device, key)? { Opened::Now } else { Opened::WrongKey })
 }
 
-/// Whether all that follows can be done with nobody there. Where the volume's slots are not what they must be, as after a
-/// change by hand, their header has to be escrowed, and somebody has to take it: the server is then no longer done, and the
-/// operator's command goes on.
+/// Whether all that follows can be done with nobody there: the server is done, by this very firstboot and for this very
+/// spec, and no change by hand of its keyslots waits to be escrowed. Otherwise it is no longer done, and the operator's
+/// command goes on.
 pub(crate) fn goes_on_alone(cx: &Cx<'_>) -> Result<bool> {
-    let done = Path::new(paths::DONE);
-    if !cx.exists(done)? {
+    if !cx.exists(paths::DONE)? {
         return Ok(false);
     }
-    let device = disk::attached(cx)?;
-    let alone = keys::settled(cx, &device)? && unattended::settled(cx, &device)?;
+    if cx.receipt().done.is_none() {
+        cx.reopen()?;
+        return Ok(false);
+    }
+    // Which keys were revoked is written on the volume. Where that cannot be mounted, the run is the one to say so.
+    if disk::mount(cx).is_err() {
+        return Ok(true);
+    }
+    let alone = as_escrowed(cx)?;
     if !alone {
-        cx.remove(done)?;
+        cx.reopen()?;
     }
     Ok(alone)
+}
+
+/// Whether the keyslots are what they must be. Where they are not, as after a change by hand, firstboot makes them so, and
+/// somebody has to take the escrow of their header. The volume is mounted.
+pub(crate) fn as_escrowed(cx: &Cx<'_>) -> Result<bool> {
+    let device = disk::attached(cx)?;
+    let in_place = slots::in_place(cx, &luks::header(cx, &device)?)?;
+    Ok(in_place && keys::settled(cx, &device)? && unattended::settled(cx, &device)?)
 }

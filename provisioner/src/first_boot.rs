@@ -58,6 +58,33 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Reads what the line of [`Server::observe`] prints: one thing a line, `-` for what is not there, the receipt last.
+    fn read(text: &str, format_nonce: Option<String>) -> Result<Self> {
+        let mut lines = text.splitn(8, '\n').map(|line| (line != "-").then_some(line));
+        let mut line = || lines.next().flatten();
+        let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        let (binary, node_spec) = (line().and_then(word), line().and_then(word));
+        let (done, keys_changing) = (line().is_some(), line().is_some());
+        let (unlocked, at_work) = (line().is_some(), line().is_some());
+        // One that is at work and has not said so yet is heard from the end of the one before.
+        let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| {
+            if matches!(event.kind, EventKind::Started { .. }) { event.seq } else { event.seq + 1 }
+        });
+        let receipt =
+            line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
+        let running_from = started.filter(|_| at_work);
+        Ok(Self {
+            binary,
+            node_spec,
+            receipt: receipt.transpose()?,
+            done,
+            keys_changing,
+            unlocked,
+            format_nonce,
+            running_from,
+        })
+    }
+
     /// Whether the volume holds data, is shut, and nobody there is about to open it.
     pub fn is_locked(&self) -> bool {
         let volume = self.receipt.as_ref().and_then(|receipt| receipt.volume.as_ref());
@@ -117,37 +144,14 @@ impl Server<'_> {
             paths::RECEIPT
         );
         let text = self.session.wait(&line, CONNECT_LIMIT, waiting)?.text();
-        let mut lines = text.splitn(8, '\n').map(|line| (line != "-").then_some(line));
-        let mut line = || lines.next().flatten();
-        let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
-        let (binary, node_spec) = (line().and_then(word), line().and_then(word));
-        let (done, keys_changing) = (line().is_some(), line().is_some());
-        let (unlocked, at_work) = (line().is_some(), line().is_some());
-        // One that is at work and has not said so yet is heard from the end of the one before.
-        let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| {
-            if matches!(event.kind, EventKind::Started { .. }) { event.seq } else { event.seq + 1 }
-        });
-        let receipt =
-            line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
-        let running_from = started.filter(|_| at_work);
-        let format_nonce = Journal::load(self.folder)?.format_nonce;
-        Ok(Observed {
-            binary,
-            node_spec,
-            receipt: receipt.transpose()?,
-            done,
-            keys_changing,
-            unlocked,
-            format_nonce,
-            running_from,
-        })
+        Observed::read(&text, Journal::load(self.folder)?.format_nonce)
     }
 
     /// Hands over firstboot and the node spec, where they differ from what is there, and starts the unit.
     /// Gives the number of the first event to follow, or `None` when all is done already.
     pub fn hand_over(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<Option<u64>> {
         let same_binary = there.binary.as_deref() == Some(binary.sha256);
-        if same_binary && is_followed(node, there) {
+        if same_binary && ran_last(binary, there) && is_followed(node, there) {
             if there.done {
                 return Ok(None);
             }
@@ -259,6 +263,11 @@ impl Server<'_> {
     }
 }
 
+/// Whether the binary on the server has run, and was not only handed over by a command that came no further.
+fn ran_last(binary: &Binary<'_>, there: &Observed) -> bool {
+    there.receipt.as_ref().is_some_and(|receipt| receipt.firstboot.ends_with(binary.sha256))
+}
+
 /// Whether the node spec on the server is this one, with or without the leave to format, which ends when it is used, and
 /// what is known of the volume, which begins then.
 fn is_followed(node: &NodeSpec, there: &Observed) -> bool {
@@ -316,6 +325,42 @@ mod tests {
         {
             assert!(!is_followed(&now, &there(&another)));
         }
+    }
+
+    #[test]
+    fn a_firstboot_that_was_only_handed_over_has_not_run() {
+        let binary = Binary { path: Path::new("/b"), sha256: "cafe" };
+        let there = |firstboot: &str| {
+            let receipt = Receipt { firstboot: firstboot.into(), ..Receipt::new("demo", 1) };
+            Observed { binary: Some("cafe".into()), receipt: Some(receipt), ..Observed::default() }
+        };
+        assert!(ran_last(&binary, &there("0.1.0 cafe")));
+        assert!(!ran_last(&binary, &there("0.1.0 beef")) && !ran_last(&binary, &Observed::default()));
+    }
+
+    #[test]
+    fn a_run_is_heard_from_its_own_beginning() {
+        let event = |seq, kind: &EventKind| {
+            let event = Event { seq, time: "2026-01-01T00:00:00Z".into(), kind: kind.clone() };
+            String::from_utf8(event.to_line()).unwrap()
+        };
+        let read = |at_work: &str, last: &str| {
+            let text =
+                format!("aa  /usr/firstboot\nbb  /etc/node\ndone\n-\nopen\n{at_work}\n{}\n", last.trim_end());
+            Observed::read(&text, None).unwrap()
+        };
+        let started = EventKind::Started { firstboot: "0".into() };
+        assert_eq!(read("at-work", &event(5, &started)).running_from, Some(5));
+        assert_eq!(
+            read("at-work", &event(7, &EventKind::Done)).running_from,
+            Some(8),
+            "the end is another run's"
+        );
+        assert_eq!(read("-", &event(7, &EventKind::Done)).running_from, None);
+        assert_eq!(read("at-work", "-").running_from, None, "nothing ran before");
+        let there = read("-", "-");
+        assert_eq!((there.binary.as_deref(), there.node_spec.as_deref()), (Some("aa"), Some("bb")));
+        assert!(there.done && there.unlocked && !there.keys_changing && there.receipt.is_none());
     }
 
     #[test]

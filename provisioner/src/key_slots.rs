@@ -69,18 +69,18 @@ impl<'a> KeySlots<'a> {
         let change = self.0.change()?;
         let begun = self.keys()?.changing;
         if change.wait_for_what_runs()? && begun {
+            // It may have been another wish than this one, and the same one once more does no harm.
             self.0.context.report.note("a change that was begun before has come to its end");
-        } else {
-            let verb = match wish {
-                Wish::Rotate => "rotate",
-                Wish::Revoke => {
-                    self.refuse_the_last(slot)?;
-                    "revoke"
-                }
-            };
-            let doing = format!("asking for {slot} to be changed");
-            change.make(doing, &["keys", verb, &slot.number().to_string()])?;
         }
+        let verb = match wish {
+            Wish::Rotate => "rotate",
+            Wish::Revoke => {
+                self.refuse_the_last(slot)?;
+                "revoke"
+            }
+        };
+        let doing = format!("asking for {slot} to be changed");
+        change.make(doing, &["keys", verb, &slot.number().to_string()])?;
         change.confirm()?;
         self.list()
     }

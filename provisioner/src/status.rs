@@ -88,7 +88,8 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         let state = state(&there);
         let keys_changing = there.keys_changing;
         // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
-        let failed = if state == "ready" { said_to_have_failed(&session)? } else { None };
+        let asked = ["ready", "first-boot"].contains(&state) && there.binary.is_some();
+        let failed = if asked { said_to_have_failed(&session)? } else { None };
         Ok((if failed.is_some() { "failed" } else { state }, keys_changing, there.receipt, failed))
     };
     let (state, keys_changing, receipt, error) =

@@ -105,6 +105,12 @@ impl Receipt {
         self.steps.sort_by_key(|s| s.step);
     }
 
+    /// Forgets that all was seen to hold, since something else is wanted now.
+    pub fn reopen(&mut self) {
+        self.steps.retain(|record| record.step < StepName::Verify);
+        self.done = None;
+    }
+
     /// The record of a step that holds.
     pub fn step(&self, step: StepName) -> Option<&StepRecord> {
         self.steps.iter().find(|s| s.step == step)

@@ -77,7 +77,7 @@ pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
     }
     // In this order, so that no cut leaves a wish behind a done marker: `unlock` would wait for an operator's gates then.
     machine.write(Path::new(paths::KEYS_CHANGING), format!("{wish}\n").as_bytes(), 0o644)?;
-    machine.remove(Path::new(paths::DONE))?;
+    cx.reopen()?;
     match wish {
         Wish::Rotate(slot) => {
             let key = key(slot).context("drawing a key: the slot has none")?;

@@ -79,7 +79,7 @@ pub(crate) fn restore(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
         cx.remember(&Record { replaced, wanted: None, accepted: None, ..record })?;
     }
     // What follows a wish that is not fulfilled.
-    cx.remove(Path::new(paths::DONE))?;
+    cx.reopen()?;
     Ok(copy)
 }
 

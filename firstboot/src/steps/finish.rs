@@ -8,9 +8,10 @@ use super::verify::Verified;
 use crate::clock::rfc3339;
 use crate::step::Step;
 use crate::{Cx, keys, unattended};
+use ::escrow::Header;
 use anyhow::Result;
 use host::Host as _;
-use spec::{Slot, StepName, paths};
+use spec::{EscrowManifest, Slot, StepName, paths};
 use std::path::Path;
 
 /// Nothing is left to do.
@@ -56,7 +57,7 @@ impl Step for Finish<'_> {
 }
 
 /// Whether an earlier run had come as far as revoking the bootstrap key when the power was cut: then everything held,
-/// and what is left needs no open volume. The header tells, not the key's file: a volume that was taken up may have a
+/// and what is left needs no open volume. The header tells, and that it is escrowed, not the key's file: a volume that was taken up may have a
 /// slot whose key lay on the root disk before this one.
 pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     let receipt = cx.receipt();
@@ -70,7 +71,17 @@ pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     let Ok(device) = super::disk::attached(cx) else { return Ok(false) };
     let header = luks::header(cx, &device)?;
     let over = header.uuid == volume.luks_uuid && !header.slots.is_empty() && !header.has(Slot::Bootstrap);
-    Ok(over && unattended::settled(cx, &device)?)
+    Ok(over && is_escrowed(cx, &header)? && unattended::settled(cx, &device)?)
+}
+
+/// Whether the bundle that was acknowledged last holds these very slots, by what lies on the root disk.
+fn is_escrowed(cx: &Cx<'_>, header: &Header) -> Result<bool> {
+    let Some(json) = cx.read(Path::new(paths::ESCROW_MANIFEST))? else { return Ok(false) };
+    let Ok(manifest) = EscrowManifest::from_json(&json) else { return Ok(false) };
+    let receipt = cx.receipt();
+    let acknowledged = receipt.escrow.as_ref().filter(|escrow| escrow.acknowledged);
+    Ok(acknowledged.is_some_and(|escrow| escrow.sha256 == manifest.sha256)
+        && manifest.key_slots == header.slots)
 }
 
 /// What follows once the bootstrap key opens nothing.

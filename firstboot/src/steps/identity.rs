@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 /// The lasting host key, private part; root alone reads it.
 pub(crate) const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 const HOST_KEY_PUBLIC: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
-const SSHD: &str = "/etc/ssh/sshd_config.d/10-sovereign.conf";
+/// Where sshd is told of it, and of its port: cloud-init's until firstboot takes it over. Once it has, a change of this
+/// file is [`harden`](super::harden)'s, whose changes of sshd can be put back.
+pub(crate) const SSHD: &str = "/etc/ssh/sshd_config.d/10-sovereign.conf";
+const OURS: &str = "# Written by firstboot";
 const CLOUD_INIT: &str = "/etc/cloud/cloud.cfg.d/99-sovereign.cfg";
 /// cloud-init must neither delete nor make host keys at the next boot.
 const CLOUD_INIT_TEXT: &str = "# Written by firstboot: the lasting host key is not cloud-init's.\nssh_deletekeys: false\nssh_genkeytypes: []\n";
@@ -34,7 +37,7 @@ impl Step for Identity {
         let Some(key) = cx.receipt().host_key.clone() else { return Ok(None) };
         let holds = in_place(cx, &key)?
             && others(cx)?.is_empty()
-            && cx.holds(SSHD, sshd_config(cx.spec.ssh.port).as_bytes())?
+            && taken_over(cx)?
             && cx.holds(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes())?
             // The staged copy goes last, after sshd was told: as long as it is there, sshd may not know.
             && !cx.exists(staged())?;
@@ -89,6 +92,22 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
     let line = format!("{public_key} sovereign\n");
     cx.ensure_file(HOST_KEY_PUBLIC, line.as_bytes(), 0o644)?;
     cx.ensure_file(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes(), 0o644)?;
+    if !taken_over(cx)? {
+        take_over(cx)?;
+    }
+    for other in others(cx)? {
+        cx.machine().shred(&other)?;
+    }
+    cx.systemctl(["reload", "ssh.service"])?;
+    cx.machine().shred(&staged())?;
+    Ok(())
+}
+
+fn taken_over(cx: &Cx<'_>) -> Result<bool> {
+    Ok(cx.text(SSHD)?.is_some_and(|text| text.starts_with(OURS)))
+}
+
+fn take_over(cx: &Cx<'_>) -> Result<()> {
     let before = cx.read(Path::new(SSHD))?;
     cx.ensure_file(SSHD, sshd_config(cx.spec.ssh.port).as_bytes(), 0o644)?;
     let sound = cx.run(&Cmd::new("sshd").arg("-t"));
@@ -100,11 +119,6 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
         }
         sound.context("checking the new sshd configuration; it was taken back, look at the other files in /etc/ssh/sshd_config.d")?;
     }
-    for other in others(cx)? {
-        cx.machine().shred(&other)?;
-    }
-    cx.systemctl(["reload", "ssh.service"])?;
-    cx.machine().shred(&staged())?;
     Ok(())
 }
 
@@ -130,7 +144,7 @@ fn staged() -> PathBuf {
 /// What sshd is held to; the first value given to sshd wins, and this file is read early.
 pub(crate) fn sshd_config(port: u16) -> String {
     format!(
-        "# Written by firstboot; changes here are overwritten.\n\
+        "{OURS}; changes here are overwritten.\n\
          Port {port}\n\
          HostKey {HOST_KEY}\n\
          PasswordAuthentication no\n\

@@ -1,5 +1,6 @@
 //! The steps, in their order.
 
+pub(crate) mod apt;
 mod compose;
 pub mod disk;
 pub mod docker;

@@ -23,14 +23,15 @@ impl Step for Packages {
     type Output = Programs;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Programs>> {
-        if !lacking(cx, Which::Rest)?.is_empty() {
-            return Ok(None);
-        }
-        compose::need_second_generation(cx)?;
-        Ok(Some(Programs(())))
+        let holds = lacking(cx, Which::Rest)?.is_empty() && compose::is_second_generation(cx)?;
+        Ok(holds.then_some(Programs(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        wait(cx, Which::Rest)
+        wait(cx, Which::Rest)?;
+        if !compose::is_second_generation(cx)? {
+            compose::bring_second_generation(cx)?;
+        }
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ pub struct ThisServer(());
 #[derive(Debug)]
 pub struct Preflight;
 
-/// Each program the later steps run, and the Debian package that carries it.
+/// Each program the later steps run, and the package of Debian 13 that carries it.
 const PROGRAMS: [(&str, &str); 16] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
@@ -71,7 +71,7 @@ impl Step for Preflight {
             ::stacks::render(stack, &cx.spec.inbound)?;
             ::stacks::config(::stacks::find(&stack.name)?, cx.spec.vpn.as_ref())?;
         }
-        Ok(missing(cx, Which::First).is_empty().then_some(ThisServer(())))
+        Ok(missing(cx, Which::First)?.is_empty().then_some(ThisServer(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
@@ -107,7 +107,7 @@ pub(super) fn wait(cx: &Cx<'_>, which: Which) -> Result<()> {
 /// has not configured: their scripts would start or change, behind firstboot's back, what it is setting up. Afterwards
 /// only the programs count, whatever package somebody chose to bring them.
 pub(super) fn lacking(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
-    let mut lacking = missing(cx, which);
+    let mut lacking = missing(cx, which)?;
     if which == Which::Rest && installing(cx)? {
         let record = cx.text(dpkg::RECORD)?.unwrap_or_default();
         let wanted = harden::release(cx)?.packages();
@@ -124,12 +124,15 @@ fn installing(cx: &Cx<'_>) -> Result<bool> {
 }
 
 /// The packages that are not there yet, each once.
-pub(super) fn missing(cx: &Cx<'_>, which: Which) -> Vec<&'static str> {
+pub(super) fn missing(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
+    let release = harden::release(cx)?;
     let asked = PROGRAMS.iter().filter(|(program, _)| FIRST.contains(program) == (which == Which::First));
-    let mut packages: Vec<_> =
-        asked.filter(|(program, _)| !cx.machine().has_program(program)).map(|(_, p)| *p).collect();
+    let mut packages: Vec<_> = asked
+        .filter(|(program, _)| !cx.machine().has_program(program))
+        .map(|(_, p)| release.carrier(p))
+        .collect();
     packages.dedup();
-    packages
+    Ok(packages)
 }
 
 /// Refuses to work on another server than the one meant. The cloud writes the id into the firmware's tables;

@@ -22,6 +22,49 @@ fn receipt(fake: &Fake) -> Receipt {
     Receipt::from_json(&fake.get(paths::RECEIPT).unwrap()).unwrap()
 }
 
+/// The power is gone for a moment, and nobody is there who has the key.
+fn restarted_and_locked(fake: &Fake, after: &str) {
+    fake.boot();
+    assert!(matches!(fake.run().unwrap(), Ended::Locked), "after {after}");
+    assert!(fake.get(paths::DONE).is_none(), "a restart made up the end of {after}");
+}
+
+#[test]
+fn what_was_begun_on_a_server_that_was_done_is_not_taken_for_its_end_by_a_restart() {
+    let ready = Fake::new();
+    done(&ready);
+    let another_release = ready.copy();
+    crate::install::install(&another_release, &ready.spec().to_json(), "0.0.1 test", &|| false).unwrap();
+    restarted_and_locked(&another_release, "an upgrade");
+
+    let another_wish = ready.copy();
+    let mut spec = ready.spec();
+    spec.inbound.push(spec::Port { port: 8443, protocol: spec::Protocol::Tcp });
+    install(&another_wish, &spec).unwrap();
+    restarted_and_locked(&another_wish, "another wish");
+
+    let edited = ready.copy();
+    let daemon = std::path::Path::new("/etc/docker/daemon.json");
+    edited.put("/etc/docker/daemon.json", b"{}");
+    crate::managed::drift::restore(&Cx::begin(&edited, "t").unwrap(), daemon).unwrap();
+    restarted_and_locked(&edited, "a restoring");
+}
+
+#[test]
+fn what_failed_on_a_server_that_was_done_is_said() {
+    let fake = Fake::new();
+    done(&fake);
+    let state = || status::status(&fake, false).unwrap();
+    assert_eq!(state().state, State::Done);
+    fake.put("/etc/docker/daemon.json", b"{}");
+    assert!(matches!(fake.run().unwrap(), Ended::Failed(_)));
+    let failed = state();
+    assert_eq!(failed.state, State::Failed);
+    assert!(failed.error.unwrap().contains("daemon.json"));
+    fake.boot();
+    assert_eq!(state().state, State::Locked, "first of all it is locked");
+}
+
 #[test]
 fn a_fresh_server_comes_to_the_end() {
     let fake = Fake::new();

@@ -6,6 +6,7 @@ use super::flow::done;
 use super::{Content, Fake};
 use crate::boot::Ended;
 use crate::keys::request::{Wish, list, request};
+use crate::steps::disk::luks;
 use crate::steps::escrow::{Fresh, again, kept};
 use crate::unlock::Opened;
 use crate::{Cx, unlock};
@@ -39,7 +40,10 @@ fn assert_settled(fake: &Fake, wanted: &[u32], at: &str) {
     let luks = fake.luks();
     assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), wanted, "{at}");
     let bundle = newest(fake);
-    assert_eq!(slots(bundle.get(escrow::LUKS_HEADER).unwrap().value.expose()), wanted, "{at}: the header");
+    let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose();
+    assert_eq!(slots(header), wanted, "{at}: the header");
+    let now = luks::header(&Cx::read_only(fake).unwrap(), std::path::Path::new("/dev/sda")).unwrap();
+    assert_eq!(escrow::Header::parse(header).unwrap().kept, now.kept, "{at}: the header is not the newest");
     for (name, path, slot) in [(escrow::LUKS_KEY, KEY, 0), (escrow::LUKS_RECOVERY, WORDS, 2)] {
         let escrowed = bundle.get(name).map(|entry| entry.value.expose().to_vec());
         assert_eq!(escrowed.is_some(), wanted.contains(&slot), "{at}: {name}");
@@ -63,7 +67,7 @@ fn a_rotated_key_opens_and_the_old_one_does_not() {
         assert_settled(&fake, &[0, 2], "rotated");
         assert_eq!(
             fake.luks().slots[&(2 - number)],
-            super::Luks::clone(&luks(&before.volume)).slots[&(2 - number)]
+            super::Luks::clone(&luks_of(&before.volume)).slots[&(2 - number)]
         );
         let state = fake.state.borrow();
         assert_eq!(
@@ -79,7 +83,7 @@ fn a_rotated_key_opens_and_the_old_one_does_not() {
     }
 }
 
-fn luks(content: &Content) -> super::Luks {
+fn luks_of(content: &Content) -> super::Luks {
     match content {
         Content::Luks(luks) => luks.clone(),
         other => panic!("{other:?}"),
@@ -181,18 +185,66 @@ fn a_header_changed_by_hand_does_not_hold_up_an_unlock() {
     done(&fake);
 }
 
-#[test]
-fn a_slot_that_was_emptied_by_hand_is_filled_again_and_its_header_escrowed() {
+/// A server that is done, with its recovery slot emptied by somebody.
+fn emptied() -> Fake {
     let fake = ready();
     if let Content::Luks(luks) = &mut fake.state.borrow_mut().volume {
         luks.slots.remove(&2);
     }
     fake.state.borrow_mut().filed.pop();
-    fake.state.borrow_mut().root.remove(std::path::Path::new(paths::DONE));
+    fake
+}
+
+#[test]
+fn a_slot_that_was_emptied_by_hand_is_filled_again_and_its_header_escrowed() {
+    let fake = emptied();
     let taken = fake.state.borrow().taken.len();
     done(&fake);
     assert_eq!(fake.state.borrow().taken.len(), taken + 1, "the header on file is another one");
     assert_settled(&fake, &[0, 2], "filled again");
+}
+
+#[test]
+fn the_power_is_cut_at_every_act_of_filling_a_slot_again() {
+    let start = emptied();
+    let whole = start.copy();
+    done(&whole);
+    let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
+    for at in before + 1..=acts {
+        for cut in whole.ways(at, before + 1) {
+            let fake = start.copy();
+            fake.state.borrow_mut().cut = Some((at, cut));
+            let _ = fake.run();
+            fake.boot();
+            bring_up(&fake);
+            assert_settled(&fake, &[0, 2], &format!("cut {cut:?} at act {at}"));
+        }
+    }
+}
+
+#[test]
+fn unlock_goes_on_alone_only_where_no_header_has_to_be_taken() {
+    let unlocked = |fake: &Fake| {
+        let key = fake.get(KEY).unwrap();
+        fake.boot();
+        let cx = Cx::begin(fake, "0.0.0 test").unwrap();
+        assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
+        unlock::goes_on_alone(&cx).unwrap()
+    };
+    let fake = emptied();
+    assert!(!unlocked(&fake), "it would wait at a gate that nobody passes");
+    done(&fake);
+    assert!(unlocked(&fake), "nothing is left to be answered");
+    let revoked = ready();
+    change(&revoked, Wish::Revoke(Slot::Recovery));
+    assert!(unlocked(&revoked), "a revoked key's slot is empty on purpose");
+    let upgraded = ready();
+    let key = upgraded.get(KEY).unwrap();
+    upgraded.boot();
+    let cx = Cx::begin(&upgraded, "0.0.1 test").unwrap();
+    assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
+    assert!(!unlock::goes_on_alone(&cx).unwrap(), "what another firstboot closes has to be confirmed");
+    assert!(upgraded.get(paths::DONE).is_none(), "the operator's command would not go on");
 }
 
 #[test]

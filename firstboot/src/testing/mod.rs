@@ -52,6 +52,7 @@ impl Fake {
                 images: vec![],
                 unsynced: false,
                 torn: false,
+                unsaved: std::collections::BTreeMap::new(),
                 boots: 0,
                 stacks: vec![],
                 sshd: vec![],
@@ -67,6 +68,7 @@ impl Fake {
                 formats: 0,
                 operator: true,
                 tang: true,
+                starting: 0,
                 lanes: Lanes::MainFirst,
                 silent_at: None,
                 taken: vec![],
@@ -140,6 +142,13 @@ impl Fake {
         state.stacks.clear();
         state.boots += 1;
         state.torn |= std::mem::take(&mut state.unsynced);
+        for (path, on_disk) in std::mem::take(&mut state.unsaved) {
+            if let Content::Luks(Luks { files: Some(files), .. }) = &mut state.volume
+                && let Some(node) = files.get_mut(&path)
+            {
+                node.bytes = on_disk;
+            }
+        }
         let boot_id = format!("boot {}\n", state.boots);
         state.memory.clear();
         let page =
@@ -202,7 +211,7 @@ impl Fake {
     }
 
     /// See [`State::ways`]; on the fake of the whole run.
-    fn ways(&self, at: u64, first: u64) -> Vec<Cut> {
+    pub(crate) fn ways(&self, at: u64, first: u64) -> Vec<Cut> {
         self.state.borrow().ways(at, first)
     }
 
@@ -415,7 +424,9 @@ impl Machine for Fake {
         Ok(())
     }
 
-    fn sync_all(&self) {}
+    fn sync_all(&self) {
+        self.state.borrow_mut().unsaved.clear();
+    }
 
     fn shred(&self, path: &Path) -> Result<(), Error> {
         let torn = |node: &mut Node| node.bytes.fill(0);

@@ -80,6 +80,12 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         }
         ("iptables", _) => says(&kernel_rules(state, "")),
         ("ip6tables", _) => says(&kernel_rules(state, "6")),
+        ("apt-get", ["indextargets", .., "Codename: bookworm"]) => says("http://mirror.test/debian/\n"),
+        ("apt-get", [.., "install", "--yes", "--no-install-recommends", "docker-compose"]) => {
+            assert!(!get(state, "/etc/apt/preferences.d/sovereign-compose").is_empty(), "nothing is pinned");
+            state.root.remove(Path::new("/usr/lib/python3/dist-packages/compose/__init__.py"));
+            code(0)
+        }
         ("dockerd", ["--version"]) => says("Docker version 26.1.5+dfsg1, build a72d7cd"),
         ("docker", ["pull", .., image]) => {
             assert!(state.docker);

@@ -81,6 +81,8 @@ pub(crate) struct State {
     /// Whether a pulled image is not on disk yet, and whether the power was cut meanwhile.
     pub(crate) unsynced: bool,
     pub(crate) torn: bool,
+    /// What programs wrote and nobody synced: each path with what is on disk, which is nothing where it is new.
+    pub(crate) unsaved: BTreeMap<PathBuf, Vec<u8>>,
     pub(crate) boots: u32,
     pub(crate) stacks: Vec<String>,
     /// The host key sshd answers with.
@@ -102,6 +104,8 @@ pub(crate) struct State {
     pub(crate) operator: bool,
     /// Whether the Tang servers answer.
     pub(crate) tang: bool,
+    /// How often the node says that it is starting yet.
+    pub(crate) starting: u32,
     pub(crate) lanes: Lanes,
     /// The gate that is left unanswered.
     pub(crate) silent_at: Option<&'static str>,

@@ -90,7 +90,7 @@ fn a_slot_of_a_mode_filled_by_hand_is_dropped_with_an_operator_who_takes_the_esc
     }
     let unlocked = || {
         fake.boot();
-        let cx = Cx::begin(&fake, "t").unwrap();
+        let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
         assert!(matches!(unlock::open(&cx, &Secret::new(key.clone())).unwrap(), Opened::Now));
         unlock::goes_on_alone(&cx).unwrap()
     };
@@ -115,6 +115,31 @@ fn it_comes_back_by_itself_and_nobody_is_asked() {
     }
     let fake = changed(UnlockSpec::Keyfile);
     assert_eq!(fake.state.borrow().root[Path::new(KEYFILE)].mode, 0o400);
+}
+
+#[test]
+fn on_a_new_root_disk_tang_opens_the_volume_as_before_and_a_key_file_is_another_after_the_operator_came() {
+    let rebuild = |fake: &Fake, unlock| {
+        fake.rebuild();
+        let known = spec::NodeSpec::from_json(&fake.get(paths::NODE_SPEC).unwrap()).unwrap();
+        let spec = spec::NodeSpec { unlock, ..known };
+        crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap();
+    };
+    let fake = changed(tang());
+    rebuild(&fake, tang());
+    done(&fake);
+    assert_settled(&fake, &tang(), "tang, rebuilt");
+
+    let fake = changed(UnlockSpec::Keyfile);
+    let (key, old) = (fake.get("/srv/sovereign/secrets/luks-key").unwrap(), fake.get(KEYFILE).unwrap());
+    rebuild(&fake, UnlockSpec::Keyfile);
+    assert!(matches!(fake.run().unwrap(), Ended::Locked), "its key went with the root disk");
+    let cx = Cx::begin(&fake, "t").unwrap();
+    assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
+    drop(cx);
+    done(&fake);
+    assert_settled(&fake, &UnlockSpec::Keyfile, "key file, rebuilt");
+    assert!(!fake.luks().opens(&old, None), "the key of the old root disk opens still");
 }
 
 #[test]

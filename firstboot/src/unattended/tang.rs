@@ -8,6 +8,7 @@
 use super::{HEX, TANG_SLOT, drop_slot};
 use crate::Cx;
 use crate::machine::draw;
+use crate::steps::apt;
 use crate::steps::disk::{luks, slots};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _, Secret};
@@ -23,7 +24,6 @@ const KEY: &str = "/run/sovereign/tang.key";
 /// One try; clevis' own question to a server that says nothing would wait without an end. With two servers it takes an
 /// emulated machine with nothing else to do ten seconds: clevis starts dozens of programs.
 const TRY_LIMIT: Duration = Duration::from_secs(60);
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 /// How long the servers are asked before the operator is waited for: networks and servers come up late after a blackout.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(3);
@@ -95,13 +95,9 @@ fn install_clevis(cx: &Cx<'_>) -> Result<()> {
         return Ok(());
     }
     cx.say("installing clevis")?;
-    for words in [&["update"][..], &["install", "--yes", "--no-install-recommends", "clevis"]] {
-        let apt = Cmd::new("apt-get").args(words.iter().copied()).env("DEBIAN_FRONTEND", "noninteractive");
-        cx.run(&apt.timeout(INSTALL_LIMIT)).context(
-            "installing clevis, which speaks with Tang servers; install the package `clevis` by hand, then try again",
-        )?;
-    }
-    Ok(())
+    apt::install(cx, "clevis").context(
+        "installing clevis, which speaks with Tang servers; install the package `clevis` by hand, then try again",
+    )
 }
 
 /// Takes the slot and its token away.

@@ -15,6 +15,9 @@ pub struct Release {
     pub key_exchanges: &'static [&'static str],
     /// Packages of [`SERVER_PACKAGES`] that it does not have, and what carries their programs.
     pub instead: &'static [(&'static str, &'static [&'static str])],
+    /// Where it has Compose of the first generation only: its own name among Debian's, and that of the release whose
+    /// package is taken instead. That needs nothing of its release but a C library that this one has.
+    pub compose: Option<(&'static str, &'static str)>,
     /// Whether its stock image leaves listening for ssh to `ssh.socket`, which reads no change of the port until systemd
     /// reads its units again.
     pub ssh_socket: bool,
@@ -55,6 +58,7 @@ pub const RELEASES: [Release; 4] = [
         openssh: "9.2",
         key_exchanges: EXCHANGES,
         instead: &[("docker-cli", &[])],
+        compose: Some(("bookworm", "trixie")),
         ssh_socket: false,
         security: DEBIAN,
         needless: &[],
@@ -73,6 +77,7 @@ pub const RELEASES: [Release; 4] = [
             "diffie-hellman-group16-sha512",
         ],
         instead: &[],
+        compose: None,
         ssh_socket: false,
         security: DEBIAN,
         needless: &[],
@@ -83,6 +88,7 @@ pub const RELEASES: [Release; 4] = [
         openssh: "8.9",
         key_exchanges: EXCHANGES,
         instead: UBUNTU_DOCKER,
+        compose: None,
         ssh_socket: false,
         security: UBUNTU,
         needless: UBUNTU_NEEDLESS,
@@ -93,6 +99,7 @@ pub const RELEASES: [Release; 4] = [
         openssh: "9.6",
         key_exchanges: EXCHANGES,
         instead: UBUNTU_DOCKER,
+        compose: None,
         ssh_socket: true,
         security: UBUNTU,
         needless: UBUNTU_NEEDLESS,
@@ -118,6 +125,13 @@ impl Release {
     /// `debian-13`.
     pub fn name(&self) -> String {
         format!("{}-{}", self.id, self.version)
+    }
+
+    /// The package that carries the programs of one of [`SERVER_PACKAGES`] here.
+    pub fn carrier(&self, package: &'static str) -> &'static str {
+        let other = self.instead.iter().find(|(name, _)| *name == package);
+        // What has no package of its own is Docker's client, which comes with the engine.
+        other.map_or(package, |(_, others)| others.first().copied().unwrap_or("docker.io"))
     }
 
     /// The packages a server needs beyond its stock image.
@@ -155,5 +169,12 @@ mod tests {
             assert!(release.packages().len() >= SERVER_PACKAGES.len() - 1);
         }
         assert_eq!(Release::of_image("debian-13").unwrap().packages(), SERVER_PACKAGES);
+        let carried = |image| {
+            let release = Release::of_image(image).unwrap();
+            ["docker-cli", "docker-compose", "ufw"].map(|package| release.carrier(package))
+        };
+        assert_eq!(carried("debian-13"), ["docker-cli", "docker-compose", "ufw"]);
+        assert_eq!(carried("debian-12"), ["docker.io", "docker-compose", "ufw"]);
+        assert_eq!(carried("ubuntu-24.04"), ["docker.io", "docker-compose-v2", "ufw"]);
     }
 }

@@ -48,7 +48,7 @@ const TURN_POLL: Duration = Duration::from_millis(200);
 
 /// Does `work` with ssh let in from the operator's address, and for nothing longer. `verb` is what the operator runs.
 ///
-/// A signal (SIGINT, SIGTERM, SIGHUP) closes the door and ends the process with 128 and its number. The runtime must have
+/// A signal (SIGINT, SIGTERM, SIGHUP, SIGQUIT) closes the door and ends the process with 128 and its number. The runtime must have
 /// more than one thread, since work may block its own.
 ///
 /// # Errors
@@ -91,7 +91,8 @@ struct Ears(Vec<(i32, Signal)>);
 
 impl Ears {
     fn new() -> Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let kinds =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
         let ears = kinds.into_iter().map(|kind| Ok((kind.as_raw_value(), signal(kind)?)));
         Ok(Self(ears.collect::<std::io::Result<_>>().context("listening for signals")?))
     }

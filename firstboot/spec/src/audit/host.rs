@@ -2,7 +2,11 @@ use super::Item;
 
 /// The host's own items.
 pub(super) const ITEMS: &[Item] = &[
-    Item::new("host-1.1", "/tmp, /dev/shm and /run honour no set-user-id bit", "anybody may write there"),
+    Item::new(
+        "host-1.1",
+        "/dev/shm and /run, and /tmp where it is a mount of its own, honour no set-user-id bit",
+        "anybody may write there",
+    ),
     Item::new("host-1.2", "/dev/shm holds no devices", "a device node made there would be the disk itself"),
     Item::new(
         "host-1.3",

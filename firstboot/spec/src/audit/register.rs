@@ -34,7 +34,7 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ),
     (
         "docker-2.13",
-        "one server has nowhere to send logs to; they are kept in the journal with a limit and go with backups",
+        "one server has nowhere to send logs to; Docker keeps them on the encrypted volume, with a limit",
         "2027-11-30",
     ),
     (

@@ -127,6 +127,8 @@ pub(crate) fn fill(cx: &Cx<'_>, device: &Path, fresh: bool) -> Result<()> {
         if cx.exists(revoked(name))? || !fresh && found.has(slot) {
             continue;
         }
+        // The header is another one then: the last step has it escrowed, also after a power cut.
+        cx.reopen()?;
         ensure(cx, device, slot, &stored(name), &authority)?;
     }
     Ok(())

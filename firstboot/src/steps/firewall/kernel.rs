@@ -99,7 +99,16 @@ impl Kernel {
             Some("DROP" | "REJECT" | "LOG") => true,
             Some("RETURN") => chain.contains("-logging-") || chain.ends_with("-not-local"),
             Some("ACCEPT") => !rule.contains("! ") && BASICS.iter().any(|basic| rule.contains(basic)),
-            Some(other) => other.strip_prefix(self.family.prefix()).is_some_and(|rest| rest.starts_with('-')),
+            Some(other) => {
+                match other.strip_prefix(self.family.prefix()).and_then(|rest| rest.strip_prefix('-')) {
+                    // These let pass all that comes to them: UFW sends nothing to the first but from its own user chain, and
+                    // to the second all that is left at the end.
+                    Some("user-limit-accept" | "skip-to-policy-output") => false,
+                    Some("track-output") => chain == "OUTPUT" && rule == format!("-j {other}"),
+                    Some("track-forward") => chain == "FORWARD" && rule == format!("-j {other}"),
+                    other => other.is_some(),
+                }
+            }
             // A rule without a target counts packets; one with another word than -j goes somewhere.
             None => !rule.contains("-g "),
         }
@@ -182,6 +191,11 @@ mod tests {
             (Family::V4, v4, "-A INPUT ! -i lo -j ACCEPT"),
             (Family::V4, v4, "-A INPUT -j somebodys-chain"),
             (Family::V4, v4, "-A INPUT -g somebodys-chain"),
+            (Family::V4, v4, "-A INPUT -p tcp -m tcp --dport 8099 -j ufw-user-limit-accept"),
+            (Family::V4, v4, "-A INPUT -p tcp -m tcp --dport 8099 -j ufw-skip-to-policy-output"),
+            (Family::V4, v4, "-A OUTPUT -p tcp -m tcp --dport 25 -j ufw-track-output"),
+            (Family::V4, v4, "-A INPUT -j ufw-track-output"),
+            (Family::V6, v6, "-A ufw6-before-input -p tcp -m tcp --dport 8099 -j ufw6-track-output"),
             (Family::V4, v4, "-A OUTPUT -p tcp -m tcp --dport 25 -j ACCEPT"),
             (Family::V4, forward, "-A FORWARD -i eth0 -j ACCEPT"),
             (Family::V4, v4, "-A ufw-before-input -s 203.0.113.7/32 -j ACCEPT"),

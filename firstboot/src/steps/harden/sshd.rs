@@ -1,8 +1,10 @@
-//! sshd offers what is strong and forwards nothing. Its port, host key and who may log in are
-//! [`identity`](crate::steps::identity)'s.
+//! sshd offers what is strong and forwards nothing. Its port, host key and who may log in are said in a file that
+//! [`identity`] takes over from cloud-init; when a later release says them otherwise, they are changed here, where a
+//! change that shuts the operator out is put back.
 
 use crate::Cx;
 use crate::closing::{Closing, Door};
+use crate::steps::identity;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use stacks::release::Release;
@@ -12,17 +14,31 @@ pub(super) const PATH: &str = "/etc/ssh/sshd_config.d/20-sovereign-hardening.con
 const IN_FORCE: &str = "systemctl reload ssh.service";
 
 pub(super) fn holds(cx: &Cx<'_>, release: &Release) -> Result<bool> {
-    let text = config(release);
-    Ok(cx.holds(PATH, text.as_bytes())? && closing(&text).confirmed(cx)?)
+    for (path, text) in files(cx, release) {
+        if !cx.holds(path, text.as_bytes())? {
+            return Ok(false);
+        }
+    }
+    closing(&text(cx, release)).confirmed(cx)
+}
+
+fn text(cx: &Cx<'_>, release: &Release) -> String {
+    files(cx, release).map(|(_, text)| text).concat()
+}
+
+/// Both files, in the order in which sshd reads them.
+fn files(cx: &Cx<'_>, release: &Release) -> [(&'static str, String); 2] {
+    [(identity::SSHD, identity::sshd_config(cx.spec.ssh.port)), (PATH, config(release))]
 }
 
 pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
-    let text = config(release);
     if holds(cx, release)? {
         return Ok(());
     }
-    closing(&text).make(cx, || {
-        cx.ensure_file(PATH, text.as_bytes(), 0o644)?;
+    closing(&text(cx, release)).make(cx, || {
+        for (path, text) in files(cx, release) {
+            cx.ensure_file(path, text.as_bytes(), 0o644)?;
+        }
         cx.run(&Cmd::new("sshd").arg("-t")).context("checking sshd's configuration")?;
         cx.systemctl(["reload", "ssh.service"])?;
         Ok(())
@@ -30,7 +46,7 @@ pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
 }
 
 fn closing(text: &str) -> Closing<'_> {
-    Closing { door: Door::Sshd, text, files: &[PATH], in_force: IN_FORCE }
+    Closing { door: Door::Sshd, text, files: &[identity::SSHD, PATH], in_force: IN_FORCE }
 }
 
 /// Ciphers that authenticate by themselves first; of message authentication only what covers the encrypted text.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::boot::Ended;
+use crate::steps::identity;
 use crate::testing::Fake;
 use spec::RebootWindow;
 use stacks::release::RELEASES;
@@ -46,6 +47,8 @@ fn the_document_has_every_release_as_the_table_has_it() {
                 others => format!("`{}` for `{package}`", others.join("`, `")),
             })
             .collect();
+        let compose = release.compose.map(|(_, newer)| format!("`docker-compose` of {newer}"));
+        let instead: Vec<String> = instead.into_iter().chain(compose).collect();
         let or_none = |text: String| if text.is_empty() { "–".to_owned() } else { text };
         let needless: Vec<String> = release.needless.iter().map(|unit| format!("`{unit}`")).collect();
         let row = format!(
@@ -135,6 +138,50 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     write_and_tell(&cx, &files).unwrap();
     assert_eq!(chrony(&told(&fake, lines)), 1);
     assert!(fake.get(UNTOLD).is_none());
+}
+
+#[test]
+fn systemd_hears_what_was_masked_wherever_the_run_is_cut_off() {
+    let start = Fake::new();
+    done(&start);
+    Cx::begin(&start, "t").unwrap().remove(Path::new("/etc/systemd/system/rpcbind.service")).unwrap();
+    let heard = |fake: &Fake| {
+        let state = fake.state.borrow();
+        let last = |part| state.lines.iter().rposition(|line: &String| line.contains(part));
+        last("daemon-reload") > last("systemctl mask")
+    };
+    let whole = start.copy();
+    done(&whole);
+    assert!(heard(&whole));
+    let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
+    for at in before + 1..=acts {
+        for cut in whole.ways(at, before + 1) {
+            let fake = start.copy();
+            fake.state.borrow_mut().cut = Some((at, cut));
+            let _ = fake.run();
+            fake.restart();
+            done(&fake);
+            assert!(heard(&fake), "cut {cut:?} at act {at}");
+        }
+    }
+}
+
+#[test]
+fn what_an_earlier_release_told_sshd_is_changed_only_where_somebody_confirms_it() {
+    let fake = Fake::new();
+    done(&fake);
+    let ours = fake.get(identity::SSHD).unwrap();
+    let old = b"# Written by firstboot; changes here are overwritten.\nPort 22\n";
+    let cx = Cx::begin(&fake, "t").unwrap();
+    cx.ensure_file(identity::SSHD, old, 0o644).unwrap();
+    cx.remove(Path::new("/var/lib/sovereign/closing/sshd/asked")).unwrap();
+    fake.state.borrow_mut().silent_at = Some("sshd");
+    let said = failed(&fake);
+    assert!(said.contains("put back as it was"), "{said}");
+    assert_eq!(fake.get(identity::SSHD).unwrap(), old);
+    fake.state.borrow_mut().silent_at = None;
+    done(&fake);
+    assert_eq!(fake.get(identity::SSHD).unwrap(), ours);
 }
 
 #[test]

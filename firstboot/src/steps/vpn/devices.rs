@@ -50,6 +50,9 @@ pub(super) fn issue(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
         if !cx.exists(drawn(device))? {
             cx.say(format!("making the key of device {device}"))?;
             let key = control.key_for_device(operator, KEY_LASTS)?;
+            // The control server's database is not synced with every change: a power cut must not leave a key here that
+            // it does not know.
+            cx.machine().sync_all();
             // One file, so that key and number are both there or neither.
             let both = [format!("{}\n", key.id).as_bytes(), key.value.expose()].concat();
             let both = Secret::new(both);
@@ -97,7 +100,7 @@ pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<u64> {
         Control::find(cx)?.expire(id)?;
     }
     // First the marker: a cut in between must not leave a wish that nobody follows.
-    cx.remove(Path::new(paths::DONE))?;
+    cx.reopen()?;
     cx.remove(&note(device))?;
     cx.machine().sync_all();
     let events = crate::events::parse(&cx.read(Path::new(paths::EVENTS))?.unwrap_or_default());

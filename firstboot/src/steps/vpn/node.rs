@@ -20,6 +20,9 @@ const CONTROL: &str = "172.29.0.2";
 /// How long the server's own key may be used.
 const KEY_LASTS: &str = "3m";
 const JOIN: Duration = Duration::from_secs(150);
+/// How long a node that is in the network may take to find its way back after it was started.
+const COMES_BACK: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(500);
 
 pub(super) fn folder() -> PathBuf {
     Path::new(paths::DATA).join("vpn")
@@ -93,8 +96,23 @@ pub(super) fn bring_in(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     }
     cx.systemctl(["start", UNIT])
         .context("starting this server's node; see `journalctl -u sovereign-vpn`")?;
+    wait_while_it_starts(cx)?;
     if addresses(cx, vpn)?.is_empty() {
         join(cx, vpn)?;
+    }
+    Ok(())
+}
+
+/// systemd takes the node for started once it listens; whether it is in the network it knows only later. One that is must
+/// not join again: it would get another key, and every device would have to learn that.
+fn wait_while_it_starts(cx: &Cx<'_>) -> Result<()> {
+    let start = cx.machine().ticks();
+    while cx.machine().ticks().saturating_sub(start) < COMES_BACK {
+        let status = status(cx)?.unwrap_or_default();
+        if !["NoState", "Starting"].iter().any(|state| status["BackendState"] == *state) {
+            break;
+        }
+        cx.machine().sleep(POLL);
     }
     Ok(())
 }
@@ -111,6 +129,8 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
         cx.say("taking this server's node out of its image")?;
         cx.probe(&Cmd::new("systemctl").args(["stop", UNIT]))?;
         take_out(cx, image)?;
+        // docker syncs nothing: after a power cut the note would vouch for half a program.
+        machine.sync_all();
         cx.write(&folder().join("bin/from"), from.as_bytes(), 0o644)?;
     }
     cx.ensure_file(folder().join("hosts"), hosts(vpn).as_bytes(), 0o644)?;

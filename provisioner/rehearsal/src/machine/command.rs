@@ -250,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn another_emulator_is_started_where_it_is_there() {
+        let there = std::env::current_exe().unwrap();
+        let started =
+            |host: &Host| command(&machine(), &Files::new(Path::new("/state")), host).program().to_owned();
+        assert_eq!(started(&Host::look(Some(&there))), there.display().to_string());
+        for none in [None, Some(Path::new("/removed/from/the/cache"))] {
+            assert_eq!(started(&Host::look(none)), "qemu-system-aarch64");
+        }
+    }
+
+    #[test]
     fn an_x86_machine_that_boots_its_disk() {
         let machine = Machine {
             architecture: Architecture::X86,
