@@ -23,7 +23,7 @@ pub struct Tang {
     /// Of the key it signs with, as `tang-show-keys` prints it.
     pub thumbprint: String,
     address: SocketAddr,
-    stopped: Arc<AtomicBool>,
+    told: Arc<Told>,
     serving: Option<JoinHandle<()>>,
 }
 
@@ -35,10 +35,10 @@ impl Tang {
         let thumbprint = signing_key(keys.path())?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening as a Tang server")?;
         let address = listener.local_addr()?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stopped);
-        let serving = std::thread::spawn(move || serve(&listener, &keys, &told));
-        Ok(Self { thumbprint, address, stopped, serving: Some(serving) })
+        let told = Arc::<Told>::default();
+        let hears = Arc::clone(&told);
+        let serving = std::thread::spawn(move || serve(&listener, &keys, &hears));
+        Ok(Self { thumbprint, address, told, serving: Some(serving) })
     }
 
     /// Where a rehearsed server finds it.
@@ -46,9 +46,22 @@ impl Tang {
         format!("http://{FROM_A_SERVER}:{}", self.address.port())
     }
 
-    /// From now on nobody answers at its address.
-    pub fn stop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
+    /// From now on it lets everybody in and says nothing, as one that hangs.
+    pub fn hush(&self) {
+        self.told.hush.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What one that serves is to do from now on.
+#[derive(Default)]
+struct Told {
+    hush: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Drop for Tang {
+    fn drop(&mut self) {
+        self.told.stop.store(true, Ordering::SeqCst);
         // Wakes it, so that it hears.
         let _ = TcpStream::connect(self.address);
         if let Some(serving) = self.serving.take() {
@@ -57,18 +70,15 @@ impl Tang {
     }
 }
 
-impl Drop for Tang {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn serve(listener: &TcpListener, keys: &TempDir, stopped: &AtomicBool) {
+fn serve(listener: &TcpListener, keys: &TempDir, told: &Told) {
+    let mut kept = Vec::new();
     for stream in listener.incoming().map_while(Result::ok) {
-        if stopped.load(Ordering::SeqCst) {
+        if told.stop.load(Ordering::SeqCst) {
             return;
         }
-        if let Err(error) = answer(stream, keys.path()) {
+        if told.hush.load(Ordering::SeqCst) {
+            kept.push(stream);
+        } else if let Err(error) = answer(stream, keys.path()) {
             eprintln!("      tangd: {error:#}");
         }
     }

@@ -76,6 +76,14 @@ impl<'a> Wire<'a> {
         Ok(Local.probe(&self.neighbour(program).args(args.split(' ')).timeout(limit))?)
     }
 
+    /// Whether the neighbour gets a TCP connection within a few seconds, from an address of its own choice or any.
+    pub fn connects(&self, address: &str, port: u16, from: Option<&str>) -> Result<bool> {
+        let from = from.map_or("None".into(), |own| format!("('{own}', 0)"));
+        let script = format!("import socket; socket.create_connection(('{address}', {port}), 5, {from})");
+        let connect = self.neighbour("python3").args(["-c", &script]).timeout(Duration::from_secs(30));
+        Ok(Local.probe(&connect)?.success())
+    }
+
     /// Starts a program of the neighbour's; dropped, it ends.
     pub fn start(&self, program: &str, args: &[&str]) -> Result<Running> {
         let mut command = self.neighbour(program).args(args.iter().copied()).to_std()?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::Rig;
 
-/// How often nothing is done, on each side.
+/// How often we do nothing; the playbook, which takes minutes for it, does so once.
 const RUNS: usize = 3;
 /// How long a peer may take on an emulated machine.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -56,7 +56,7 @@ fn compare() -> Result<()> {
         runs.sort_by(f64::total_cmp);
         runs[runs.len() / 2]
     };
-    let (again, theirs) = (median(&ours.again), median(&playbook[1..]));
+    let (again, theirs) = (median(&ours.again), playbook[1]);
     println!(
         "a fresh server set up, from the first connection to the last look, and what we take of a peer's time"
     );
@@ -70,7 +70,7 @@ fn compare() -> Result<()> {
     );
     println!("| an Ansible playbook | {:.1} | {:.2} |", playbook[0], ours.whole / playbook[0]);
     println!(
-        "\nnothing to do, medians of {RUNS}, whole commands over ssh, and how often ours fits into a peer's"
+        "\nnothing to do, whole commands over ssh, ours medians of {RUNS}, and how often ours fits into a peer's"
     );
     println!("| | seconds | theirs / ours |\n| --- | --- | --- |");
     println!("| firstboot run | {again:.2} | |");
@@ -187,7 +187,7 @@ fn peer(which: &str, dir: &Path, cloud: &Path) -> Result<()> {
                 let play = play.arg("--inventory").path(work.path().join("inventory"));
                 play.path(work.path().join("playbook.yaml"))
             };
-            (0..=RUNS).map(|_| peer.run(play())).collect::<Result<Vec<_>>>()?
+            vec![peer.run(play())?, peer.run(play())?]
         }
     };
     println!("{}", serde_json::to_string(&runs)?);

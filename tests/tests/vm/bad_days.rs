@@ -1,11 +1,12 @@
 //! A volume with something on it, a registry that fails or lies.
 
-use super::{PROGRAMS, act, volume_image};
+use super::{PROGRAMS, act, once_it_answers, volume_image};
 use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
 use tests::{Rig, can_run, sha256_file};
 
-/// A volume that turns out to carry a file system: firstboot names it and leaves every byte.
+/// A volume that turns out to carry a file system: firstboot names it and leaves every byte. Before that, a server whose
+/// clock is a year ahead is told nothing.
 pub(crate) fn volume_not_blank() -> Result<()> {
     if !can_run("vm_volume_not_blank", &PROGRAMS)? {
         return Ok(());
@@ -24,6 +25,13 @@ pub(crate) fn volume_not_blank() -> Result<()> {
     let mkfs = host::Cmd::new("mkfs.ext4").args(["-q", "-F", "-L", "precious"]).path(&volume);
     host::Host::run(&host::Local, &mkfs)?;
     let before = sha256_file(&volume)?;
+    once_it_answers(&rig, "date -s '+1 year'")?;
+    rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&[
+        "the server's clock is 36",
+        "days ahead",
+        "then try again",
+    ])?;
+    once_it_answers(&rig, "! test -e /etc/sovereign/node.json && date -s '-1 year'")?;
     rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(1)?.says(&["disk", "ext4"])?;
     act(&rig, "poweroff")?;
     ensure!(sha256_file(&volume)? == before, "the volume was written to");

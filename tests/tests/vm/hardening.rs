@@ -24,6 +24,7 @@ const LOOK: &str = "for i in $(seq 90); do systemctl is-active --quiet fail2ban 
     echo == audit; auditctl -l; \
     echo == dump; cd /tmp && sh -c 'ulimit -c unlimited; kill -SEGV $$'; find /tmp /var/lib/systemd/coredump -type f -name '*core*' 2>/dev/null | wc -l; \
     echo == origins; apt-config dump | grep Unattended-Upgrade::Origins; \
+    echo == upgrades; unattended-upgrade --dry-run --debug 2>&1; echo \"code $?\"; \
     echo == swap; cat /proc/swaps; systemctl is-enabled swap.target";
 
 pub(crate) fn holds() -> Result<()> {
@@ -80,6 +81,9 @@ pub(crate) fn holds() -> Result<()> {
         "origins",
         part("origins")?.contains("label=Debian-Security") && part("origins")?.lines().count() == 2,
     )?;
+    // With the release's own name in it, as apt compares it.
+    let origin = "origin=Debian,codename=trixie-security,label=Debian-Security";
+    expect("upgrades", part("upgrades")?.contains(origin) && has("upgrades", &["code 0"])?)?;
     expect("swap", part("swap")?.lines().count() == 2 && part("swap")?.trim().ends_with("masked"))?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     audited(&address(&rig)?)?;

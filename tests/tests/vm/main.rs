@@ -137,6 +137,21 @@ pub(crate) fn wait_until_locked(rig: &Rig) -> Result<()> {
     anyhow::bail!("the server did not become locked")
 }
 
+/// Runs a shell line on a server that is just being started, as soon as it lets anybody in; it must succeed.
+pub(crate) fn once_it_answers(rig: &Rig, line: &str) -> Result<()> {
+    let ssh = || rig.xtask(&["ssh", "--project", "demo", "--", line]);
+    let mut last = ssh()?;
+    for _ in 0..100 {
+        if last.code != Some(255) {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        last = ssh()?;
+    }
+    last.expect(0)?;
+    Ok(())
+}
+
 /// Asks the cloud for a power action on the rig's server, and waits for it.
 pub(crate) fn act(rig: &Rig, action: &str) -> Result<()> {
     let path = format!("/servers/{}/actions/{action}", server_id(rig)?);

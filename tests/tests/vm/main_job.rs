@@ -13,6 +13,7 @@ pub(crate) fn main_job() -> Result<()> {
         return Ok(());
     }
     let rig = standing()?;
+    steps_ran_side_by_side(&rig)?;
     again_changes_nothing(&rig)?;
     the_escrow_is_whole_and_opens(&rig)?;
     exit_codes_pass_through(&rig)?;
@@ -114,6 +115,23 @@ fn user_data_is_small_and_holds_no_secret(rig: &Rig) -> Result<()> {
         let value = std::fs::read_to_string(secret.path())?;
         ensure!(!data.stdout.contains(value.trim()), "{} is in the user-data", secret.path().display());
         ensure!(!receipt(rig)?.contains(value.trim()), "{} is in the receipt", secret.path().display());
+    }
+    Ok(())
+}
+
+/// The door was closed while the disk's keys were derived, and the host hardened while images were pulled.
+fn steps_ran_side_by_side(rig: &Rig) -> Result<()> {
+    let timeline = std::fs::read(rig.projects().join("demo/timeline.json"))?;
+    let timeline: serde_json::Value = serde_json::from_slice(&timeline)?;
+    let steps = timeline["steps"].as_array().context("the timeline has no steps")?;
+    let span = |name: &str| -> Result<(u64, u64)> {
+        let step = steps.iter().find(|step| step["step"] == name).context("a step is not in the timeline")?;
+        let at = |key: &str| step[key].as_u64().context("a step without its time");
+        Ok((at("began")?, at("began")? + at("millis")?))
+    };
+    for (one, other) in [("firewall", "disk"), ("harden", "docker")] {
+        let ((began, ended), (other_began, other_ended)) = (span(one)?, span(other)?);
+        ensure!(began < other_ended && other_began < ended, "{one} and {other} ran one after the other");
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(crate) fn only_declared() -> Result<()> {
     let wire = Wire::lay(&rig, server_id(&rig)?)?;
     there(&rig, &Wire::addresses())?;
     let before = listing(&rig)?;
+    ufw_shows_what_is_in_force(&rig)?;
 
     // Nothing of a container's is published yet.
     let mut stage = Stage::begin("scan of every TCP port, v4 and v6");
@@ -161,6 +162,16 @@ fn listing(rig: &Rig) -> Result<String> {
     there(rig, &format!("for t in iptables ip6tables; do $t -S | {ours}; done"))
 }
 
+/// An administrator who asks UFW is told who is let in: ssh, and nobody else.
+fn ufw_shows_what_is_in_force(rig: &Rig) -> Result<()> {
+    let said = there(rig, "ufw status")?;
+    ensure!(said.starts_with("Status: active\n"), "{said}");
+    let allowed = said.lines().filter_map(|line| line.split_once(" ALLOW ").map(|(to, _)| to.trim()));
+    let allowed: Vec<&str> = allowed.collect();
+    ensure!(allowed == [format!("{SSH}/tcp"), format!("{SSH}/tcp (v6)")], "{said}");
+    Ok(())
+}
+
 fn same(before: &str, after: &str, what: &str) -> Result<()> {
     // Docker ends DOCKER-USER with a RETURN of its own when it makes it; behind our DROP nothing comes that far.
     let rules = |text: &str| {
@@ -264,17 +275,12 @@ fn the_scan_would_have_seen_it(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
 /// A neighbour on the same network may send to any address by way of the server.
 fn neighbours_reach_no_container(rig: &Rig, wire: &Wire<'_>, strangers: &Strangers) -> Result<()> {
     let [server, _] = SERVER;
+    let allow = wire.probe("sysctl", "-qw net.ipv4.conf.all.route_localnet=1", SCAN_LIMIT)?;
+    ensure!(allow.success(), "the neighbour cannot send to a loopback address: {}", allow.stderr);
     for (address, port) in [(&*strangers.publisher, UNDECLARED), ("127.0.0.1", ON_LOOPBACK)] {
         let route = format!("route replace {address}/32 via {server}");
         ensure!(wire.probe("ip", &route, SCAN_LIMIT)?.success(), "no route to {address}");
-        let connect = format!(
-            "import socket; open('/proc/sys/net/ipv4/conf/all/route_localnet', 'w').write('1'); \
-             socket.create_connection(('{address}', {port}), 5)"
-        );
-        let tried = || -> Result<bool> {
-            let cmd = wire.neighbour("python3").args(["-c", &connect]).timeout(SCAN_LIMIT);
-            Ok(Local.probe(&cmd)?.success())
-        };
+        let tried = || wire.connects(address, port, None);
         ensure!(!tried()?, "a neighbour reaches {address} port {port} of a container");
         let rule = format!("DOCKER-USER -s {} -j RETURN", NEIGHBOUR[0]);
         there(rig, &format!("iptables -I {rule}"))?;
@@ -301,11 +307,7 @@ fn knocking_shuts_out(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
         knock = knock.arg("-i").path(&key);
     }
     let knock = knock.args([&format!("root@{server}"), "true"]).timeout(SCAN_LIMIT);
-    let connect = format!("import socket; socket.create_connection(('{server}', {SSH}), 5)");
-    let answers = || -> Result<bool> {
-        let cmd = wire.neighbour("python3").args(["-c", &connect]).timeout(SCAN_LIMIT);
-        Ok(Local.probe(&cmd)?.success())
-    };
+    let answers = || wire.connects(server, SSH, None);
     ensure!(answers()?, "ssh does not answer the neighbour at all");
     let mut knocks = 0;
     while answers()? {

@@ -2,7 +2,7 @@
 //! program that was run, user-data, receipt and events, and the operator's own state. What is planted there on purpose is
 //! found by the same search, so that one that finds nothing means something.
 
-use super::{PROGRAMS, act, identity, server_id, standing, wait_until_locked};
+use super::{PROGRAMS, act, identity, once_it_answers, server_id, standing, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -37,17 +37,7 @@ pub(crate) fn record_from_the_first_moment(rig: &Rig) -> Result<()> {
         "echo '-a always,exit -F arch=b64 -S execve -k every-program' > {RULES} && augenrules --load >/dev/null && \
          auditctl -l | grep -q every-program"
     );
-    let rule = rule.as_str();
-    let mut last = rig.xtask(&["ssh", "--project", "demo", "--", rule])?;
-    for _ in 0..100 {
-        if last.code != Some(255) {
-            break;
-        }
-        std::thread::sleep(Duration::from_secs(2));
-        last = rig.xtask(&["ssh", "--project", "demo", "--", rule])?;
-    }
-    last.expect(0)?;
-    Ok(())
+    once_it_answers(rig, &rule)
 }
 
 pub(crate) fn none_outside_the_volume() -> Result<()> {
@@ -60,7 +50,7 @@ pub(crate) fn none_outside_the_volume() -> Result<()> {
     // Unlocking handles the key once more, with everything recorded.
     act(&rig, "reset")?;
     unlocked(&rig)?;
-    recorded_everything(&search.what_it_writes(&rig)?)?;
+    recorded(&search.what_it_writes(&rig)?, &["luksFormat", "\"open\""])?;
     host::files::write(&rig.path().join("state/planted"), PLANTED[4].as_bytes(), 0o600)?;
     act(&rig, "poweroff")?;
     let outside = search.root_disk(&rig).and_then(|()| {
@@ -86,7 +76,8 @@ pub(crate) fn none_outside_the_volume() -> Result<()> {
 pub(crate) fn none_of_the_networks(rig: &Rig) -> Result<()> {
     let search = Search::of(rig)?;
     ensure!(search.needles.names.values().any(|name| name.starts_with("vpn-device-")), "no device has a key");
-    search.what_it_writes(rig)?;
+    let log = search.what_it_writes(rig)?;
+    recorded(&log, &["luksFormat", "\"open\"", "\"preauthkeys\""])?;
     act(rig, "poweroff")?;
     search.root_disk(rig)
 }
@@ -102,9 +93,10 @@ fn unlocked(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-/// The audit log begins before the volume was formatted, and has the unlocking: else it proves nothing.
-fn recorded_everything(log: &str) -> Result<()> {
-    for word in ["luksFormat", "\"open\""] {
+/// The audit log begins before the volume was formatted, and has the unlocking and whatever else handles a secret: else it
+/// proves nothing.
+fn recorded(log: &str, words: &[&str]) -> Result<()> {
+    for word in words {
         let line = log.lines().any(|line| line.contains("type=EXECVE") && line.contains(word));
         ensure!(line, "the audit log has no program run with {word}");
     }

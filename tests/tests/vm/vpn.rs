@@ -2,7 +2,6 @@
 
 use super::{PROGRAMS, act, address, identity, secrets, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
-use host::{Host as _, Local};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -40,8 +39,14 @@ pub(crate) fn private_network() -> Result<()> {
     let rig = Rig::new()?;
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo-vpn/project.toml");
     rig.project("demo", &std::fs::read_to_string(project)?)?;
-    let made = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
-    println!("provision with the private network: {:.1} s", made.took.as_secs_f64());
+    secrets::record_from_the_first_moment(&rig)?;
+    let provision = ["provision", "--project", "demo", "--yes"];
+    // The power goes while the server joins its own network, and the operator with it.
+    let (_, killed) = rig.run_until(&provision, |line| line.starts_with("... first boot: vpn"))?;
+    ensure!(killed, "the run ended before the step that joins the network");
+    act(&rig, "reset")?;
+    let made = rig.xtask(&provision)?.expect(0)?.says(&["first boot: vpn"])?;
+    println!("provision with the private network, from the cut on: {:.1} s", made.took.as_secs_f64());
     let wire = Wire::lay(&rig, server_id(&rig)?)?;
     ssh(&rig, &Wire::addresses())?;
     let world = World::look(&rig, &wire, programs)?;
@@ -61,6 +66,7 @@ fn through(world: &World<'_>) -> Result<()> {
     println!("the device joined: {:.1} s", joined.elapsed().as_secs_f64());
 
     only_our_relay(&laptop)?;
+    world.the_api_lets_nobody_in()?;
     let server = names_lead_to_the_server(&laptop)?;
     world.only_over_the_network(&laptop).context("at first")?;
     world.nothing_undeclared(&laptop, server)?;
@@ -70,6 +76,7 @@ fn through(world: &World<'_>) -> Result<()> {
     ssh(rig, "systemctl restart docker")?;
     world.only_over_the_network(&laptop).context("after a restart of Docker")?;
 
+    let keys = keys_made(rig)?;
     act(rig, "reset")?;
     wait_until_locked(rig)?;
     let unlock = ["unlock", "--project", "demo", "--identity", &identity(rig, "demo")];
@@ -80,6 +87,7 @@ fn through(world: &World<'_>) -> Result<()> {
     rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
     let again = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
     ensure!(again.stderr.contains("No changes"), "a second run had something to do:\n{}", again.stderr);
+    ensure!(keys_made(rig)? == keys, "the server joined again where it only had to come back");
     ensure!(device_key(rig)? == renewed, "a run with nothing to do made a new key");
     secrets::none_of_the_networks(rig)
 }
@@ -138,6 +146,18 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// The control server's API stands at its public port, and no key to it exists: who may command it is on the server.
+    fn the_api_lets_nobody_in(&self) -> Result<()> {
+        let keys = ssh(self.rig, &format!("{HEADSCALE} apikeys list --output json"))?;
+        ensure!(["null", "[]"].contains(&keys.trim()), "somebody made a key to the API: {keys}");
+        let ask = format!(
+            "curl -sk -o /dev/null -w '%{{http_code}}' --resolve {CONTROL}:443:127.0.0.1 https://{CONTROL}/api/v1/user"
+        );
+        let code = ssh(self.rig, &ask)?;
+        ensure!(code == "401", "the API answers {code} to somebody without a key");
+        Ok(())
+    }
+
     /// The ports, of a few, that answer a neighbour in whatever way.
     fn neighbour_sees(&self, address: &str) -> Result<BTreeSet<u16>> {
         let six = if address.contains(':') { "-6 " } else { "" };
@@ -177,17 +197,11 @@ impl<'a> World<'a> {
         let address = |verb: &str| {
             self.wire.probe("ip", &format!("addr {verb} 100.64.0.99/32 dev {}", self.wire.device()), SCAN)
         };
-        let connect = |port: u16| {
-            let script = format!(
-                "import socket; socket.create_connection(('{}', {port}), 4, ('100.64.0.99', 0))",
-                SERVER[0]
-            );
-            Local.probe(&self.wire.neighbour("python3").args(["-c", &script]).timeout(SCAN))
-        };
+        let connect = |port| self.wire.connects(SERVER[0], port, Some("100.64.0.99"));
         ensure!(address("add")?.success(), "the neighbour cannot take an address of the network's");
         let tried = [connect(SSH)?, connect(443)?];
         ensure!(address("del")?.success(), "the neighbour keeps an address of the network's");
-        ensure!(tried.iter().all(|tried| !tried.success()), "a made-up address gets through");
+        ensure!(tried == [false, false], "a made-up address gets through");
         for chain in ["ufw-user-input", "DOCKER-USER"] {
             let rules = ssh(self.rig, &format!("iptables -v -S {chain}"))?;
             let rule =
@@ -221,6 +235,15 @@ impl<'a> World<'a> {
         println!("  renewing the key: {:.1} s", renewed.took.as_secs_f64());
         device_key(self.rig)
     }
+}
+
+const HEADSCALE: &str = "docker exec headscale-headscale-1 headscale";
+
+/// How many keys the control server has made so far.
+fn keys_made(rig: &Rig) -> Result<usize> {
+    let listed = ssh(rig, &format!("{HEADSCALE} preauthkeys list --output json"))?;
+    let listed: serde_json::Value = serde_json::from_str(&listed).context("reading the list of keys")?;
+    Ok(listed.as_array().context("there is no list of keys")?.len())
 }
 
 fn head(path: &str) -> String {
