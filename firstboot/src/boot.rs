@@ -9,7 +9,7 @@ use crate::steps::{
 };
 use crate::{Cx, Locked};
 use anyhow::Result;
-use spec::{EventKind, StepName};
+use spec::{EventKind, StepName, paths};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
             Ok(Ended::Locked)
         }
         Err(e) => {
+            if cx.exists(paths::DONE)? {
+                // Something does not hold any more: the operator's command has to see to it, and finds it undone.
+                cx.reopen()?;
+            }
             let step = cx.failures().first().copied().unwrap_or(StepName::Finish);
             let needs_operator = needs_operator(&e);
             cx.emit(EventKind::Failed { step, error: format!("{e:#}"), needs_operator })?;

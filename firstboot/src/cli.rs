@@ -3,7 +3,7 @@
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::managed::drift;
-use crate::steps::{disk, verify, vpn};
+use crate::steps::{disk, escrow, verify, vpn};
 use crate::unlock::Opened;
 use crate::{Cx, audit, boot, closing, cx, follow, gate, help, install, room, status, unlock};
 use anyhow::{Context as _, Result};
@@ -237,7 +237,7 @@ fn accept(here: &Here, file: &str) -> Result<u8> {
 fn restore(here: &Here, file: &str) -> Result<u8> {
     let _lock = lock()?;
     let cx = Cx::begin(here, &version()?)?;
-    let alone = !disk::mounted(&cx)? || unlock::as_escrowed(&cx)?;
+    let alone = !disk::mounted(&cx)? || unlock::as_escrowed(&cx)? && escrow::holds_header(&cx)?;
     let copy = drift::restore(&cx, Path::new(file))?;
     eprintln!("the edit is kept in {}", copy.display());
     if !alone {
@@ -317,4 +317,25 @@ fn no_core_dumps() -> Result<()> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(Resource::Core, none).context("forbidding core dumps")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbidding core dumps")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        // As the script that puts a change back holds it, with flock(1).
+        let held = files::try_lock(&path).unwrap();
+        assert!(hold(&path, Duration::from_millis(120)).unwrap().is_none(), "two had it");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(200));
+                drop(held);
+            });
+            assert!(hold(&path, Duration::from_secs(30)).unwrap().is_some(), "it was not waited for");
+        });
+    }
 }

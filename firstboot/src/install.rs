@@ -1,10 +1,10 @@
 //! `firstboot install`: takes a node spec from stdin, checks it, and starts or resumes first boot.
 
-use crate::cx::{Cx, receipt};
+use crate::cx::{Cx, receipt, sha256};
 use crate::machine::Machine;
 use crate::{events, room, units};
 use anyhow::{Context as _, Result, bail};
-use spec::{NodeSpec, paths};
+use spec::{NodeSpec, Receipt, paths};
 use std::path::Path;
 
 /// Installs a node spec for this firstboot, known by its version. Gives back the number of the first event to follow,
@@ -45,11 +45,15 @@ pub(crate) fn install(
     if !same {
         // First the marker: a cut in between must not leave a wish that nobody follows. And before it the receipt, as in
         // `Cx::reopen`, which needs a spec that can be read.
-        if let Some(mut receipt) = receipt {
-            receipt.reopen();
-            machine.write(Path::new(paths::RECEIPT), &receipt.to_json(), 0o644)?;
+        if let Some(receipt) = receipt {
+            refile(machine, receipt, Receipt::reopen)?;
         }
         machine.remove(done)?;
+    } else if machine.stat(done)?.is_some()
+        && let Some(receipt) = receipt
+    {
+        // What is new asks for no work: the server stays done, for the spec as it is now.
+        refile(machine, receipt, |receipt| receipt.spec_sha256 = sha256(&spec.to_json()))?;
     }
     machine.write(path, &spec.to_json(), 0o644).context("writing the node spec")?;
     let cx = Cx::read_only(machine)?;
@@ -69,6 +73,17 @@ pub(crate) fn install(
     // One that follows another wish is stopped where it stands, as a power cut would.
     cx.systemctl([if same { "start" } else { "restart" }, "--no-block", paths::UNIT])?;
     Ok(from.to_string())
+}
+
+/// Changes the receipt, and writes it only where that makes a difference: on a server that is not done a firstboot may be at
+/// work, whose receipt it is.
+fn refile(machine: &dyn Machine, receipt: Receipt, change: impl FnOnce(&mut Receipt)) -> Result<()> {
+    let mut changed = receipt.clone();
+    change(&mut changed);
+    if changed != receipt {
+        machine.write(Path::new(paths::RECEIPT), &changed.to_json(), 0o644)?;
+    }
+    Ok(())
 }
 
 /// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume,

@@ -6,16 +6,28 @@ use host::{Cmd, Host as _};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// Upgrades by themselves may be at work.
-const WAIT: &str = "DPkg::Lock::Timeout=120";
+/// How long others, such as upgrades by themselves, may be at work: dpkg's lock apt can wait for, that of its lists not.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_secs(5);
+const LOCKED: &str = "Could not get lock";
 
 /// Fetches the lists and installs a package with what it depends on.
 pub(crate) fn install(cx: &Cx<'_>, package: &str) -> Result<()> {
-    for words in [&["update"][..], &["install", "--yes", "--no-install-recommends", package]] {
-        let apt = Cmd::new("apt-get").args(["-o", WAIT]).args(words.iter().copied());
-        cx.run(&apt.env("DEBIAN_FRONTEND", "noninteractive").timeout(LIMIT))?;
+    let start = cx.machine().ticks();
+    while let Err(error) = cx.run(&apt(&["update"])) {
+        let patient = cx.machine().ticks().saturating_sub(start) < PATIENCE;
+        if !patient || !error.to_string().contains(LOCKED) {
+            return Err(error.into());
+        }
+        cx.machine().sleep(PAUSE);
     }
+    cx.run(&apt(&["install", "--yes", "--no-install-recommends", package]))?;
     Ok(())
+}
+
+fn apt(words: &[&str]) -> Cmd {
+    let cmd = Cmd::new("apt-get").args(["-o", &format!("DPkg::Lock::Timeout={}", PATIENCE.as_secs())]);
+    cmd.args(words.iter().copied()).env("DEBIAN_FRONTEND", "noninteractive").timeout(LIMIT)
 }
 
 /// The mirror that this server has a release's packages from, by the release's name.

@@ -34,6 +34,7 @@ impl Step for Finish<'_> {
         let device = &self.volume.device;
         let holds = !cx.exists(BOOTSTRAP_KEY)?
             && cx.exists(paths::DONE)?
+            && cx.receipt().done.is_some()
             && keys::settled(cx, device)?
             && unattended::settled(cx, device)?;
         Ok(holds.then_some(Finished))
@@ -41,6 +42,10 @@ impl Step for Finish<'_> {
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let device = &self.volume.device;
+        if cx.exists(paths::DONE)? {
+            // Somebody may have to take an escrow of what follows.
+            cx.reopen()?;
+        }
         if !keys::settled(cx, device)? {
             keys::settle(cx, device)?;
         }

@@ -46,8 +46,23 @@ fn what_was_begun_on_a_server_that_was_done_is_not_taken_for_its_end_by_a_restar
     let edited = ready.copy();
     let daemon = std::path::Path::new("/etc/docker/daemon.json");
     edited.put("/etc/docker/daemon.json", b"{}");
-    crate::managed::drift::restore(&Cx::begin(&edited, "t").unwrap(), daemon).unwrap();
+    crate::managed::drift::restore(&Cx::begin(&edited, "0.0.0 test").unwrap(), daemon).unwrap();
     restarted_and_locked(&edited, "a restoring");
+}
+
+#[test]
+fn another_spec_that_asks_for_no_work_leaves_the_server_done() {
+    let fake = Fake::new();
+    done(&fake);
+    let known = spec::KnownVolume { volume_id: 7, luks_uuid: fake.luks().uuid };
+    let mut another = fake.spec();
+    (another.disk.format, another.disk.known) = (None, Some(known));
+    assert_eq!(install(&fake, &another).unwrap(), "done");
+    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
+    fake.boot();
+    let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
+    unlock::open(&cx, &Secret::new(key)).unwrap();
+    assert!(unlock::goes_on_alone(&cx).unwrap(), "nothing has to be answered");
 }
 
 #[test]
@@ -58,10 +73,12 @@ fn what_failed_on_a_server_that_was_done_is_said() {
     assert_eq!(state().state, State::Done);
     fake.put("/etc/docker/daemon.json", b"{}");
     assert!(matches!(fake.run().unwrap(), Ended::Failed(_)));
+    assert!(fake.get(paths::DONE).is_none(), "`provision` would find nothing to do");
     let failed = state();
     assert_eq!(failed.state, State::Failed);
     assert!(failed.error.unwrap().contains("daemon.json"));
     fake.boot();
+    assert!(matches!(fake.run().unwrap(), Ended::Locked));
     assert_eq!(state().state, State::Locked, "first of all it is locked");
 }
 

@@ -118,6 +118,32 @@ fn it_comes_back_by_itself_and_nobody_is_asked() {
 }
 
 #[test]
+fn a_server_that_opens_itself_waits_for_nobody_behind_its_done_marker() {
+    let start = changed(tang());
+    // As `clevis luks regen` leaves it: it opens the volume, and nothing says for which servers it was made.
+    if let super::Content::Luks(luks) = &mut start.state.borrow_mut().volume {
+        luks.tokens["4"]["sovereign"].take();
+    }
+    start.boot();
+    let whole = start.copy();
+    done(&whole);
+    assert_settled(&whole, &tang(), "by itself");
+    let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
+    let mut changing = 0;
+    for at in before + 1..acts {
+        let fake = start.copy();
+        fake.state.borrow_mut().cut = Some((at, super::Cut::After));
+        let _ = fake.run();
+        let taken = fake.state.borrow().taken.len() > start.state.borrow().taken.len();
+        if fake.luks().slots != start.luks().slots && !taken {
+            changing += 1;
+            assert!(fake.get(paths::DONE).is_none(), "at {at} `provision` would find nothing to do");
+        }
+    }
+    assert!(changing > 0, "nothing was changed");
+}
+
+#[test]
 fn on_a_new_root_disk_tang_opens_the_volume_as_before_and_a_key_file_is_another_after_the_operator_came() {
     let rebuild = |fake: &Fake, unlock| {
         fake.rebuild();

@@ -9,7 +9,7 @@ mod sealing;
 pub use again::{Fresh, again, kept};
 pub(crate) use again::{go, hear};
 
-use super::disk::Volume;
+use super::disk::{Volume, attached, luks};
 use super::identity::Lasting;
 use crate::Cx;
 use crate::step::Step;
@@ -27,6 +27,12 @@ pub struct Escrow<'a> {
     pub volume: &'a Volume,
     /// Its key signs the manifest.
     pub identity: &'a Lasting,
+}
+
+/// Whether the volume's header, with all its slots, is the one in the bundle that was acknowledged last. The volume is open.
+pub(crate) fn holds_header(cx: &Cx<'_>) -> Result<bool> {
+    let Some(note) = Note::acknowledged(cx)? else { return Ok(false) };
+    Ok(note.header == luks::header(cx, &attached(cx)?)?.kept)
 }
 
 impl Step for Escrow<'_> {

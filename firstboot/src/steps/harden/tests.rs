@@ -185,6 +185,18 @@ fn what_an_earlier_release_told_sshd_is_changed_only_where_somebody_confirms_it(
 }
 
 #[test]
+fn an_accepted_edit_of_the_first_line_of_sshds_file_holds_nothing_up() {
+    let fake = Fake::new();
+    done(&fake);
+    let edit = [b"# ours, looked at in the spring\n", &fake.get(identity::SSHD).unwrap()[..]].concat();
+    fake.put(identity::SSHD, &edit);
+    assert!(failed(&fake).contains("edited by hand"));
+    crate::managed::drift::accept(&Cx::read_only(&fake).unwrap(), Path::new(identity::SSHD)).unwrap();
+    done(&fake);
+    assert_eq!(fake.get(identity::SSHD).unwrap(), edit);
+}
+
+#[test]
 fn sshd_that_nobody_comes_through_is_put_back_as_it_was() {
     let fake = Fake::new();
     fake.state.borrow_mut().silent_at = Some("sshd");
