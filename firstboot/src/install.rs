@@ -45,12 +45,12 @@ pub(crate) fn install(
     if !same {
         // First the marker: a cut in between must not leave a wish that nobody follows. And before it the receipt, as in
         // `Cx::reopen`, which needs a spec that can be read.
-        if let Some(receipt) = receipt {
+        if let Some(receipt) = &receipt {
             refile(machine, receipt, Receipt::reopen)?;
         }
         machine.remove(done)?;
     } else if machine.stat(done)?.is_some()
-        && let Some(receipt) = receipt
+        && let Some(receipt) = &receipt
     {
         // What is new asks for no work: the server stays done, for the spec as it is now.
         refile(machine, receipt, |receipt| receipt.spec_sha256 = sha256(&spec.to_json()))?;
@@ -77,10 +77,10 @@ pub(crate) fn install(
 
 /// Changes the receipt, and writes it only where that makes a difference: on a server that is not done a firstboot may be at
 /// work, whose receipt it is.
-fn refile(machine: &dyn Machine, receipt: Receipt, change: impl FnOnce(&mut Receipt)) -> Result<()> {
+fn refile(machine: &dyn Machine, receipt: &Receipt, change: impl FnOnce(&mut Receipt)) -> Result<()> {
     let mut changed = receipt.clone();
     change(&mut changed);
-    if changed != receipt {
+    if changed != *receipt {
         machine.write(Path::new(paths::RECEIPT), &changed.to_json(), 0o644)?;
     }
     Ok(())

@@ -19,10 +19,11 @@ mod vpn;
 mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
+use host::{Cmd, Host as _, Local};
 use libtest_mimic::Arguments;
 use provisioner::api::model::{Server, Volume};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tests::{Rig, timed};
@@ -31,14 +32,14 @@ fn main() -> Result<()> {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let shared = vec![
-        timed("vm_main_job", 22, main_job::main_job),
+        timed("vm_main_job", 17, main_job::main_job),
         // Before the root disk is overwritten: the audit log of the whole first boot is on it.
-        timed("vm_no_secret_lies_outside_the_volume", 10, secrets::none_outside_the_volume),
-        timed("vm_an_edit_by_hand_is_shown_and_never_overwritten", 4, drift::shown_and_never_overwritten),
-        timed("vm_the_host_is_hardened", 5, hardening::holds),
-        timed("vm_only_declared_ports_answer", 18, packets::only_declared),
+        timed("vm_no_secret_lies_outside_the_volume", 7, secrets::none_outside_the_volume),
+        timed("vm_an_edit_by_hand_is_shown_and_never_overwritten", 3, drift::shown_and_never_overwritten),
+        timed("vm_the_host_is_hardened", 2, hardening::holds),
+        timed("vm_only_declared_ports_answer", 14, packets::only_declared),
         timed("vm_only_a_confirmed_closing_stays", 9, packets::closings_nobody_confirms),
-        timed("vm_worse_days_each_end_in_their_sentence", 15, worse_days::each_ends_in_its_sentence),
+        timed("vm_worse_days_each_end_in_their_sentence", 11, worse_days::each_ends_in_its_sentence),
         timed("vm_ssh_is_shut_but_for_a_command_of_the_operators", 8, ssh_door::shut_but_for_a_command),
         timed("vm_keys_change_and_the_volume_grows", 12, keys::keys_and_growth),
         timed("vm_a_server_rebuilt_in_place_keeps_its_data", 15, rebuilt::rebuilt_in_place),
@@ -50,15 +51,26 @@ fn main() -> Result<()> {
         timed("vm_two_builds_give_the_same_bytes", 6, builds::two_builds),
     ];
     // The longest first: what is left at the end is small enough to be shared.
-    let apart = vec![
+    let mut apart = vec![
         timed("vm_power_cut_at_every_step_and_the_operator_killed", 36, power_cuts::at_every_step),
         timed("vm_three_reboots_in_each_mode_of_unlock", 40, reboots::three_in_each_mode),
-        timed("vm_administrators_come_in_over_the_private_network_only", 34, vpn::private_network),
+        timed("vm_administrators_come_in_over_the_private_network_only", 30, vpn::private_network),
         timed("vm_registry_unreachable_then_tampered_then_well", 14, bad_days::registry_bad_days),
         timed("vm_a_leased_server_is_removed_whatever_happens", 10, leases::removed_whatever_happens),
-        timed("vm_a_volume_that_is_not_blank_is_refused_untouched", 8, bad_days::volume_not_blank),
+        timed("vm_a_volume_that_is_not_blank_is_refused_untouched", 9, bad_days::volume_not_blank),
     ];
+    if std::env::var_os("CI").is_some() {
+        // There is time for one or two of the three longest; the next commit begins with another one.
+        apart[..3].rotate_left(commits()? % 3);
+    }
     std::process::exit(apart::run(&arguments, shared, apart)?.into())
+}
+
+/// How many commits this tree has behind it.
+fn commits() -> Result<usize> {
+    let count = Cmd::new("git").arg("-C").path(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let count = Local.run(&count.args(["rev-list", "--count", "HEAD"]))?.text();
+    count.trim().parse().context("counting the commits")
 }
 
 static STANDING: std::sync::Mutex<Option<Arc<Rig>>> = std::sync::Mutex::new(None);
