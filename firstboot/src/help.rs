@@ -4,8 +4,8 @@
 const TEXTS: [(&str, &str); 11] = [
     (
         "run",
-        "Runs every step that does not hold yet, and looks at all the others. The systemd unit does this; run by hand it shows \
-         the same, and one that has nothing to do takes a second. Exit code 4 where it needs you: the volume is locked, or a \
+        "Runs every step that does not hold yet, and looks at all the others. The systemd unit does this; run by hand it does \
+         the same. Exit code 4 where it needs you: the volume is locked, or a \
          file was edited by hand.
 
 example:

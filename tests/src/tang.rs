@@ -18,7 +18,7 @@ const KEYGEN: &str = "/usr/libexec/tangd-keygen";
 /// This machine's loopback, as a rehearsed server sees it.
 const FROM_A_SERVER: &str = "169.254.1.1";
 
-/// One that answers until it is stopped.
+/// One that answers until it is hushed or dropped.
 pub struct Tang {
     /// Of the key it signs with, as `tang-show-keys` prints it.
     pub thumbprint: String,

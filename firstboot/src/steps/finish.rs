@@ -62,8 +62,8 @@ impl Step for Finish<'_> {
 }
 
 /// Whether an earlier run had come as far as revoking the bootstrap key when the power was cut: then everything held,
-/// and what is left needs no open volume. The header tells, and that it is escrowed, not the key's file: a volume that was taken up may have a
-/// slot whose key lay on the root disk before this one.
+/// and what is left needs no open volume. The header tells, and that it is escrowed, not the key's file: a volume that was
+/// taken up may have a slot whose key lay on the root disk before this one.
 pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     let receipt = cx.receipt();
     let Some(volume) = receipt.volume.as_ref().filter(|v| v.formatted) else { return Ok(false) };

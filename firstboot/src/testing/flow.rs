@@ -14,6 +14,31 @@ pub(super) fn done(fake: &Fake) {
     }
 }
 
+/// Cuts copies of a server off at every act of a run, in each way, and hands each over with where that was.
+pub(crate) fn cut_at_every_act(start: &Fake, then: impl Fn(&Fake, &str)) {
+    let whole = start.copy();
+    done(&whole);
+    let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
+    for at in before + 1..=acts {
+        for cut in whole.ways(at, before + 1) {
+            let fake = start.copy();
+            fake.state.borrow_mut().cut = Some((at, cut));
+            let _ = fake.run();
+            then(&fake, &format!("cut {cut:?} at act {at}"));
+        }
+    }
+}
+
+/// Restarts a server, opens its volume, and says whether this firstboot goes on with nobody there.
+pub(super) fn goes_on_alone(fake: &Fake, version: &str) -> bool {
+    let key =
+        fake.luks().files.unwrap()[std::path::Path::new("/srv/sovereign/secrets/luks-key")].bytes.clone();
+    fake.boot();
+    let cx = Cx::begin(fake, version).unwrap();
+    assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), unlock::Opened::Now));
+    unlock::goes_on_alone(&cx).unwrap()
+}
+
 fn install(fake: &Fake, spec: &NodeSpec) -> anyhow::Result<String> {
     crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false)
 }
@@ -58,11 +83,7 @@ fn another_spec_that_asks_for_no_work_leaves_the_server_done() {
     let mut another = fake.spec();
     (another.disk.format, another.disk.known) = (None, Some(known));
     assert_eq!(install(&fake, &another).unwrap(), "done");
-    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
-    fake.boot();
-    let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
-    unlock::open(&cx, &Secret::new(key)).unwrap();
-    assert!(unlock::goes_on_alone(&cx).unwrap(), "nothing has to be answered");
+    assert!(goes_on_alone(&fake, "0.0.0 test"), "nothing has to be answered");
 }
 
 #[test]

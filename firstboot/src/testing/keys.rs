@@ -2,7 +2,7 @@
 //! on file opens the volume at every act in between (the fake itself asserts that).
 
 use super::crash::slots;
-use super::flow::done;
+use super::flow::{cut_at_every_act, done, goes_on_alone};
 use super::{Content, Fake};
 use crate::boot::Ended;
 use crate::keys::request::{Wish, list, request};
@@ -206,31 +206,16 @@ fn a_slot_that_was_emptied_by_hand_is_filled_again_and_its_header_escrowed() {
 
 #[test]
 fn the_power_is_cut_at_every_act_of_filling_a_slot_again() {
-    let start = emptied();
-    let whole = start.copy();
-    done(&whole);
-    let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
-    for at in before + 1..=acts {
-        for cut in whole.ways(at, before + 1) {
-            let fake = start.copy();
-            fake.state.borrow_mut().cut = Some((at, cut));
-            let _ = fake.run();
-            fake.boot();
-            bring_up(&fake);
-            assert_settled(&fake, &[0, 2], &format!("cut {cut:?} at act {at}"));
-        }
-    }
+    cut_at_every_act(&emptied(), |fake, at| {
+        fake.boot();
+        bring_up(fake);
+        assert_settled(fake, &[0, 2], at);
+    });
 }
 
 #[test]
 fn unlock_goes_on_alone_only_where_no_header_has_to_be_taken() {
-    let unlocked = |fake: &Fake| {
-        let key = fake.get(KEY).unwrap();
-        fake.boot();
-        let cx = Cx::begin(fake, "0.0.0 test").unwrap();
-        assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
-        unlock::goes_on_alone(&cx).unwrap()
-    };
+    let unlocked = |fake: &Fake| goes_on_alone(fake, "0.0.0 test");
     let fake = emptied();
     assert!(!unlocked(&fake), "it would wait at a gate that nobody passes");
     done(&fake);
@@ -239,11 +224,7 @@ fn unlock_goes_on_alone_only_where_no_header_has_to_be_taken() {
     change(&revoked, Wish::Revoke(Slot::Recovery));
     assert!(unlocked(&revoked), "a revoked key's slot is empty on purpose");
     let upgraded = ready();
-    let key = upgraded.get(KEY).unwrap();
-    upgraded.boot();
-    let cx = Cx::begin(&upgraded, "0.0.1 test").unwrap();
-    assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
-    assert!(!unlock::goes_on_alone(&cx).unwrap(), "what another firstboot closes has to be confirmed");
+    assert!(!goes_on_alone(&upgraded, "0.0.1 test"), "what another firstboot closes has to be confirmed");
     assert!(upgraded.get(paths::DONE).is_none(), "the operator's command would not go on");
 }
 

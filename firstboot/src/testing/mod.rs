@@ -5,7 +5,7 @@
 
 mod closings;
 mod crash;
-mod flow;
+pub(crate) mod flow;
 mod grow;
 mod keys;
 mod network;
@@ -211,7 +211,7 @@ impl Fake {
     }
 
     /// See [`State::ways`]; on the fake of the whole run.
-    pub(crate) fn ways(&self, at: u64, first: u64) -> Vec<Cut> {
+    fn ways(&self, at: u64, first: u64) -> Vec<Cut> {
         self.state.borrow().ways(at, first)
     }
 

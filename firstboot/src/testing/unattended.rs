@@ -2,7 +2,7 @@
 
 use super::Fake;
 use super::crash::slots;
-use super::flow::done;
+use super::flow::{done, goes_on_alone};
 use crate::boot::Ended;
 use crate::keys::request::{Wish, request};
 use crate::unattended::KEYFILE;
@@ -84,16 +84,10 @@ fn each_mode_follows_each_other_and_leaves_nothing_behind() {
 #[test]
 fn a_slot_of_a_mode_filled_by_hand_is_dropped_with_an_operator_who_takes_the_escrow() {
     let fake = changed(UnlockSpec::Operator);
-    let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
     if let super::Content::Luks(luks) = &mut fake.state.borrow_mut().volume {
         luks.slots.insert(4, (b"by hand".to_vec(), 0));
     }
-    let unlocked = || {
-        fake.boot();
-        let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
-        assert!(matches!(unlock::open(&cx, &Secret::new(key.clone())).unwrap(), Opened::Now));
-        unlock::goes_on_alone(&cx).unwrap()
-    };
+    let unlocked = || goes_on_alone(&fake, "0.0.0 test");
     assert!(!unlocked(), "it would wait at a gate that nobody passes");
     assert!(fake.get(paths::DONE).is_none(), "the operator's command would not go on");
     done(&fake);

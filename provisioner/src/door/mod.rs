@@ -48,8 +48,8 @@ const TURN_POLL: Duration = Duration::from_millis(200);
 
 /// Does `work` with ssh let in from the operator's address, and for nothing longer. `verb` is what the operator runs.
 ///
-/// A signal (SIGINT, SIGTERM, SIGHUP, SIGQUIT) closes the door and ends the process with 128 and its number. The runtime must have
-/// more than one thread, since work may block its own.
+/// A signal (SIGINT, SIGTERM, SIGHUP, SIGQUIT) closes the door and ends the process with 128 and its number. The runtime
+/// must have more than one thread, since work may block its own.
 ///
 /// # Errors
 /// Those of `work`; and that the door could not be opened, or, which is worse and said beside whatever else failed, closed.

@@ -153,17 +153,11 @@ fn systemd_hears_what_was_masked_wherever_the_run_is_cut_off() {
     let whole = start.copy();
     done(&whole);
     assert!(heard(&whole));
-    let (before, acts) = (start.state.borrow().acts, whole.state.borrow().acts);
-    for at in before + 1..=acts {
-        for cut in whole.ways(at, before + 1) {
-            let fake = start.copy();
-            fake.state.borrow_mut().cut = Some((at, cut));
-            let _ = fake.run();
-            fake.restart();
-            done(&fake);
-            assert!(heard(&fake), "cut {cut:?} at act {at}");
-        }
-    }
+    crate::testing::flow::cut_at_every_act(&start, |fake, at| {
+        fake.restart();
+        done(fake);
+        assert!(heard(fake), "{at}");
+    });
 }
 
 #[test]
