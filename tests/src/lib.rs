@@ -1,21 +1,25 @@
-//! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud.
+//! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud; a
+//! [`World`] is one that was provisioned once and is forked by every trial on machines; [`lanes`] run those side by side.
 
 mod hurried;
+pub mod lanes;
 pub mod live;
 mod peer;
 mod rig;
+pub mod server;
 pub mod tang;
 pub mod wire;
+mod world;
 
 pub use hurried::Hurried;
 pub use peer::{Peer, Talk};
 pub use rig::{Ended, Rig, sha256_file};
+pub use world::{AUDIT_RULES, World};
 
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Local};
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long installing PyPI packages may take.
@@ -24,47 +28,6 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 /// A trial that fails with the whole chain of its error.
 pub fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
-}
-
-/// The same of a trial that takes up to so many minutes where a machine is emulated on a slow core: where those are no
-/// longer there before `SOVEREIGN_TESTS_UNTIL` (seconds since 1970), it is not begun, and says loudly that it was skipped.
-pub fn timed(name: &str, minutes: u64, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    let said = name.to_owned();
-    trial(name, move || {
-        if !claim(&said)? {
-            eprintln!("{said}: the other lane has it");
-            return Ok(());
-        }
-        let until = std::env::var("SOVEREIGN_TESTS_UNTIL").ok().and_then(|text| text.parse::<u64>().ok());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        if until.is_some_and(|until| now + minutes * 60 > until) {
-            eprintln!(
-                "SKIPPED {said}: it takes up to {minutes} minutes, which are not left; `cargo xtask test vm --only {said}`"
-            );
-            return Ok(());
-        }
-        let start = std::time::Instant::now();
-        let outcome = run();
-        println!("{said}: {:.1} minutes", start.elapsed().as_secs_f64() / 60.0);
-        outcome
-    })
-}
-
-static CLAIMS: OnceLock<PathBuf> = OnceLock::new();
-
-/// From now on each [`timed`] trial is run by the first process that comes to it, of all that share this directory.
-pub fn share_trials(claims: &Path) -> Result<()> {
-    CLAIMS.set(claims.to_owned()).map_err(|_| anyhow::anyhow!("the trials are shared already"))
-}
-
-fn claim(name: &str) -> Result<bool> {
-    let Some(claims) = CLAIMS.get() else { return Ok(true) };
-    let path = claims.join(name);
-    match std::fs::File::create_new(&path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("claiming {}", path.display())),
-    }
 }
 
 /// Whether the programs a test needs are here; where not, it says loudly that it was skipped.

@@ -2,13 +2,18 @@ use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _, Local};
 use images::registry::Registry;
 use provisioner::api::Client;
+use rehearsal::Power;
 use sha2::{Digest as _, Sha256};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Names the directory that rigs are made in.
+pub(crate) const DIRECTORY: &str = "SOVEREIGN_RIGS";
 
 /// How a run of `cargo xtask` ended.
 #[derive(Debug)]
@@ -58,25 +63,65 @@ impl Ended {
 /// An operator's machine of its own: projects and state in a directory that goes away with it, the cache shared.
 /// Dropped, it stops its cloud and its machines.
 pub struct Rig {
-    dir: TempDir,
+    dir: PathBuf,
+    /// Removes the directory in the end, where it is not to stay.
+    temporary: Option<TempDir>,
     xtask: PathBuf,
     cache: Option<PathBuf>,
+    /// The lock on the world it was forked from, which must stay as long as this does.
+    world: Option<File>,
 }
 
 impl Rig {
-    /// A fresh one. The front door is the one that runs the tests, or the one built beside them.
+    /// A fresh one, which goes away in the end.
     pub fn new() -> Result<Self> {
         // Socket addresses are short, so the directory is too.
-        let dir = tempfile::Builder::new()
-            .prefix("rig")
-            .tempdir_in("/var/tmp")
-            .context("making the rig's directory")?;
+        let above = std::env::var_os(DIRECTORY).unwrap_or_else(|| "/var/tmp".into());
+        let dir =
+            tempfile::Builder::new().prefix("rig").tempdir_in(above).context("making the rig's directory")?;
+        let mut rig = Self::at(dir.path())?;
+        rig.temporary = Some(dir);
+        Ok(rig)
+    }
+
+    /// One in this directory, which stays. The front door is the one that runs the tests, or the one built beside them.
+    pub(crate) fn at(dir: &Path) -> Result<Self> {
         let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("xtask"));
         let xtask = std::env::var_os("SOVEREIGN_XTASK").map(PathBuf::from).or_else(beside);
         let xtask = xtask
             .filter(|path| path.exists())
             .context("finding xtask: run the tests with `cargo xtask test`")?;
-        Ok(Self { dir, xtask, cache: None })
+        Ok(Self { dir: dir.to_owned(), temporary: None, xtask, cache: None, world: None })
+    }
+
+    /// Takes up what the rig in `world` left asleep, and starts its cloud.
+    pub(crate) fn forked_from(self, world: &Path, power: Power) -> Result<Self> {
+        for name in ["projects", "state/registry"] {
+            let to = self.dir.join(name);
+            std::fs::create_dir_all(&to).with_context(|| format!("making {}", to.display()))?;
+            let copy = Cmd::new("cp").args(["--archive", "--no-target-directory"]);
+            Local.run(&copy.path(world.join(name)).path(&to))?;
+        }
+        rehearsal::fork(&world.join("state/cloud"), &self.cloud(), power)?;
+        rehearsal::ensure_running(&rehearsal::Config::load(&self.cloud())?, &self.xtask)?;
+        Ok(self)
+    }
+
+    /// Puts all of it to sleep as it is.
+    pub(crate) fn asleep(self) -> Result<()> {
+        rehearsal::suspend(&self.cloud())?;
+        Ok(self.registry().stop()?)
+    }
+
+    /// Keeps the lock on the world it was forked from.
+    pub(crate) fn holding(mut self, world: File) -> Self {
+        self.world = Some(world);
+        self
+    }
+
+    /// The program behind `cargo xtask`.
+    pub(crate) fn front_door(&self) -> &Path {
+        &self.xtask
     }
 
     /// Gives it a cache of its own.
@@ -88,22 +133,22 @@ impl Rig {
 
     /// The rig's directory.
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     /// Where its projects are.
     pub fn projects(&self) -> PathBuf {
-        self.dir.path().join("projects")
+        self.path().join("projects")
     }
 
     /// Where its cloud keeps its state.
     pub fn cloud(&self) -> PathBuf {
-        self.dir.path().join("state/cloud")
+        self.path().join("state/cloud")
     }
 
     /// Its container registry, for stopping it; the port it has is of no matter for that.
     pub fn registry(&self) -> Registry {
-        Registry::new(self.dir.path().join("state/registry"), 0)
+        Registry::new(self.path().join("state/registry"), 0)
     }
 
     /// Writes a project's file.
@@ -125,7 +170,7 @@ impl Rig {
         if let Some(cache) = &self.cache {
             cmd = cmd.env("SOVEREIGN_CACHE", cache.to_string_lossy());
         }
-        let state = self.dir.path().join("state");
+        let state = self.path().join("state");
         cmd.env("SOVEREIGN_STATE", state.to_string_lossy())
             .args(args.iter().copied())
             .args(["--projects".to_owned(), self.projects().to_string_lossy().into_owned()])
@@ -194,9 +239,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if std::env::var_os("SOVEREIGN_KEEP").is_some() {
-            eprintln!("kept: {}", self.dir.path().display());
-            self.dir.disable_cleanup(true);
+        if let Some(dir) = self.temporary.as_mut().filter(|_| std::env::var_os("SOVEREIGN_KEEP").is_some()) {
+            eprintln!("kept: {}", dir.path().display());
+            dir.disable_cleanup(true);
         }
         // What is left of a rig that never started a cloud or a registry is nothing.
         let _ = rehearsal::stop(&self.cloud(), true);

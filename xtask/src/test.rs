@@ -3,7 +3,6 @@
 use crate::packages::{self, Answer};
 use anyhow::{Result, bail};
 use host::Cmd;
-use std::time::{Duration, SystemTime};
 
 /// For `test`.
 #[derive(clap::Args)]
@@ -50,7 +49,6 @@ const TOOLS: [(&str, &str); 9] = [
 /// Runs them; everything runs even when something failed.
 pub(crate) fn run(options: &Options) -> Result<u8> {
     let tier = options.tier.unwrap_or(Tier::All);
-    let until = std::env::var_os("CI").map(|_| SystemTime::now() + CI_LIMIT);
     let mut failed = Vec::new();
     let needed: Vec<_> = TOOLS
         .into_iter()
@@ -61,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
         eprintln!("{error:#}\ntests that need what is missing will say SKIPPED");
     }
     if matches!(tier, Tier::Fast | Tier::All)
-        && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref(), until)?
+        && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())?
     {
         failed.push("units");
     }
@@ -74,11 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     };
     for tier in tiers {
         let filter = options.only.as_deref().unwrap_or(tier);
-        if !cargo(
-            &["test", "--package", "tests", "--test", tier],
-            (filter != *tier).then_some(filter),
-            until,
-        )? {
+        if !cargo(&["test", "--package", "tests", "--test", tier], (filter != *tier).then_some(filter))? {
             failed.push(tier);
         }
     }
@@ -88,19 +82,12 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     bail!("testing: failed in {}", failed.join(", "))
 }
 
-/// How long tests may take in CI, whose own limit ends a run without a word: what would take longer is not begun.
-const CI_LIMIT: Duration = Duration::from_secs(70 * 60);
-
 /// Runs cargo with the caller's own environment, since the toolchain is found through it.
-fn cargo(args: &[&str], filter: Option<&str>, until: Option<SystemTime>) -> Result<bool> {
+fn cargo(args: &[&str], filter: Option<&str>) -> Result<bool> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut cmd = Cmd::new(cargo).args(args.iter().copied()).args(filter);
     for (name, value) in std::env::vars() {
         cmd = cmd.env(name, value);
-    }
-    if let Some(until) = until {
-        let seconds = until.duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-        cmd = cmd.env("SOVEREIGN_TESTS_UNTIL", seconds.to_string());
     }
     Ok(cmd.run_inherited()? == 0)
 }

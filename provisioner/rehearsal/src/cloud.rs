@@ -23,7 +23,6 @@ use crate::machine::paper::Paper;
 use crate::machine::qemu::Qemu;
 use crate::machine::{Files, Hypervisor};
 use crate::{Error, metadata};
-use host::files;
 use state::{Failure, State};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,19 +52,10 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// Loads the state and the images on offer; nothing runs yet.
     pub(crate) fn open(config: Config, token: String) -> Result<Arc<Self>, Error> {
-        let path = config.path("state.json");
-        let mut state: State = match files::read(&path)? {
-            None => State::default(),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                Error::Said(format!(
-                    "reading {}: {e}; it was written by another version: move the directory away to start anew",
-                    path.display()
-                ))
-            })?,
-        };
+        let mut state = State::load(&config.state_dir)?;
         let clock = clock::Clock::new(config.clock, state.clock_ms);
         clock.scope_now(|| images::offer(&mut state, &config))?;
-        save(&config, &state)?;
+        state.save(&config.state_dir)?;
         let files = Files::new(&config.state_dir);
         let hypervisor: Arc<dyn Hypervisor> = match config.machines {
             Machines::Qemu => Arc::new(Qemu::new(files.clone(), config.emulator.clone())),
@@ -90,7 +80,8 @@ impl Cloud {
         }))
     }
 
-    /// Takes up what the last daemon left: actions that were running, metadata for every server, the watch.
+    /// Takes up what the last daemon left: suspended machines, actions that were running, metadata for every server, the
+    /// watch. It blocks while memory is read.
     pub(crate) fn resume(self: &Arc<Self>) {
         let mut chains: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         let servers = self.read(|state| {
@@ -102,6 +93,7 @@ impl Cloud {
         for server in servers {
             self.listen_for_metadata(server);
         }
+        self.wake();
         for chain in chains.into_values() {
             self.spawn(|working| Arc::clone(self).run_chain(chain, working));
         }
@@ -132,7 +124,7 @@ impl Cloud {
         let result = change(&mut next)?;
         let begun = std::mem::take(&mut next.begun);
         next.clock_ms = self.clock.virtual_millis();
-        save(&self.config, &next).map_err(|e| {
+        next.save(&self.config.state_dir).map_err(|e| {
             ApiError::server(format!("{e}; nothing was changed; make room or repair the disk and ask again"))
         })?;
         *state = next;
@@ -209,11 +201,6 @@ impl Cloud {
         }
         let _ = std::fs::remove_file(self.files.metadata(server));
     }
-}
-
-fn save(config: &Config, state: &State) -> Result<(), Error> {
-    let text = serde_json::to_vec(state).map_err(|e| Error::Said(format!("writing state.json: {e}")))?;
-    Ok(files::write(&config.path("state.json"), &text, 0o600)?)
 }
 
 /// A panic elsewhere does not make the data behind a lock unusable: it is replaced whole.

@@ -15,6 +15,7 @@
 //!    machine has ended.
 //! 5. A guest's connection to 169.254.169.254 becomes a process that calls [`relay`], which leads to the server's
 //!    socket in `metadata`.
+//! 6. [`suspend`] puts a cloud to sleep with its machines' memory, and [`fork`] makes clouds that go on from there.
 //!
 //! How it differs from Hetzner, on purpose:
 //!
@@ -45,12 +46,14 @@ mod api;
 mod cloud;
 mod config;
 mod daemon;
+mod fork;
 mod machine;
 mod metadata;
 mod relay;
 
 pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 pub use daemon::{Endpoint, Running, Stopped, ensure_running, find, serve, start, stop};
+pub use fork::{Power, fork, suspend};
 pub use relay::relay;
 
 use std::path::{Path, PathBuf};
@@ -66,9 +69,10 @@ pub enum Error {
     Said(String),
 }
 
-/// The raw file behind a volume. Nobody else may write to it while its server runs.
+/// The file behind a volume: raw, or in QEMU's own format (`.qcow2`) where the cloud was forked from another.
+/// Nobody else may write to it while its server runs.
 pub fn volume_file(state_dir: &Path, volume: u64) -> PathBuf {
-    machine::Files::new(state_dir).volume(volume)
+    machine::Files::new(state_dir).volume(volume).path
 }
 
 /// The image behind a server's root disk, in QEMU's own format. Nobody else may open it while its server runs.

@@ -5,6 +5,7 @@
 
 mod backup;
 pub(crate) mod command;
+mod memory;
 pub(crate) mod paper;
 pub(crate) mod ports;
 pub(crate) mod qemu;
@@ -45,6 +46,26 @@ impl Protocol {
 pub(crate) struct Disk {
     pub(crate) volume: u64,
     pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+}
+
+/// How a disk's content lies in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// As it is: a volume that was made here.
+    Raw,
+    /// As the difference from another file: a volume of a forked cloud.
+    Qcow2,
+}
+
+impl Format {
+    /// Its name in QEMU.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
 }
 
 /// What a disk is made from: it begins as the image's and is this large.
@@ -68,6 +89,8 @@ pub(crate) struct Machine {
     pub(crate) volumes: Vec<Disk>,
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) forwards: Vec<Forward>,
+    /// The memory of the machine that was suspended, where it goes on from there.
+    pub(crate) memory: Option<PathBuf>,
 }
 
 /// Where the files of machines and volumes are.
@@ -93,6 +116,11 @@ impl Files {
         self.server(id).join("rescue.qcow2")
     }
 
+    /// What a suspended machine had in its memory, in QEMU's migration stream.
+    pub(crate) fn memory(&self, id: u64) -> PathBuf {
+        self.server(id).join("memory")
+    }
+
     pub(crate) fn console(&self, id: u64) -> PathBuf {
         self.server(id).join("console.log")
     }
@@ -110,8 +138,24 @@ impl Files {
         self.state_dir.join(format!("run/{id}.md"))
     }
 
-    pub(crate) fn volume(&self, id: u64) -> PathBuf {
-        self.state_dir.join(format!("volumes/{id}.raw"))
+    /// A volume, by the file that is there; one that is yet to be made is raw.
+    pub(crate) fn volume(&self, id: u64) -> Disk {
+        let forked = self.forked_volume(id);
+        if forked.exists() {
+            return Disk { volume: id, path: forked, format: Format::Qcow2 };
+        }
+        Disk { volume: id, path: self.state_dir.join(format!("volumes/{id}.raw")), format: Format::Raw }
+    }
+
+    /// Where a volume lies that began as another cloud's.
+    pub(crate) fn forked_volume(&self, id: u64) -> PathBuf {
+        self.state_dir.join(format!("volumes/{id}.qcow2"))
+    }
+
+    /// The servers that have files.
+    pub(crate) fn servers(&self) -> Vec<u64> {
+        let entries = std::fs::read_dir(self.state_dir.join("servers")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     pub(crate) fn daemon(&self) -> PathBuf {
@@ -137,6 +181,8 @@ pub(crate) trait Hypervisor: Send + Sync {
     fn has_root(&self, server: u64) -> bool;
     /// Starts a machine; the ports it is reached at must be free.
     fn start(&self, machine: &Machine) -> Result<(), Failure>;
+    /// Stops a running machine for good and keeps its memory, so that it can go on from there.
+    fn suspend(&self, server: u64) -> Result<(), Failure>;
     /// Whether the machine runs.
     fn runs(&self, server: u64) -> bool;
     /// Cuts the power and waits until the machine is gone.

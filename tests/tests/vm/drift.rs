@@ -1,9 +1,9 @@
 //! A file is edited by hand on a server in use: it is shown, never overwritten, and both ways out work.
 
-use super::{PROGRAMS, file_receipt, standing};
+use super::{PROGRAMS, file_receipt};
 use anyhow::{Result, ensure};
 use std::time::Instant;
-use tests::{Ended, Rig, can_run};
+use tests::{Ended, Rig, World, can_run};
 
 const FIRSTBOOT: &str = "/usr/local/lib/sovereign/firstboot";
 /// Whose step does no more than tell sshd to read its files.
@@ -18,7 +18,7 @@ pub(crate) fn shown_and_never_overwritten() -> Result<()> {
     if !can_run("vm_drift", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let start = Instant::now();
     let ours = there(&rig, &format!("sha256sum < {FILE}"))?.expect(0)?.stdout;
     there(&rig, &format!("{FIRSTBOOT} drift --json"))?.expect(0)?;

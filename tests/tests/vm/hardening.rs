@@ -1,10 +1,10 @@
 //! What the step `harden` says, looked at on the machine and from outside.
 
-use super::{PROGRAMS, again_changes_nothing, run_async, standing};
+use super::{PROGRAMS, again_changes_nothing, run_async};
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};
 use provisioner::api::model::Server;
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 /// The demo's.
 const SSH: &str = "2222";
@@ -31,7 +31,7 @@ pub(crate) fn holds() -> Result<()> {
     if !can_run("vm_the_host_is_hardened", &[&PROGRAMS[..], &["python3"]].concat())? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let said = rig.xtask(&["ssh", "--project", "demo", "--", LOOK])?.stdout;
     let part = |name: &str| -> Result<&str> {
         let after =
@@ -98,10 +98,15 @@ fn address(rig: &Rig) -> Result<String> {
     })
 }
 
-/// What Debian's ssh-audit makes of sshd from outside. Debian 13's, since the one of Debian 12 does not know the key
-/// exchanges of newer sshds.
+/// Debian 13's ssh-audit, since the one of Debian 12 does not know the key exchanges of newer sshds. It is fetched once, before
+/// the trials, which run where nothing can be fetched.
+pub(crate) fn ssh_audit() -> Result<images::Unpacked> {
+    Ok(images::unpacked_package(&tests::cache()?, "trixie", "ssh-audit", &images::Silent)?)
+}
+
+/// What ssh-audit makes of sshd from outside.
 fn audited(address: &str) -> Result<()> {
-    let package = images::unpacked_package(&tests::cache()?, "trixie", "ssh-audit", &images::Silent)?;
+    let package = ssh_audit()?;
     let audit = Cmd::new("python3")
         .path(package.root.join("usr/bin/ssh-audit"))
         .env("PYTHONPATH", package.root.join("usr/lib/python3/dist-packages").to_string_lossy())

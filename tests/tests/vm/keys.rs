@@ -1,7 +1,7 @@
 //! The volume's keys are changed and the volume grows while the database answers; a restart opens with the new key.
 
 use super::{
-    PROGRAMS, act, again_changes_nothing, file_receipt, identity, keep_a_row, run_async, sql, standing,
+    PROGRAMS, act, again_changes_nothing, file_receipt, identity, keep_a_row, run_async, sql,
     wait_until_locked,
 };
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +12,7 @@ use provisioner::project::Folder;
 use provisioner::ssh::Session;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 const ROTATE: [&str; 6] = ["keys", "rotate", "--project", "demo", "--yes", "--slot"];
 
@@ -20,7 +20,7 @@ pub(crate) fn keys_and_growth() -> Result<()> {
     if !can_run("vm_keys_change_and_the_volume_grows", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     keep_a_row(&rig, "under-every-key")?;
     ensure!(slots(&rig)? == ["0 true", "2 true"], "not as first boot left it: {:?}", slots(&rig)?);
     let session = session(&rig)?;

@@ -1,7 +1,6 @@
-//! Real aarch64 machines: the whole job as an operator does it, and its bad days. Those that share a server come one after
-//! the other; those with a machine of their own run [beside them](apart).
+//! Real aarch64 machines: the whole job as an operator does it, and its bad days. Each trial forks a [`World`] that was
+//! provisioned once, or makes servers of its own, and runs in a [lane](tests::lanes) beside another one.
 
-mod apart;
 mod bad_days;
 mod builds;
 mod drift;
@@ -20,84 +19,53 @@ mod worse_days;
 
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};
-use libtest_mimic::Arguments;
-use provisioner::api::model::{Server, Volume};
+use provisioner::api::model::Volume;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-use tests::{Rig, timed};
+use tests::Rig;
+use tests::lanes::{self, Place, Subject};
+pub(crate) use tests::server::{act, once_it_answers, run_async, server_id};
 
 fn main() -> Result<()> {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let shared = vec![
-        timed("vm_main_job", 17, main_job::main_job),
-        // Before the root disk is overwritten: the audit log of the whole first boot is on it.
-        timed("vm_no_secret_lies_outside_the_volume", 7, secrets::none_outside_the_volume),
-        timed("vm_an_edit_by_hand_is_shown_and_never_overwritten", 3, drift::shown_and_never_overwritten),
-        timed("vm_the_host_is_hardened", 2, hardening::holds),
-        timed("vm_only_declared_ports_answer", 14, packets::only_declared),
-        timed("vm_only_a_confirmed_closing_stays", 9, packets::closings_nobody_confirms),
-        timed("vm_worse_days_each_end_in_their_sentence", 11, worse_days::each_ends_in_its_sentence),
-        timed("vm_ssh_is_shut_but_for_a_command_of_the_operators", 8, ssh_door::shut_but_for_a_command),
-        timed("vm_keys_change_and_the_volume_grows", 12, keys::keys_and_growth),
-        timed("vm_a_server_rebuilt_in_place_keeps_its_data", 15, rebuilt::rebuilt_in_place),
-        timed(
+    let apart = |name, run: fn() -> Result<()>| Subject { name, run, place: Place::Apart };
+    // The longest first, so that the lanes end together; those that make worlds are long.
+    let trials = vec![
+        apart("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
+        apart("vm_main_job", main_job::main_job),
+        Subject { name: "vm_two_builds_give_the_same_bytes", run: builds::two_builds, place: Place::Here },
+        apart("vm_power_cut_up_to_the_packages", power_cuts::up_to_the_packages),
+        apart("vm_power_cut_up_to_the_hardening", power_cuts::up_to_the_hardening),
+        apart("vm_power_cut_up_to_the_images", power_cuts::up_to_the_images),
+        apart("vm_power_cut_up_to_the_end", power_cuts::up_to_the_end),
+        apart("vm_only_declared_ports_answer", packets::only_declared),
+        apart("vm_a_server_rebuilt_in_place_keeps_its_data", rebuilt::rebuilt_in_place),
+        apart("vm_three_reboots_opened_by_tang", reboots::opened_by_tang),
+        apart("vm_three_reboots_opened_by_a_key_file", reboots::opened_by_a_key_file),
+        apart("vm_three_reboots_opened_by_the_operator", reboots::opened_by_the_operator),
+        apart("vm_keys_change_and_the_volume_grows", keys::keys_and_growth),
+        apart("vm_worse_days_each_end_in_their_sentence", worse_days::each_ends_in_its_sentence),
+        apart("vm_a_leased_server_is_removed_whatever_happens", leases::removed_whatever_happens),
+        apart("vm_no_secret_lies_outside_the_volume", secrets::none_outside_the_volume),
+        apart("vm_only_a_confirmed_closing_stays", packets::closings_nobody_confirms),
+        apart("vm_ssh_is_shut_but_for_a_command_of_the_operators", ssh_door::shut_but_for_a_command),
+        apart("vm_registry_unreachable_then_tampered_then_well", bad_days::registry_bad_days),
+        apart("vm_a_volume_that_is_not_blank_is_refused_untouched", bad_days::volume_not_blank),
+        apart("vm_an_edit_by_hand_is_shown_and_never_overwritten", drift::shown_and_never_overwritten),
+        apart("vm_the_host_is_hardened", hardening::holds),
+        apart(
             "vm_destroyed_is_gone_but_for_what_holds_data",
-            3,
             main_job::destroyed_is_gone_but_for_what_holds_data,
         ),
-        timed("vm_two_builds_give_the_same_bytes", 6, builds::two_builds),
     ];
-    // The longest first: what is left at the end is small enough to be shared.
-    let mut apart = vec![
-        timed("vm_power_cut_at_every_step_and_the_operator_killed", 36, power_cuts::at_every_step),
-        timed("vm_three_reboots_in_each_mode_of_unlock", 40, reboots::three_in_each_mode),
-        timed("vm_administrators_come_in_over_the_private_network_only", 30, vpn::private_network),
-        timed("vm_registry_unreachable_then_tampered_then_well", 14, bad_days::registry_bad_days),
-        timed("vm_a_leased_server_is_removed_whatever_happens", 10, leases::removed_whatever_happens),
-        timed("vm_a_volume_that_is_not_blank_is_refused_untouched", 9, bad_days::volume_not_blank),
-    ];
-    if std::env::var_os("CI").is_some() {
-        // There is time for one or two of the three longest; the next commit begins with another one.
-        apart[..3].rotate_left(commits()? % 3);
-    }
-    std::process::exit(apart::run(&arguments, shared, apart)?.into())
+    std::process::exit(lanes::run(trials, fetch)?.into())
 }
 
-/// How many commits this tree has behind it.
-fn commits() -> Result<usize> {
-    let count = Cmd::new("git").arg("-C").path(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let count = Local.run(&count.args(["rev-list", "--count", "HEAD"]))?.text();
-    count.trim().parse().context("counting the commits")
-}
-
-static STANDING: std::sync::Mutex<Option<Arc<Rig>>> = std::sync::Mutex::new(None);
-
-/// The server that trials share, ready and unlocked, in project `demo`: whichever trial comes first provisions it, and
-/// each leaves it as it found it. A machine of its own for every trial would cost minutes each.
-pub(crate) fn standing() -> Result<Arc<Rig>> {
-    let Ok(mut standing) = STANDING.lock() else {
-        anyhow::bail!("an earlier trial broke down while it made the server")
-    };
-    if let Some(rig) = &*standing {
-        return Ok(Arc::clone(rig));
-    }
-    let rig = Rig::new()?;
-    rig.demo("demo")?;
-    secrets::record_from_the_first_moment(&rig)?;
-    let first = rig
-        .xtask(&["provision", "--project", "demo", "--yes"])?
-        .expect(0)?
-        .says(&["is ready at", "first boot: disk"])?;
-    println!("provision, from the connection on: {:.1} s", first.took.as_secs_f64());
-    Ok(Arc::clone(standing.insert(Arc::new(rig))))
-}
-
-/// Takes the shared server out of use: it ends with the last that holds it.
-pub(crate) fn dismiss() -> Option<Arc<Rig>> {
-    STANDING.lock().ok()?.take()
+/// What trials need of the world outside.
+fn fetch() -> Result<()> {
+    main_job::fetch_readers()?;
+    hardening::ssh_audit()?;
+    Ok(())
 }
 
 pub(crate) const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];
@@ -128,14 +96,6 @@ pub(crate) fn address(rig: &Rig) -> Result<Ipv4Addr> {
     Ok(address.parse()?)
 }
 
-/// The id of the rig's server.
-pub(crate) fn server_id(rig: &Rig) -> Result<u64> {
-    run_async(async {
-        let servers: Vec<Server> = rig.client()?.list("listing servers", "/servers", "servers", &[]).await?;
-        Ok(servers.first().context("there is no server")?.id)
-    })
-}
-
 /// Waits until the server is up and locked, as after a reset.
 pub(crate) fn wait_until_locked(rig: &Rig) -> Result<()> {
     for _ in 0..60 {
@@ -149,41 +109,21 @@ pub(crate) fn wait_until_locked(rig: &Rig) -> Result<()> {
     anyhow::bail!("the server did not become locked")
 }
 
-/// Runs a shell line on a server that is just being started, as soon as it lets anybody in; it must succeed.
-pub(crate) fn once_it_answers(rig: &Rig, line: &str) -> Result<()> {
-    let ssh = || rig.xtask(&["ssh", "--project", "demo", "--", line]);
-    let mut last = ssh()?;
-    for _ in 0..100 {
-        if last.code != Some(255) {
-            break;
-        }
-        std::thread::sleep(Duration::from_secs(2));
-        last = ssh()?;
-    }
-    last.expect(0)?;
-    Ok(())
-}
-
-/// Asks the cloud for a power action on the rig's server, and waits for it.
-pub(crate) fn act(rig: &Rig, action: &str) -> Result<()> {
-    let path = format!("/servers/{}/actions/{action}", server_id(rig)?);
-    run_async(async {
-        let client = rig.client()?;
-        let answer = client.create(action, &path, &serde_json::json!({})).await?;
-        Ok(client.finish(action, &answer, Duration::from_secs(120)).await?)
-    })
-}
-
-pub(crate) fn run_async<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
-}
-
+/// The file behind the rig's volume, in QEMU's own format.
 pub(crate) fn volume_image(rig: &Rig) -> Result<PathBuf> {
     let id = run_async(async {
         let volumes: Vec<Volume> = rig.client()?.list("listing volumes", "/volumes", "volumes", &[]).await?;
         Ok(volumes.first().context("there is no volume")?.id)
     })?;
     Ok(rehearsal::volume_file(&rig.cloud(), id))
+}
+
+/// A disk of a server that is switched off, byte for byte, as it would be read by whoever has it.
+pub(crate) fn raw(image: &Path, to: &Path) -> Result<PathBuf> {
+    let raw = to.join("disk.raw");
+    let convert = Cmd::new("qemu-img").args(["convert", "-O", "raw"]).path(image).path(&raw);
+    Local.run(&convert.timeout(Duration::from_secs(600)))?;
+    Ok(raw)
 }
 
 pub(crate) fn again_changes_nothing(rig: &Rig) -> Result<()> {

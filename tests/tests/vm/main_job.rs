@@ -1,18 +1,18 @@
 //! The whole job, as README has it, and everything an operator does afterwards.
 
 use super::{
-    PROGRAMS, act, again_changes_nothing, dismiss, identity, keep_a_row, receipt, sql, standing,
-    volume_image, wait_until_locked,
+    PROGRAMS, act, again_changes_nothing, identity, keep_a_row, raw, receipt, sql, volume_image,
+    wait_until_locked,
 };
 use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 pub(crate) fn main_job() -> Result<()> {
     if !can_run("vm_main_job", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     steps_ran_side_by_side(&rig)?;
     again_changes_nothing(&rig)?;
     the_escrow_is_whole_and_opens(&rig)?;
@@ -168,10 +168,17 @@ fn a_reset_locks_and_unlock_brings_it_back(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
+/// What reads LUKS2 and ext4 in Python.
+const READERS: [&str; 4] = ["dissect.fve", "dissect.extfs", "argon2-cffi", "pycryptodome"];
+
+/// Installs the readers, which cannot be fetched from where a trial runs.
+pub(crate) fn fetch_readers() -> Result<()> {
+    tests::python_environment(&READERS).map(drop)
+}
+
 /// Opens the volume's image with the escrowed key on this side, by an implementation of LUKS2 that is not cryptsetup:
 /// this machine's kernel may have no dm-crypt.
 fn the_volume_opens_on_this_side(rig: &Rig) -> Result<()> {
-    let volume = volume_image(rig)?;
     let key = rig
         .xtask(&[
             "escrow",
@@ -185,27 +192,23 @@ fn the_volume_opens_on_this_side(rig: &Rig) -> Result<()> {
         ])?
         .expect(0)?;
     act(rig, "poweroff")?;
+    let volume = raw(&volume_image(rig)?, rig.path())?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/open_volume.py");
     let found = tests::python(
-        &["dissect.fve", "dissect.extfs", "argon2-cffi", "pycryptodome"],
+        &READERS,
         &script,
         &[&volume.to_string_lossy(), "still-here-after-the-reset"],
         key.stdout.trim(),
     )?;
     println!("the volume's image, opened on this side: {}", found.trim());
-    act(rig, "poweron")?;
-    wait_until_locked(rig)?;
-    rig.xtask(&["unlock", "--project", "demo", "--identity", &identity(rig, "demo")])?.expect(0)?;
     Ok(())
 }
 
-/// The last of the trials that share a server.
 pub(crate) fn destroyed_is_gone_but_for_what_holds_data() -> Result<()> {
     if !can_run("vm_destroyed", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = &*standing()?;
-    drop(dismiss());
+    let rig = &World::Ready.fork()?;
     rig.xtask(&["destroy", "--project", "demo"])?.expect(4)?.says(&["nothing was changed"])?;
     rig.xtask(&["destroy", "--project", "demo", "--yes"])?.expect(0)?.says(&["stays volume demo-data"])?;
     let status = rig.xtask(&["status", "--project", "demo"])?.expect(0)?;

@@ -1,13 +1,13 @@
 //! Which packets get through, as somebody else on the network, a container and an ordinary user see it; and a closing
 //! that nobody confirms.
 
-use super::{PROGRAMS, act, identity, server_id, standing, wait_until_locked};
+use super::{PROGRAMS, act, identity, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _, Local};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tests::wire::{NEIGHBOUR, SERVER, Wire};
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 /// The demo's ssh, the one port it declares.
 const SSH: u16 = 2222;
@@ -23,7 +23,7 @@ pub(crate) fn only_declared() -> Result<()> {
     if !can_run("vm_packets", &[&PROGRAMS[..], &["ip", "nmap", "python3"]].concat())? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let start = Instant::now();
     let wire = Wire::lay(&rig, server_id(&rig)?)?;
     there(&rig, &Wire::addresses())?;
@@ -77,7 +77,7 @@ pub(crate) fn closings_nobody_confirms() -> Result<()> {
     if !can_run("vm_only_a_confirmed_closing_stays", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let start = Instant::now();
     let before = listing(&rig)?;
     let path = rig.projects().join("demo/project.toml");

@@ -1,11 +1,11 @@
 //! Three restarts in a row in each mode of unlock: the data, every unit and the host key are what they were, and the
 //! volume is opened by whom the mode names, and by nobody else.
 
-use super::{PROGRAMS, act, identity, keep_a_row, sql, standing};
+use super::{PROGRAMS, act, identity, keep_a_row, sql};
 use anyhow::{Context as _, Result, ensure};
 use std::time::{Duration, Instant};
 use tests::tang::{self, Tang};
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 const ROW: &str = "there-after-every-restart";
 /// How long a restart may take; a server that Tang does not help asks for two minutes before it waits for the operator.
@@ -24,20 +24,28 @@ const ON_THE_VOLUME: [&str; 5] = [
 const ALWAYS: [&str; 5] =
     ["ssh.service", "ufw.service", "auditd.service", "chrony.service", "fail2ban.service"];
 
-/// See the module.
-pub(crate) fn three_in_each_mode() -> Result<()> {
-    if !can_run("vm_three_reboots", &[&PROGRAMS[..], &tang::PROGRAMS].concat())? {
+/// Nothing opens it but the operator.
+pub(crate) fn opened_by_the_operator() -> Result<()> {
+    if !can_run("vm_three_reboots", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = &*standing()?;
-    keep_a_row(rig, ROW)?;
-    let mut restarts = Restarts { rig, host_key: pinned(rig)?, table: Vec::new() };
-
+    let rig = World::Ready.fork()?;
+    let mut restarts = Restarts::begin(&rig)?;
     for how in HOWS {
         restarts.waits_for_the_operator("operator", how)?;
     }
-    is_as_it_must_be(rig, &[0, 2])?;
+    is_as_it_must_be(&rig, &[0, 2])?;
+    restarts.print();
+    Ok(())
+}
 
+/// Two Tang servers open it together, and one alone does not.
+pub(crate) fn opened_by_tang() -> Result<()> {
+    if !can_run("vm_three_reboots", &[&PROGRAMS[..], &tang::PROGRAMS].concat())? {
+        return Ok(());
+    }
+    let rig = World::Ready.fork()?;
+    let mut restarts = Restarts::begin(&rig)?;
     let (one, two) = (Tang::new()?, Tang::new()?);
     let servers: String = [&one, &two]
         .map(|server| {
@@ -48,27 +56,37 @@ pub(crate) fn three_in_each_mode() -> Result<()> {
             )
         })
         .concat();
-    change(rig, &format!("[unlock]\nmode = \"tang\"\nthreshold = 2\n{servers}"))?;
+    change(&rig, &format!("[unlock]\nmode = \"tang\"\nthreshold = 2\n{servers}"))?;
     for how in HOWS {
         restarts.comes_back_alone("tang, 2 of 2", how)?;
     }
-    is_as_it_must_be(rig, &[0, 2, 4])?;
+    is_as_it_must_be(&rig, &[0, 2, 4])?;
     two.hush();
     restarts.waits_for_the_operator("tang, 1 hangs", How::Power)?;
+    restarts.print();
+    Ok(())
+}
 
+/// A key file on the root disk opens it, until the project says no more that it does.
+pub(crate) fn opened_by_a_key_file() -> Result<()> {
+    if !can_run("vm_three_reboots", &PROGRAMS)? {
+        return Ok(());
+    }
+    let rig = World::Ready.fork()?;
+    let mut restarts = Restarts::begin(&rig)?;
     change(
-        rig,
+        &rig,
         "[unlock]\nmode = \"keyfile\"\n[[exceptions]]\ncheck = \"host-1.6\"\nreason = \"a trial of restarts\"\n\
          review = \"2099-12-31\"\n",
     )?;
     for how in HOWS {
         restarts.comes_back_alone("keyfile", how)?;
     }
-    is_as_it_must_be(rig, &[0, 2, 5])?;
+    is_as_it_must_be(&rig, &[0, 2, 5])?;
 
-    change(rig, "")?;
+    change(&rig, "")?;
     restarts.waits_for_the_operator("operator again", How::Clean)?;
-    is_as_it_must_be(rig, &[0, 2])?;
+    is_as_it_must_be(&rig, &[0, 2])?;
     restarts.print();
     Ok(())
 }
@@ -121,7 +139,12 @@ struct Restarts<'r> {
     table: Vec<(&'static str, How, &'static str, f64, f64)>,
 }
 
-impl Restarts<'_> {
+impl<'r> Restarts<'r> {
+    fn begin(rig: &'r Rig) -> Result<Self> {
+        keep_a_row(rig, ROW)?;
+        Ok(Self { rig, host_key: pinned(rig)?, table: Vec::new() })
+    }
+
     /// Restarted, nothing opens the volume until the operator comes.
     fn waits_for_the_operator(&mut self, mode: &'static str, how: How) -> Result<()> {
         let start = Instant::now();

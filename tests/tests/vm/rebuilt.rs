@@ -1,9 +1,9 @@
 //! A server whose root disk is overwritten in place.
 
-use super::{PROGRAMS, again_changes_nothing, identity, keep_a_row, run_async, sql, standing};
+use super::{PROGRAMS, again_changes_nothing, identity, keep_a_row, run_async, sql};
 use anyhow::{Context as _, Result, ensure};
 use provisioner::api::model::Server;
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 /// The root disk is overwritten, twice: once as the manual says it, once with the operator killed right after it, so
 /// that `unlock` finds a server nobody has told anything. The row, the password and the addresses stay.
@@ -11,7 +11,7 @@ pub(crate) fn rebuilt_in_place() -> Result<()> {
     if !can_run("vm_a_server_rebuilt_in_place", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let unlock = ["unlock", "--project", "demo", "--identity", &identity(&rig, "demo")];
     keep_a_row(&rig, "still-here")?;
     let (before, first_key) = (server(&rig)?, pinned(&rig)?);

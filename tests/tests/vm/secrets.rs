@@ -2,16 +2,16 @@
 //! program that was run, user-data, receipt and events, and the operator's own state. What is planted there on purpose is
 //! found by the same search, so that one that finds nothing means something.
 
-use super::{PROGRAMS, act, identity, once_it_answers, server_id, standing, wait_until_locked};
+use super::{PROGRAMS, act, identity, raw, server_id, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use host::{Cmd, Host as _, Local};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 /// Known to no program; one for each place, so that one place does not vouch for another.
 const PLANTED: [&str; 5] = [
@@ -21,30 +21,15 @@ const PLANTED: [&str; 5] = [
     "planted-in-the-documents-1c09fd2b",
     "planted-in-the-state-77a60e13",
 ];
-/// Where the rule that records every program lies.
-const RULES: &str = "/etc/audit/rules.d/00-every-program.rules";
 /// Shorter values would be found by chance.
 const SHORTEST: usize = 16;
 const SEARCH: Duration = Duration::from_secs(600);
-
-/// Has the kernel record every program that is run on a server that is about to be made, before firstboot is there.
-pub(crate) fn record_from_the_first_moment(rig: &Rig) -> Result<()> {
-    let (ended, killed) = rig
-        .run_until(&["provision", "--project", "demo", "--yes"], |line| line.starts_with("... connecting"))?;
-    ensure!(killed, "the run ended before it connected: {ended:?}");
-    // As a file too: what loads the server's own rules loads it with them, and so does the next boot.
-    let rule = format!(
-        "echo '-a always,exit -F arch=b64 -S execve -k every-program' > {RULES} && augenrules --load >/dev/null && \
-         auditctl -l | grep -q every-program"
-    );
-    once_it_answers(rig, &rule)
-}
 
 pub(crate) fn none_outside_the_volume() -> Result<()> {
     if !can_run("vm_no_secret_lies_outside_the_volume", &[&PROGRAMS[..], &["grep"]].concat())? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let start = Instant::now();
     let search = Search::of(&rig)?;
     // Unlocking handles the key once more, with everything recorded.
@@ -64,10 +49,6 @@ pub(crate) fn none_outside_the_volume() -> Result<()> {
         );
         Ok(())
     });
-    act(&rig, "poweron")?;
-    unlocked(&rig)?;
-    there(&rig, &format!("rm /var/lib/planted {RULES}; augenrules --load >/dev/null; true"))?;
-    std::fs::remove_file(rig.path().join("state/planted"))?;
     println!("searching for every secret everywhere: {:.0} s", start.elapsed().as_secs_f64());
     outside
 }
@@ -165,7 +146,8 @@ impl Search {
 
     /// In the root disk of a server that is switched off.
     fn root_disk(&self, rig: &Rig) -> Result<()> {
-        let disk = root_disk(rig, self.place.path())?;
+        let image = rehearsal::root_disk_file(&rig.cloud(), server_id(rig)?);
+        let disk = raw(&image, self.place.path())?;
         self.only("the root disk", &disk, PLANTED[0])?;
         Ok(std::fs::remove_file(disk)?)
     }
@@ -254,13 +236,4 @@ fn search(needles: &Path, place: &Path) -> Result<Vec<String>> {
     found.sort();
     found.dedup();
     Ok(found)
-}
-
-/// The root disk of the server that is switched off, as it would be read by whoever has it.
-fn root_disk(rig: &Rig, to: &Path) -> Result<PathBuf> {
-    let image = rehearsal::root_disk_file(&rig.cloud(), server_id(rig)?);
-    let raw = to.join("root.raw");
-    let convert = Cmd::new("qemu-img").args(["convert", "-O", "raw"]).path(&image).path(&raw).timeout(SEARCH);
-    Local.run(&convert)?;
-    Ok(raw)
 }

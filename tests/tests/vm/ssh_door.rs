@@ -1,12 +1,12 @@
 //! With `[ssh] from = []` the cloud's firewall lets nobody in but while a command of the operator's works: on a server in
 //! use, on a locked one, and after a command that was killed.
 
-use super::{PROGRAMS, act, address, identity, keep_a_row, sql, standing, wait_until_locked};
+use super::{PROGRAMS, act, address, identity, keep_a_row, sql, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-use tests::{Rig, can_run};
+use tests::{Rig, World, can_run};
 
 const SSH: u16 = 2222;
 const ROW: &str = "there-behind-a-shut-door";
@@ -17,7 +17,7 @@ pub(crate) fn shut_but_for_a_command() -> Result<()> {
     if !can_run("vm_ssh_is_shut", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = &*standing()?;
+    let rig = &World::Ready.fork()?;
     let start = Instant::now();
     keep_a_row(rig, ROW)?;
     let address = address(rig)?;

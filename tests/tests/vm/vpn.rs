@@ -4,10 +4,10 @@ use super::{PROGRAMS, act, address, identity, secrets, server_id, wait_until_loc
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tests::wire::{SERVER, Wire};
-use tests::{Peer, Rig, can_run};
+use tests::{Peer, Rig, World, can_run};
 
 /// The page for administrators: the control server's own metrics.
 const ADMIN: u16 = 9090;
@@ -36,45 +36,35 @@ pub(crate) fn private_network() -> Result<()> {
     let arch = images::Arch::of_this_machine()?;
     let programs = images::go_programs(&tests::cache()?, &images::TAILSCALE, arch, &images::Silent)?;
     println!("programs of the second node: {:.1} s", start.elapsed().as_secs_f64());
-    let rig = Rig::new()?;
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo-vpn/project.toml");
-    rig.project("demo", &std::fs::read_to_string(project)?)?;
-    secrets::record_from_the_first_moment(&rig)?;
-    let provision = ["provision", "--project", "demo", "--yes"];
-    // The power goes while the server joins its own network, and the operator with it.
-    let (_, killed) = rig.run_until(&provision, |line| line.starts_with("... first boot: vpn"))?;
-    ensure!(killed, "the run ended before the step that joins the network");
-    act(&rig, "reset")?;
-    let made = rig.xtask(&provision)?.expect(0)?.says(&["first boot: vpn"])?;
-    println!("provision with the private network, from the cut on: {:.1} s", made.took.as_secs_f64());
+    let rig = World::Network.fork()?;
     let wire = Wire::lay(&rig, server_id(&rig)?)?;
     ssh(&rig, &Wire::addresses())?;
-    let world = World::look(&rig, &wire, programs)?;
-    through(&world)?;
+    let scene = Scene::look(&rig, &wire, programs)?;
+    through(&scene)?;
     println!("private network: {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn through(world: &World<'_>) -> Result<()> {
-    let rig = world.rig;
+fn through(scene: &Scene<'_>) -> Result<()> {
+    let rig = scene.rig;
 
     let key = device_key(rig)?;
-    let laptop = world.peer("laptop")?;
+    let laptop = scene.peer("laptop")?;
     let joined = Instant::now();
     let said = laptop.join(&key)?;
     ensure!(said.success(), "the device did not join: {}\n{}", said.stderr, laptop.log()?);
     println!("the device joined: {:.1} s", joined.elapsed().as_secs_f64());
 
     only_our_relay(&laptop)?;
-    world.the_api_lets_nobody_in()?;
+    scene.the_api_lets_nobody_in()?;
     let server = names_lead_to_the_server(&laptop)?;
-    world.only_over_the_network(&laptop).context("at first")?;
-    world.nothing_undeclared(&laptop, server)?;
-    world.made_up_addresses_are_dropped()?;
-    let renewed = world.a_key_lets_in_once(&key)?;
+    scene.only_over_the_network(&laptop).context("at first")?;
+    scene.nothing_undeclared(&laptop, server)?;
+    scene.made_up_addresses_are_dropped()?;
+    let renewed = scene.a_key_lets_in_once(&key)?;
 
     ssh(rig, "systemctl restart docker")?;
-    world.only_over_the_network(&laptop).context("after a restart of Docker")?;
+    scene.only_over_the_network(&laptop).context("after a restart of Docker")?;
 
     let keys = keys_made(rig)?;
     act(rig, "reset")?;
@@ -83,7 +73,7 @@ fn through(world: &World<'_>) -> Result<()> {
     let unlocked = rig.xtask(&unlock)?.expect(0)?;
     println!("unlock with the private network: {:.1} s", unlocked.took.as_secs_f64());
     ssh(rig, &Wire::addresses())?;
-    world.only_over_the_network(&laptop).context("after a reset and an unlock")?;
+    scene.only_over_the_network(&laptop).context("after a reset and an unlock")?;
     rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
     let again = rig.xtask(&["provision", "--project", "demo", "--yes"])?.expect(0)?;
     ensure!(again.stderr.contains("No changes"), "a second run had something to do:\n{}", again.stderr);
@@ -92,8 +82,8 @@ fn through(world: &World<'_>) -> Result<()> {
     secrets::none_of_the_networks(rig)
 }
 
-/// The server, and who else is in the world.
-struct World<'a> {
+/// The server, and who else is there.
+struct Scene<'a> {
     rig: &'a Rig,
     wire: &'a Wire<'a>,
     /// What reaches it through the cloud's firewall.
@@ -102,7 +92,7 @@ struct World<'a> {
     programs: PathBuf,
 }
 
-impl<'a> World<'a> {
+impl<'a> Scene<'a> {
     fn look(rig: &'a Rig, wire: &'a Wire<'a>, programs: PathBuf) -> Result<Self> {
         let address = address(rig)?;
         let certificate = rig.xtask(&["vpn", "certificate", "--project", "demo"])?.expect(0)?.stdout;

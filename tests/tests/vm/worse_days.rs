@@ -1,12 +1,12 @@
 //! Bad days of a server in use, one after the other on one machine: each ends in its sentence and exit code, and the data
 //! is there when it is over.
 
-use super::{PROGRAMS, act, identity, run_async, server_id, sql, standing, volume_image, wait_until_locked};
+use super::{PROGRAMS, act, identity, run_async, server_id, sql, volume_image, wait_until_locked};
 use anyhow::{Context as _, Result, ensure};
 use provisioner::api::model::Volume;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tests::{Ended, Rig, can_run};
+use tests::{Ended, Rig, World, can_run};
 
 /// What is tried on a bad day.
 enum Tried<'a> {
@@ -76,7 +76,7 @@ pub(crate) fn each_ends_in_its_sentence() -> Result<()> {
     if !can_run("vm_worse_days", &PROGRAMS)? {
         return Ok(());
     }
-    let rig = standing()?;
+    let rig = World::Ready.fork()?;
     let start = Instant::now();
     sql(
         &rig,

@@ -1,14 +1,16 @@
 //! Everything the cloud knows, as it lies on disk.
 
 use super::job::Job;
+use crate::Error;
 use crate::api::error::ApiError;
 use crate::api::labels::{Labels, Selector};
 use crate::config::Architecture;
+use host::files;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How many finished actions are remembered.
 const ACTIONS_KEPT: usize = 1000;
@@ -261,6 +263,24 @@ pub(crate) fn now() -> String {
 }
 
 impl State {
+    /// What lies in a state directory; nothing yet is an empty cloud.
+    pub(crate) fn load(state_dir: &Path) -> Result<Self, Error> {
+        let path = state_dir.join("state.json");
+        let Some(bytes) = files::read(&path)? else { return Ok(Self::default()) };
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::Said(format!(
+                "reading {}: {e}; it was written by another version: move the directory away to start anew",
+                path.display()
+            ))
+        })
+    }
+
+    /// Writes it there, whole or not at all.
+    pub(crate) fn save(&self, state_dir: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).map_err(|e| Error::Said(format!("writing state.json: {e}")))?;
+        Ok(files::write(&state_dir.join("state.json"), &text, 0o600)?)
+    }
+
     /// An id that no resource ever had.
     pub(crate) fn new_id(&mut self) -> u64 {
         // Six digits from the start, so that no id is taken for a count or a port.

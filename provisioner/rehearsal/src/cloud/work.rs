@@ -5,7 +5,7 @@ use super::faults::Kind;
 use super::job::Job;
 use super::state::{Failure, Image, Server, State};
 use super::{Cloud, catalog, forwards, images, rescue};
-use crate::machine::{Disk, Machine, Template};
+use crate::machine::{Machine, Template};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,7 @@ impl Cloud {
                 self.machine(move |h| h.size_volume(volume, size, server.filter(|s| h.runs(*s)))).await?
             }
             Job::AttachVolume { volume, server } => {
-                let disk = Disk { volume, path: self.files.volume(volume) };
+                let disk = self.files.volume(volume);
                 self.machine(move |h| if h.runs(server) { h.attach(server, &disk) } else { Ok(()) }).await?
             }
             Job::DetachVolume { volume, server } => {
@@ -281,10 +281,33 @@ impl Cloud {
             memory_mb: (kind.memory * 1024).min(self.config.max_memory_mb),
             boot: rescue.unwrap_or(own).boot.clone(),
             rescue: rescue.and_then(|image| self.plan_disk(record, image)),
-            volumes: volumes.map(|volume| Disk { volume, path: self.files.volume(volume) }).collect(),
+            volumes: volumes.map(|volume| self.files.volume(volume)).collect(),
             address: state.ipv4_of(server),
             forwards: forwards::wanted(state, server, &self.config.open_ports),
+            memory: None,
         })
+    }
+
+    /// Lets suspended machines go on from where they were. One that cannot is as if its power had been cut.
+    pub(super) fn wake(&self) {
+        let running = self.read(|state| {
+            let running = state.servers.iter().filter(|(_, record)| record.status == "running");
+            running.map(|(id, _)| *id).collect::<Vec<_>>()
+        });
+        for server in running {
+            let memory = self.files.memory(server);
+            if !memory.exists() || self.hypervisor.runs(server) {
+                continue;
+            }
+            let machine = self.read(|state| self.plan_machine(state, server));
+            let machine = machine.map(|machine| Machine { memory: Some(memory.clone()), ..machine });
+            if let Some(Err(failure)) = machine.map(|machine| self.hypervisor.start(&machine)) {
+                eprintln!("rehearsal: waking server {server}: {}", failure.message);
+                let _ = self.hypervisor.cut_power(server);
+            }
+            // Memory goes with the disks as they were: once they are written to it is worth nothing.
+            let _ = std::fs::remove_file(memory);
+        }
     }
 
     /// Presses the power button and waits until the machine has ended.

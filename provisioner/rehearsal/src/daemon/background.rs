@@ -74,9 +74,9 @@ pub fn stop(state_dir: &Path, machines: bool) -> Result<Stopped, Error> {
         return Ok(stopped);
     }
     let state_dir = state_dir.canonicalize().map_err(|e| host::Error::io("resolving", state_dir, e))?;
-    let qemu = Qemu::new(Files::new(&state_dir), None);
-    for entry in std::fs::read_dir(state_dir.join("servers")).into_iter().flatten().flatten() {
-        let Some(server) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+    let files = Files::new(&state_dir);
+    let qemu = Qemu::new(files.clone(), None);
+    for server in files.servers() {
         if qemu.runs(server) {
             qemu.cut_power(server).map_err(|failure| Error::Said(failure.message))?;
             stopped.machines += 1;

@@ -84,7 +84,8 @@ pub(crate) fn command(machine: &Machine, files: &Files, host: &Host) -> Cmd {
     for disk in &machine.volumes {
         let node = volume_node(disk.volume);
         cmd = cmd.arg("-blockdev").arg(format!(
-            "driver=raw,node-name={node},discard=unmap,file.driver=file,file.filename={}",
+            "driver={},node-name={node},discard=unmap,file.driver=file,file.filename={}",
+            disk.format.name(),
             quote(&disk.path)
         ));
         cmd = cmd.arg("-device").arg(format!(
@@ -102,6 +103,9 @@ pub(crate) fn command(machine: &Machine, files: &Files, host: &Host) -> Cmd {
     cmd = cmd.arg("-chardev").arg(format!("file,id=console,append=on,path={}", quote(&files.console(id))));
     cmd = cmd.args(["-serial", "chardev:console"]);
     cmd = cmd.arg("-qmp").arg(format!("unix:{},server=on,wait=off", quote(&files.qmp(id))));
+    if let Some(memory) = &machine.memory {
+        cmd = cmd.arg("-incoming").arg(format!("exec:cat {}", word(memory)));
+    }
     cmd = cmd.args(["-no-user-config", "-nodefaults", "-display", "none"]);
     cmd.arg("-pidfile").path(files.pid(id)).arg("-daemonize")
 }
@@ -184,7 +188,7 @@ fn word(path: &Path) -> String {
 pub(crate) fn plug(disk: &Disk) -> (serde_json::Value, serde_json::Value) {
     let node = volume_node(disk.volume);
     (
-        serde_json::json!({"driver": "raw", "node-name": node, "discard": "unmap",
+        serde_json::json!({"driver": disk.format.name(), "node-name": node, "discard": "unmap",
             "file": {"driver": "file", "filename": disk.path}}),
         serde_json::json!({"driver": "scsi-hd", "bus": "scsi.0", "drive": node, "id": node,
             "vendor": "HC", "product": "Volume", "serial": disk.volume.to_string()}),
@@ -206,7 +210,7 @@ pub(crate) fn plug_card(server: u64, tap: &str) -> (serde_json::Value, serde_jso
 mod tests {
     use super::*;
     use crate::cloud::state::Boot;
-    use crate::machine::{Protocol, Template};
+    use crate::machine::{Format, Protocol, Template};
 
     fn lines(machine: &Machine, host: &Host) -> String {
         let cmd = command(machine, &Files::new(Path::new("/state")), host);
@@ -234,12 +238,17 @@ mod tests {
                 cmdline: "root=LABEL=root console=ttyAMA0".into(),
             }),
             rescue: None,
-            volumes: vec![Disk { volume: 100_123, path: "/state/volumes/100123.raw".into() }],
+            volumes: vec![Disk {
+                volume: 100_123,
+                path: "/state/volumes/100123.raw".into(),
+                format: Format::Raw,
+            }],
             address: Some(Ipv4Addr::new(127, 77, 3, 1)),
             forwards: vec![
                 Forward { protocol: Protocol::Tcp, port: 22 },
                 Forward { protocol: Protocol::Udp, port: 51820 },
             ],
+            memory: None,
         }
     }
 
@@ -299,6 +308,16 @@ mod tests {
         for (cmdline, expected) in table {
             assert_eq!(rescue_cmdline(cmdline), expected);
         }
+    }
+
+    #[test]
+    fn a_suspended_machine_goes_on_with_its_memory_and_its_forked_volume() {
+        let forked =
+            Disk { volume: 100_123, path: "/state/volumes/100123.qcow2".into(), format: Format::Qcow2 };
+        let memory = Some("/state/servers/100042/memory".into());
+        let text = lines(&Machine { volumes: vec![forked], memory, ..machine() }, &on(2, false));
+        assert!(text.contains("-incoming exec:cat /state/servers/100042/memory\n"), "{text}");
+        assert!(text.contains("-blockdev driver=qcow2,node-name=volume-100123,"), "{text}");
     }
 
     #[test]

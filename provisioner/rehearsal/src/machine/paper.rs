@@ -47,6 +47,11 @@ impl Hypervisor for Paper {
         Ok(())
     }
 
+    fn suspend(&self, server: u64) -> Result<(), Failure> {
+        self.set(server, false);
+        Ok(())
+    }
+
     fn runs(&self, server: u64) -> bool {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).contains(&server)
     }

@@ -1,6 +1,6 @@
 use super::command::{self, Host};
 use super::qmp::Qmp;
-use super::{Disk, Files, Forward, Hypervisor, Machine, Template, backup, ports};
+use super::{Disk, Files, Format, Forward, Hypervisor, Machine, Template, backup, memory, ports};
 use crate::cloud::images;
 use crate::cloud::state::{Boot, Failure, Image};
 use crate::config::Architecture;
@@ -114,17 +114,33 @@ fn check_host(architecture: Architecture) -> Result<(), Failure> {
 
 /// Makes a disk that begins as an image, in place of the one that may be there.
 fn make_disk(template: &Template, path: &Path) -> Result<(), Failure> {
-    make_dir_of(path)?;
-    let part = path.with_extension("part");
-    let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-    let cmd = cmd.path(&template.image).path(&part).arg(template.bytes.to_string());
-    Local.run(&cmd).map_err(|e| failed(&e))?;
-    std::fs::rename(&part, path).map_err(|e| failed(&host::Error::io("making", path, e)))
+    overlay(&template.image, Format::Raw, path, Some(template.bytes)).map_err(|e| failed(&e))
 }
 
-fn make_dir_of(path: &Path) -> Result<(), Failure> {
+/// Makes a disk that begins as another file, which is never written to through it; as large as that, or of this size.
+pub(crate) fn overlay(
+    base: &Path,
+    format: Format,
+    path: &Path,
+    bytes: Option<u64>,
+) -> Result<(), host::Error> {
+    make_dir_of(path)?;
+    let part = path.with_extension("part");
+    let cmd = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", format.name(), "-b"]);
+    Local.run(&cmd.path(base).path(&part).args(bytes.map(|bytes| bytes.to_string())))?;
+    std::fs::rename(&part, path).map_err(|e| host::Error::io("making", path, e))
+}
+
+/// Makes a disk larger that no machine has open.
+fn resize(path: &Path, bytes: u64) -> Result<(), Failure> {
+    let cmd = Cmd::new("qemu-img").args(["resize", "-q", "-f", "qcow2"]).path(path).arg(bytes.to_string());
+    Local.run(&cmd).map(drop).map_err(|e| failed(&e))
+}
+
+/// Makes the directory that a file is to lie in.
+pub(crate) fn make_dir_of(path: &Path) -> Result<(), host::Error> {
     let Some(dir) = path.parent() else { return Ok(()) };
-    std::fs::create_dir_all(dir).map_err(|e| failed(&host::Error::io("making", dir, e)))
+    std::fs::create_dir_all(dir).map_err(|e| host::Error::io("making", dir, e))
 }
 
 /// A host error as an action's error.
@@ -138,14 +154,12 @@ impl Hypervisor for Qemu {
     }
 
     fn grow_root(&self, server: u64, bytes: u64) -> Result<(), Failure> {
-        let cmd = Cmd::new("qemu-img").args(["resize", "-q", "-f", "qcow2"]);
-        let cmd = cmd.path(self.files.root(server)).arg(bytes.to_string());
-        Local.run(&cmd).map(drop).map_err(|e| failed(&e))
+        resize(&self.files.root(server), bytes)
     }
 
     fn copy_root(&self, server: u64, boot: Option<&Boot>, image: &Image) -> Result<(), Failure> {
         let root = self.files.root(server);
-        make_dir_of(&image.disk)?;
+        make_dir_of(&image.disk).map_err(|e| failed(&e))?;
         if let (Some(from), Some(to)) = (boot, &image.boot) {
             images::copy(&from.kernel, &to.kernel).map_err(|e| failed(&e))?;
             if let (Some(from), Some(to)) = (&from.initrd, &to.initrd) {
@@ -169,6 +183,11 @@ impl Hypervisor for Qemu {
         self.files.root(server).exists()
     }
 
+    fn suspend(&self, server: u64) -> Result<(), Failure> {
+        memory::save(&mut self.monitor(server)?, &self.files.memory(server))?;
+        self.cut_power(server)
+    }
+
     fn start(&self, machine: &Machine) -> Result<(), Failure> {
         check_host(machine.architecture)?;
         let rescue = self.files.rescue(machine.server);
@@ -180,9 +199,14 @@ impl Hypervisor for Qemu {
         // A QEMU that a killed daemon had begun to start shows up only now, and has the disks and ports.
         if first.is_err() && self.shows_up(machine.server) {
             self.cut_power(machine.server)?;
-            return self.launch(machine);
+            self.launch(machine)?;
+        } else {
+            first?;
         }
-        first
+        match machine.memory {
+            Some(_) => memory::go_on(&mut self.monitor(machine.server)?),
+            None => Ok(()),
+        }
     }
 
     fn runs(&self, server: u64) -> bool {
@@ -295,7 +319,7 @@ impl Hypervisor for Qemu {
     }
 
     fn size_volume(&self, volume: u64, gigabytes: u64, machine: Option<u64>) -> Result<(), Failure> {
-        let path = self.files.volume(volume);
+        let disk = self.files.volume(volume);
         let bytes = gigabytes * GIGABYTE;
         if let Some(server) = machine {
             let name = command::volume_node(volume);
@@ -304,10 +328,13 @@ impl Hypervisor for Qemu {
                 .run("block_resize", &json!({"node-name": name, "size": bytes}))
                 .map(drop);
         }
-        let io = |e| failed(&host::Error::io("making", &path, e));
-        make_dir_of(&path)?;
+        if disk.format == Format::Qcow2 {
+            return resize(&disk.path, bytes);
+        }
+        let io = |e| failed(&host::Error::io("making", &disk.path, e));
+        make_dir_of(&disk.path).map_err(|e| failed(&e))?;
         let file =
-            std::fs::File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
+            std::fs::File::options().write(true).create(true).truncate(false).open(&disk.path).map_err(io)?;
         // The file has holes: it takes up what is written to it, not what was ordered.
         if file.metadata().map_err(io)?.len() < bytes {
             file.set_len(bytes).map_err(io)?;
@@ -316,7 +343,7 @@ impl Hypervisor for Qemu {
     }
 
     fn remove_volume(&self, volume: u64) -> Result<(), Failure> {
-        files::remove(&self.files.volume(volume)).map_err(|e| failed(&e))
+        files::remove(&self.files.volume(volume).path).map_err(|e| failed(&e))
     }
 }
 
