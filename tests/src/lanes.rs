@@ -4,11 +4,10 @@
 use crate::{rig, trial, world};
 use anyhow::{Context as _, Result, bail, ensure};
 use host::{Cmd, Host as _, Local};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Tells this program that it is a trial's own process, and which trial's.
 const CHILD: &str = "SOVEREIGN_TRIAL";
@@ -35,7 +34,7 @@ pub enum Place {
     Here,
 }
 
-/// Runs the trials in the order given, so the longest should come first, and prints how long each took. Gives the exit code.
+/// Runs the trials in the order given, so the longest should come first. Gives the exit code.
 /// Before the first, `fetch` brings what cannot be had from a trial's own network.
 pub fn run(subjects: Vec<Subject>, fetch: fn() -> Result<()>) -> Result<u8> {
     if let Some(name) = std::env::var_os(CHILD) {
@@ -47,7 +46,7 @@ pub fn run(subjects: Vec<Subject>, fetch: fn() -> Result<()>) -> Result<u8> {
     let chosen = subjects.iter().filter(|subject| is_chosen(&arguments, subject.name)).count();
     if arguments.list || chosen == 0 {
         let none = subjects.into_iter().map(|subject| trial(subject.name, || Ok(()))).collect();
-        return Ok(u8::from(libtest_mimic::run(&arguments, none).has_failed()));
+        return Ok(u8::from(crate::run(&arguments, none).has_failed()));
     }
     if !can_part()? {
         ensure!(
@@ -63,15 +62,13 @@ pub fn run(subjects: Vec<Subject>, fetch: fn() -> Result<()>) -> Result<u8> {
     let lanes = Arc::new(Lanes {
         key: world::key()?,
         cores: Mutex::new((0..cores).rev().collect()),
-        took: Mutex::default(),
         aloud: chosen == 1,
     });
     let trials = subjects.into_iter().map(|subject| {
         let lanes = Arc::clone(&lanes);
         trial(subject.name, move || lanes.run(&subject))
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect::<Vec<Trial>>());
-    lanes.table();
+    let conclusion = crate::run(&arguments, trials.collect());
     Ok(u8::from(conclusion.has_failed()))
 }
 
@@ -92,7 +89,6 @@ struct Lanes {
     key: String,
     /// Those no trial has. Machines get one processor each: two that wait for each other on one core take a third longer.
     cores: Mutex<Vec<usize>>,
-    took: Mutex<Vec<(&'static str, Duration)>>,
     /// What the one trial says is shown while it says it.
     aloud: bool,
 }
@@ -100,9 +96,7 @@ struct Lanes {
 impl Lanes {
     fn run(&self, subject: &Subject) -> Result<()> {
         let core = lock(&self.cores).pop().context("finding a core: there are more trials than cores")?;
-        let start = Instant::now();
         let outcome = self.run_on(core, subject);
-        lock(&self.took).push((subject.name, start.elapsed()));
         lock(&self.cores).push(core);
         outcome
     }
@@ -140,16 +134,6 @@ impl Lanes {
             bail!("it failed: what it said stands above, behind ---- {}", subject.name);
         }
         Ok(())
-    }
-
-    /// How long each took, the longest first.
-    fn table(&self) {
-        let mut took = lock(&self.took).clone();
-        took.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
-        println!("{:>7}  trial", "seconds");
-        for (name, time) in took {
-            println!("{:>7.1}  {name}", time.as_secs_f64());
-        }
     }
 }
 

@@ -18,16 +18,35 @@ pub use world::{AUDIT_RULES, World};
 
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Local};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How long installing PyPI packages may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
-/// A trial that fails with the whole chain of its error.
+static TOOK: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
+
+/// A trial that fails with the whole chain of its error, and whose time is in the [table](run).
 pub fn trial(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
+    let its = name.to_owned();
+    Trial::test(name, move || {
+        let start = Instant::now();
+        let outcome = run();
+        TOOK.lock().unwrap_or_else(PoisonError::into_inner).push((its, start.elapsed()));
+        outcome.map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
+
+/// Runs trials and prints how long each took, the longest first.
+pub fn run(arguments: &Arguments, trials: Vec<Trial>) -> Conclusion {
+    let conclusion = libtest_mimic::run(arguments, trials);
+    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    took.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+    println!("{:>7}  trial", "seconds");
+    took.iter().for_each(|(name, time)| println!("{:>7.1}  {name}", time.as_secs_f64()));
+    conclusion
 }
 
 /// Whether the programs a test needs are here; where not, it says loudly that it was skipped.

@@ -25,7 +25,7 @@ fn main() {
         trial("cloud_a_command_runs_beside_a_leased_server", a_command),
         trial("cloud_sweep", sweep),
     ];
-    libtest_mimic::run(&arguments, trials).exit();
+    tests::run(&arguments, trials).exit();
 }
 
 fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {

@@ -18,5 +18,5 @@ fn main() {
         trial("clients_hcloud_cli_1_30", || cli::session("bookworm", "1.30")),
         trial("clients_pypi_hcloud", scripts::run_all),
     ];
-    libtest_mimic::run(&arguments, trials).exit();
+    tests::run(&arguments, trials).exit();
 }

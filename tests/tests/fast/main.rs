@@ -51,5 +51,5 @@ fn main() {
         trial("fast_the_door_for_ssh_closes_on_signals_and_is_found_after_a_kill", ssh_door::broken_off),
         trial("fast_help_has_an_example_everywhere", door::help),
     ];
-    libtest_mimic::run(&arguments, trials).exit();
+    tests::run(&arguments, trials).exit();
 }
