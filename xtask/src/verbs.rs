@@ -217,6 +217,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(volume) = status.volume {
             println!("  volume  {volume}");
         }
+        if let Some(zone) = &status.zone {
+            println!("  zone    {zone}");
+        }
         println!("  unlock  {}", status.unlock);
         println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
         if let Some(receipt) = &status.receipt {

@@ -167,6 +167,50 @@ pub(crate) fn foreign_records() -> Result<()> {
         client.create("taking the server's name", "/zones/example.org/rrsets", &body).await?;
         let error = scene.operator.run(Wish::default()).await.err().context("it went on")?;
         ensure!(format!("{error:#}").contains("not this project's"), "{error:#}");
+
+        // What the cloud would refuse, and what it would take and nobody could use, is known before anything is changed.
+        for (body, why) in [
+            (rrset("srv", "CNAME", "other.example.net."), "a CNAME must stand alone"),
+            (rrset("www", "TXT", "\"a stranger's\""), "a CNAME must stand alone"),
+            (rrset("@", "TXT", "\"v=spf1 -all\""), "2 texts of SPF"),
+        ] {
+            let scene = Scene::new(WHOLE).await?;
+            let client = &scene.operator.client;
+            let zone = json!({ "name": "example.org", "mode": "primary" });
+            client.create("making a zone", "/zones", &zone).await?;
+            client.create("making a stranger's record", "/zones/example.org/rrsets", &body).await?;
+            let before = scene.inventory().await?;
+            let error = scene.operator.run(Wish::default()).await.err().context("it went on")?;
+            ensure!(format!("{error:#}").contains(why), "{error:#}");
+            ensure!(scene.inventory().await? == before, "something was changed although {why}");
+        }
+        Ok(())
+    })
+}
+
+/// A zone is not seen by anybody until its registrar names the right name servers, and is said to be so.
+pub(crate) fn unseen_zone() -> Result<()> {
+    block_on(async {
+        let scene = Scene::new(WHOLE).await?;
+        scene.operator.run(Wish::default()).await?;
+        for (status, words) in [
+            (None, &["perhaps nobody sees", "hydrogen.ns.hetzner.com, oxygen.ns.hetzner.com"][..]),
+            (Some("lame"), &["nobody sees", "do not know it", "Enter these at the registrar"]),
+            (Some("unregistered"), &["nobody sees", "not registered"]),
+            (Some("partially-valid"), &["not everybody sees"]),
+            (Some("valid"), &[]),
+        ] {
+            if let Some(status) = status {
+                let body = json!({ "status": status, "nameservers": ["ns1.example.net."] });
+                scene.admin("PUT", "zones/example.org/delegation", Some(body)).await?;
+            }
+            let (world, _) = scene.operator.plan(Wish::default()).await?;
+            let said = provisioner::dns::unseen(&world.zone.context("no zone")?);
+            let right = said.as_ref().map_or(words.is_empty(), |said| {
+                !words.is_empty() && words.iter().all(|words| said.contains(words))
+            });
+            ensure!(right, "{status:?}: {said:?}");
+        }
         Ok(())
     })
 }
