@@ -63,13 +63,14 @@ fn said_twice(text: &str) -> Vec<(usize, String)> {
     let chained = [concat!("{sour", "ce}"), concat!("{sour", "ce:")];
     let marked = [concat!("#[fr", "om]"), concat!("#[sour", "ce]")];
     let lines: Vec<&str> = text.lines().collect();
-    let sentences = lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("#[error("));
-    let twice = sentences.filter(|(at, line)| {
-        let next = lines.get(at + 1).copied().unwrap_or_default();
-        chained.iter().any(|mark| line.contains(mark))
-            || line.contains("{0") && marked.iter().any(|mark| next.contains(mark))
+    let sentences = (0..lines.len()).filter(|at| lines[*at].trim_start().starts_with("#[error("));
+    let twice = sentences.filter(|at| {
+        let end = lines[*at..].iter().position(|line| line.ends_with(")]")).map_or(*at, |length| at + length);
+        let (sentence, field) = (lines[*at..=end].concat(), lines.get(end + 1).copied().unwrap_or_default());
+        chained.iter().any(|mark| sentence.contains(mark))
+            || sentence.contains("{0") && marked.iter().any(|mark| field.contains(mark))
     });
-    twice.map(|(at, line)| (at + 1, line.trim().to_owned())).collect()
+    twice.map(|at| (at + 1, lines[at].trim().to_owned())).collect()
 }
 
 fn is_rust(file: &str) -> bool {
@@ -124,6 +125,7 @@ mod tests {
         };
         assert_eq!(one(concat!("\"reading: {sour", "ce}\""), "x").len(), 1);
         assert_eq!(one("\"reading: {0}\"", concat!("#[fr", "om] io::Error")).len(), 1);
+        assert_eq!(one(concat!("\n        \"reading: {sour", "ce}\"\n    "), "x").len(), 1);
         assert!(one("\"reading: {0}\"", "String").is_empty());
         assert!(one("transparent", concat!("#[fr", "om] io::Error")).is_empty());
     }
