@@ -152,5 +152,5 @@ fn is_public_key(line: &str) -> bool {
             || k.starts_with("sk-ecdsa-")
     });
     let body = words.next().is_some_and(|b| b.starts_with("AAAA"));
-    kind && body && !line.trim_end().contains(['\n', '\r'])
+    kind && body && !line.trim_end().chars().any(char::is_control)
 }

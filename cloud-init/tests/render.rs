@@ -77,7 +77,9 @@ fn values_that_would_break_the_document_are_refused() {
     for name in ["", "-a", "a-", "a.b", "A", "a\nroot: x", &"a".repeat(64)] {
         assert!(matches!(CloudConfig::new(name, &keys, host_key()), Err(Invalid::HostName(_))), "{name:?}");
     }
-    for key in ["", "ssh-ed25519", "rubbish AAAA", "ssh-ed25519 AAAA\nssh-rsa AAAA"] {
+    for key in
+        ["", "ssh-ed25519", "rubbish AAAA", "ssh-ed25519 AAAA\nssh-rsa AAAA", "ssh-ed25519 AAAA\u{1b}[2J x"]
+    {
         assert!(
             matches!(CloudConfig::new("a", &[key.to_owned()], host_key()), Err(Invalid::PublicKey(_))),
             "{key:?}"

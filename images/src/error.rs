@@ -32,10 +32,10 @@ pub enum Error {
         help: String,
     },
     /// A certificate could not be made.
-    #[error("making the registry's certificate: {0}")]
+    #[error("making the registry's certificate")]
     Certificate(#[from] rcgen::Error),
     /// A document could not be written or read as JSON.
-    #[error("reading or writing JSON: {0}")]
+    #[error("reading or writing JSON")]
     Json(#[from] serde_json::Error),
 }
 

@@ -13,10 +13,9 @@ pub fn init(folder: &Folder, recipients: &[String], rehearsal: bool) -> Result<(
     if path.exists() {
         bail!("writing {}: it is there already and was not touched", path.display());
     }
-    for recipient in recipients {
-        Recipient::parse(recipient)?;
-    }
-    let quoted: Vec<_> = recipients.iter().map(|r| format!("\"{r}\"")).collect();
+    let recipients: Vec<_> =
+        recipients.iter().map(|text| Recipient::parse(text)).collect::<Result<_, _>>()?;
+    let quoted: Vec<_> = recipients.iter().map(|recipient| format!("\"{recipient}\"")).collect();
     let text = TEMPLATE
         .replace("@NAME@", folder.name())
         .replace("@REHEARSAL@", if rehearsal { "true" } else { "false" })
@@ -44,6 +43,15 @@ mod tests {
         let project = folder.load().unwrap();
         assert!(project.rehearsal && project.throwaway_identity && !project.protect);
         assert!(init(&folder, &[], true).unwrap_err().to_string().contains("not touched"));
+    }
+
+    #[test]
+    fn a_recipient_is_written_as_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), "prod");
+        let recipient = escrow::Identity::generate().recipients()[0].to_string();
+        init(&folder, &[format!(" {recipient}\n")], false).unwrap();
+        assert_eq!(folder.load().unwrap().recipients, [recipient]);
     }
 
     #[test]

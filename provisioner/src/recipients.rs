@@ -26,7 +26,7 @@ pub fn recipients(folder: &Folder, project: &Project, note: impl Fn(&str)) -> Re
 fn throwaway(folder: &Folder, note: impl Fn(&str)) -> Result<Identity> {
     let path = folder.file(THROWAWAY);
     if path.exists() {
-        return crate::escrow_folder::identity(&path);
+        return crate::escrow_folder::identity(&path, note);
     }
     let identity = Identity::generate();
     files::write(&path, identity.to_file_contents().expose(), 0o600)?;
@@ -41,7 +41,7 @@ fn throwaway(folder: &Folder, note: impl Fn(&str)) -> Result<Identity> {
 /// Stops unless every recipient was proved. A rehearsal's identity is at hand and proves itself.
 pub fn need_proof(folder: &Folder, project: &Project, recipients: &[String]) -> Result<()> {
     let identity = if project.throwaway_identity {
-        Some(crate::escrow_folder::identity(&folder.file(THROWAWAY))?)
+        Some(crate::escrow_folder::identity(&folder.file(THROWAWAY), |_| {})?)
     } else {
         None
     };

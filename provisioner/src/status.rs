@@ -1,5 +1,6 @@
 //! What is there: the cloud's side, the server's own, and the escrow's.
 
+use crate::dns;
 use crate::escrow_folder::Filed;
 use crate::first_boot::{Observed, Server};
 use crate::known_hosts::KnownHosts;
@@ -24,6 +25,8 @@ pub struct Status {
     pub address: Option<String>,
     /// Its volume's id.
     pub volume: Option<u64>,
+    /// What keeps the world from seeing the zone's records, and what to do; nothing where all see them.
+    pub zone: Option<String>,
     /// What `provision` would change in the cloud.
     pub pending: Plan,
     /// How the volume is opened after a restart, and what that is worth.
@@ -57,6 +60,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
     let (world, pending) = context.plan(&prepared.public_key, Wish::default()).await?;
     let escrow = Filed::current(context.folder)?.map(|filed| filed.sha256());
     let unlock = described(&context.project.unlock);
+    let zone = world.zone.as_ref().and_then(dns::unseen);
     let Some(server) = &world.server else {
         return Ok(Status {
             state: "absent",
@@ -64,6 +68,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             server: None,
             address: None,
             volume: world.volume.map(|v| v.id),
+            zone,
             pending,
             unlock,
             escrow,
@@ -100,6 +105,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         server: Some((server.id, server.status.clone())),
         address: Some(address(&world)?.to_owned()),
         volume: world.volume.as_ref().map(|v| v.id),
+        zone,
         pending,
         unlock,
         escrow,

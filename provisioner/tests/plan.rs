@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its world should stop")]
 
 use provisioner::api::model::{
-    Firewall, Image, Location, Pricing, PrimaryIp, Server, ServerType, SshKey, Volume,
+    Firewall, Image, Location, Pricing, PrimaryIp, RRSet, Server, ServerType, SshKey, Volume,
 };
 use provisioner::observe::World;
 use provisioner::plan::{Change, Plan, Wish, plan};
@@ -360,9 +360,9 @@ fn records_of_ours_are_put_right() {
         whole_changes(&world),
         [
             "~ record srv AAAA remembered for 3600 s",
+            "- record old CNAME",
             "~ record srv A → the server's IPv4",
             "+ record www CNAME → srv.example.org.",
-            "- record old CNAME",
         ]
     );
     let mut reversed = zone();
@@ -402,4 +402,63 @@ fn protection_is_put_on_and_never_taken_off() {
         unasked.changes.is_empty() && unasked.kept.iter().any(|k| k.contains("only `destroy`")),
         "{unasked}"
     );
+}
+
+/// A record that somebody else put into the zone.
+fn others(name: &str, kind: &str, value: &str) -> RRSet {
+    let id = format!("{name}/{kind}");
+    read(json!({ "id": id, "name": name, "type": kind, "records": [{ "value": value }] }))
+}
+
+#[test]
+fn what_cannot_stand_beside_others_records_is_in_the_way() {
+    for (ours, theirs, why) in [
+        (
+            "srv/A",
+            others("srv", "CNAME", "other.example.net."),
+            "CNAME other.example.net. at \"srv\" beside A",
+        ),
+        ("www/CNAME", others("www", "TXT", "\"x\""), "CNAME srv.example.org. at \"www\" beside TXT"),
+        ("@/TXT", others("@", "TXT", "\"v=spf1 include:example.net -all\""), "2 texts of SPF"),
+        ("@/MX", others("@", "MX", "0 ."), "there is none"),
+    ] {
+        let mut world = zone();
+        let (name, _) = ours.split_once('/').unwrap();
+        world.rrsets.retain(|set| set.id != ours && (set.name != name || theirs.kind != "CNAME"));
+        world.rrsets.push(theirs);
+        let plan = whole(&world);
+        let named: Vec<_> = plan.obstacles.iter().filter(|obstacle| obstacle.contains(why)).collect();
+        assert!(named.len() == 1 && plan.obstacles.len() == 1, "{why}: {plan}");
+        assert!(named[0].contains("example.org") && named[0].contains("project.toml"), "{plan}");
+    }
+}
+
+#[test]
+fn what_goes_with_others_records_is_not_in_the_way() {
+    let mut world = zone();
+    world.rrsets.retain(|set| set.id != "@/TXT");
+    world.rrsets.push(others("@", "TXT", "\"site-verification=1\""));
+    world.rrsets.push(others("shop", "CNAME", "other.example.net."));
+    assert_eq!(whole_changes(&world), ["~ others' kept, added: record @ TXT → \"v=spf1 mx -all\""]);
+    // What the project added to others' values earlier, and now wishes otherwise, is no contradiction: it goes first.
+    let added = json!([{ "value": "\"v=spf1 old\"", "comment": "sovereign demo" }, { "value": "\"x\"" }]);
+    world.rrsets.iter_mut().find(|set| set.id == "@/TXT").unwrap().records = read(added);
+    assert_eq!(
+        whole_changes(&world),
+        [
+            "~ others' kept, 1 removed: record @ TXT",
+            "~ others' kept, added: record @ TXT → \"v=spf1 mx -all\""
+        ]
+    );
+}
+
+#[test]
+fn a_cname_takes_the_place_of_a_record_of_ours_that_goes_first() {
+    let mut world = zone();
+    let www = world.rrsets.iter_mut().find(|set| set.id == "www/CNAME").unwrap();
+    www.kind = "A".into();
+    www.records[0].value = "192.0.2.1".into();
+    assert_eq!(whole_changes(&world), ["- record www A", "+ record www CNAME → srv.example.org."]);
+    let plan = whole(&world);
+    assert!(plan.changes[0].change.stage() < plan.changes[1].change.stage(), "{plan}");
 }

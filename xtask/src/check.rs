@@ -51,12 +51,13 @@ enum Held {
 type Check = (&'static str, fn(&Tree) -> Result<Held>);
 
 /// The checks in order, the quick ones first. All that run cargo refuse a lock file that is out of date.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("arrows between packages", arrows::check),
     ("file length", text::length),
     ("nothing unfinished", text::unfinished),
     ("one door for programs", text::one_door),
     ("no paths of a machine", text::machine_paths),
+    ("no error said twice", text::said_once),
     ("formatting", |tree| quiet(&tree.cargo(&["fmt", "--all", "--check"]))),
     ("lints", lints),
     ("documentation", documentation),

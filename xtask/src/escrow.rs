@@ -69,10 +69,15 @@ pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
     }
 }
 
+/// What is to be said beside the answer goes to stderr, for stdout may be a secret.
+fn to_stderr(text: &str) {
+    eprintln!("{text}");
+}
+
 fn verify(projects: &Path, name: &str, key: Option<&Path>, json: bool) -> Result<u8> {
     let folder = Folder::new(projects, name);
     let project = folder.load()?;
-    let opening = key.map(identity).transpose()?;
+    let opening = key.map(|key| identity(key, to_stderr)).transpose()?;
     let (manifest, problems) = provisioner::escrow_folder::verify(&folder, &project, opening.as_ref())?;
     if json {
         print_json(&serde_json::json!({ "problems": problems, "manifest": manifest }))?;
@@ -113,7 +118,7 @@ fn show(projects: &Path, name: &str, json: bool) -> Result<u8> {
 }
 
 fn list(projects: &Path, name: &str, key: &Path) -> Result<u8> {
-    let bundle = need_current(&Folder::new(projects, name))?.open(&identity(key)?)?;
+    let bundle = need_current(&Folder::new(projects, name))?.open(&identity(key, to_stderr)?)?;
     let listed = bundle.entries.iter().map(|entry| {
         let bytes = entry.value.expose().len();
         serde_json::json!({ "name": entry.name, "purpose": entry.purpose, "bytes": bytes })
@@ -123,7 +128,7 @@ fn list(projects: &Path, name: &str, key: &Path) -> Result<u8> {
 }
 
 fn open(projects: &Path, name: &str, key: &Path, show: Option<&str>, to: Option<&Path>) -> Result<u8> {
-    let bundle = need_current(&Folder::new(projects, name))?.open(&identity(key)?)?;
+    let bundle = need_current(&Folder::new(projects, name))?.open(&identity(key, to_stderr)?)?;
     if let Some(wanted) = show {
         let entry =
             bundle.get(wanted).with_context(|| format!("opening the escrow: there is no {wanted} in it"))?;

@@ -91,6 +91,9 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     }
     summarise(&context, &made, &provisioned, start);
     crate::verbs::show_records_kept_elsewhere(&opened, addresses);
+    if let Some(unseen) = world.zone.as_ref().and_then(provisioner::dns::unseen) {
+        screen.note(&format!("  {unseen}"));
+    }
     Ok(0)
 }
 

@@ -217,6 +217,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(volume) = status.volume {
             println!("  volume  {volume}");
         }
+        if let Some(zone) = &status.zone {
+            println!("  zone    {zone}");
+        }
         println!("  unlock  {}", status.unlock);
         println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
         if let Some(receipt) = &status.receipt {
@@ -253,7 +256,7 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
     let _lock = opened.folder.lock()?;
     let start = Instant::now();
-    let identity = provisioner::escrow_folder::identity(&options.identity)?;
+    let identity = provisioner::escrow_folder::identity(&options.identity, |text| opened.screen.note(text))?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
     let with = if options.recovery { With::Recovery } else { With::Key };
@@ -342,7 +345,11 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
     };
     let screen = Screen::new();
     let all = recipients::recipients(&folder, &project, |text| screen.note(text))?;
-    let identity = options.identity.as_deref().map(provisioner::escrow_folder::identity).transpose()?;
+    let identity = options
+        .identity
+        .as_deref()
+        .map(|path| provisioner::escrow_folder::identity(path, |text| screen.note(text)));
+    let identity = identity.transpose()?;
     for recipient in &all {
         let proofs = options
             .answer

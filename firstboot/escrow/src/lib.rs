@@ -41,7 +41,7 @@ pub enum Error {
     #[error(
         "reading the identity: {0}; it is the file `age-keygen -o FILE` wrote, with a line AGE-SECRET-KEY-1…"
     )]
-    Identity(&'static str),
+    Identity(String),
     /// Nobody to seal to.
     #[error("sealing the escrow: no recipient is named; name at least one offline key")]
     NoRecipient,

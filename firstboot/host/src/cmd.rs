@@ -35,21 +35,21 @@ pub enum Error {
         stderr: String,
     },
     /// The operating system refused.
-    #[error("{doing} {what}: {source}")]
+    #[error("{doing} {what}: {why}")]
     Io {
         /// The gerund: "reading", "writing".
         doing: &'static str,
         /// The object, a path or a program.
         what: String,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause; part of the sentence, so it is no link of a chain of errors, which would say it again.
+        why: std::io::Error,
     },
 }
 
 impl Error {
     /// An operating-system error with what was being done to what.
-    pub fn io(doing: &'static str, what: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { doing, what: what.as_ref().display().to_string(), source }
+    pub fn io(doing: &'static str, what: impl AsRef<Path>, why: std::io::Error) -> Self {
+        Self::Io { doing, what: what.as_ref().display().to_string(), why }
     }
 }
 
@@ -237,25 +237,17 @@ impl Cmd {
     /// (128 + signal where a signal ended it).
     pub fn run_inherited(&self) -> Result<i32, Error> {
         let status = self.to_std()?.status();
-        status.map(exit_code).map_err(|e| Error::Io {
-            doing: "starting",
-            what: self.program.clone(),
-            source: e,
-        })
+        status.map(exit_code).map_err(|e| Error::Io { doing: "starting", what: self.program.clone(), why: e })
     }
 
     /// The same with the caller's own stdin: for a command a person works in.
     pub fn run_interactive(&self) -> Result<i32, Error> {
         let status = self.to_std()?.stdin(Stdio::inherit()).status();
-        status.map(exit_code).map_err(|e| Error::Io {
-            doing: "starting",
-            what: self.program.clone(),
-            source: e,
-        })
+        status.map(exit_code).map_err(|e| Error::Io { doing: "starting", what: self.program.clone(), why: e })
     }
 
     pub(crate) fn capture(&self) -> Result<Output, Error> {
-        let io = |doing, e| Error::Io { doing, what: self.program.clone(), source: e };
+        let io = |doing, e| Error::Io { doing, what: self.program.clone(), why: e };
         let mut command = self.to_std()?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if !matches!(self.stdin, Input::Closed) {

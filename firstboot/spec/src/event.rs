@@ -218,7 +218,7 @@ pub enum EventKind {
 impl Event {
     /// Reads one line of the stream.
     pub fn from_line(line: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(line).map_err(|source| Error::Malformed { document: "event", source })
+        serde_json::from_slice(line).map_err(|why| Error::Malformed { document: "event", why })
     }
 
     /// One line, with its newline.

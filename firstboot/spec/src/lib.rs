@@ -42,12 +42,12 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not JSON, or not of this shape.
-    #[error("reading the {document}: {source}")]
+    #[error("reading the {document}: {why}")]
     Malformed {
         /// What it should have been.
         document: &'static str,
         /// Where and why.
-        source: serde_json::Error,
+        why: serde_json::Error,
     },
     /// Of another version than this program speaks.
     #[error(
@@ -74,7 +74,7 @@ fn parse<T: serde::de::DeserializeOwned>(
     json: &[u8],
     version: fn(&T) -> u32,
 ) -> Result<T, Error> {
-    let value: T = serde_json::from_slice(json).map_err(|source| Error::Malformed { document, source })?;
+    let value: T = serde_json::from_slice(json).map_err(|why| Error::Malformed { document, why })?;
     match version(&value) {
         VERSION => Ok(value),
         found => Err(Error::Version { document, found }),

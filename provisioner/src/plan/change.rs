@@ -247,7 +247,7 @@ pub enum Stage {
     After,
     /// Once all that is in its place.
     Last,
-    /// The server's addresses.
+    /// The server's addresses, and the records that go.
     Addresses,
     /// What names them.
     Names,
@@ -274,13 +274,15 @@ impl Change {
             Self::GrowVolume { .. } | Self::Protect { what: Protected::Server | Protected::Volume } => {
                 Stage::Last
             }
-            Self::KeepPrimaryIp { .. } | Self::SetTtl { .. } => Stage::Addresses,
+            // What goes makes room: a CNAME takes the place of other records, one SPF text that of another.
+            Self::KeepPrimaryIp { .. }
+            | Self::SetTtl { .. }
+            | Self::RemoveRecords { .. }
+            | Self::DeleteRecords { .. } => Stage::Addresses,
             Self::SetReverse { .. }
             | Self::CreateRecords { .. }
             | Self::SetRecords { .. }
             | Self::AddRecords { .. }
-            | Self::RemoveRecords { .. }
-            | Self::DeleteRecords { .. }
             | Self::Protect { what: Protected::Ipv4 | Protected::Ipv6 | Protected::Zone } => Stage::Names,
             Self::CreateStorageBox { .. }
             | Self::AdoptStorageBox { .. }

@@ -2,8 +2,11 @@
 
 use super::{Change, Planner};
 use crate::api::model::RRSet;
-use crate::dns::{Datum, RrSetWish, added, comparable, full_name};
+use crate::dns::{
+    Datum, Held, RrSetWish, added, comparable, contradiction, full_name, held_at, held_by_others,
+};
 use crate::project::Dns;
+use std::collections::BTreeSet;
 
 impl Planner<'_> {
     /// Whether the zone is the project's own: made by it, or about to be.
@@ -49,6 +52,7 @@ impl Planner<'_> {
                 Some(found) => self.others_records(dns, wish, found),
             }
         }
+        self.contradictions(dns, &wanted);
         let (world, names) = (self.world, self.names);
         for found in world.rrsets.iter().filter(|set| names.own(&set.labels)) {
             if !wanted.iter().any(|wish| wish.name == found.name && wish.kind.to_string() == found.kind) {
@@ -58,6 +62,23 @@ impl Planner<'_> {
         }
         for found in world.rrsets.iter().filter(|set| !names.own(&set.labels)) {
             self.no_longer_added(dns, &wanted, found);
+        }
+    }
+
+    /// What cannot stand beside what others keep under the same name.
+    fn contradictions(&mut self, dns: &Dns, wanted: &[RrSetWish]) {
+        let names: BTreeSet<&str> = wanted.iter().map(|wish| wish.name.as_str()).collect();
+        for name in names {
+            let sets =
+                self.world.rrsets.iter().filter(|set| set.name == name && !self.names.own(&set.labels));
+            let others = sets.map(|set| held_by_others(self.project, dns, set));
+            let others: Vec<Held> = others.filter(|held| !held.values.is_empty()).collect();
+            if let Some(why) = contradiction(name, &held_at(name, wanted), &others) {
+                self.obstacle(format!(
+                    "the zone {} cannot be as it is wished: with what others keep there it {why}; delete theirs, or change project.toml's [dns]",
+                    dns.zone
+                ));
+            }
         }
     }
 

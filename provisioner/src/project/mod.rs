@@ -1,8 +1,10 @@
 //! The project folder and its `project.toml`: one file, one type, every mistake reported at once.
 
 mod access;
+mod dns;
 mod exceptions;
 mod folder;
+mod mistakes;
 mod reader;
 mod unlocking;
 mod vpn;
@@ -10,10 +12,10 @@ mod wishes;
 
 pub use access::parse_operator;
 pub use folder::Folder;
-pub use reader::{Mistake, Mistakes};
+pub use mistakes::{Mistake, Mistakes};
 pub use wishes::{Dns, Lease, StorageBoxWish};
 
-use crate::dns::{self, Record, RrSetWish};
+use crate::dns::{RrSetWish, wanted};
 use crate::network::Network;
 use reader::Document;
 use spec::{Exception, Port, Protocol, RebootWindow, UnlockSpec, VpnSpec};
@@ -94,16 +96,17 @@ pub enum ImageSource {
 }
 
 impl Project {
-    /// Reads `project.toml`'s text. Nothing is looked at but the text; every mistake in it is reported at once.
+    /// Reads `project.toml`'s text. Nothing is looked at but the text; every mistake in it is reported at once, and only
+    /// once: what follows from another mistake is none.
     pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
-        let mut document = Document::parse(text);
+        let mut document = Document::parse(text)?;
         check_name(name, &mut document);
 
         let mut cloud = document.section("cloud");
         let rehearsal = cloud.flag("rehearsal", false);
         let locations = cloud.some_of("location", "fsn1", &LOCATIONS);
         let context = cloud.optional_word("context");
-        let token_command = cloud.list("token_command", "a word of a command", |word| Some(word.to_owned()));
+        let token_command = cloud.texts("token_command", |word| Ok(word.to_owned()));
         let protect = cloud.flag("protect", true);
         cloud.finish();
 
@@ -129,7 +132,7 @@ impl Project {
 
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
         let (stacks, images) = read_stacks(&mut document);
-        let dns = read_dns(&mut document, name, &stacks);
+        let dns = dns::read(&mut document, name, &stacks);
         let vpn = vpn::read(&mut document, dns.as_ref(), &stacks, &unlock);
         let open = vpn::with_ports_of(&stacks, open);
         let storage_box = read_storage_box(&mut document);
@@ -175,42 +178,8 @@ impl Project {
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.
     pub fn records(&self) -> Vec<RrSetWish> {
         // What contradicts itself was a mistake when the file was read.
-        self.dns.as_ref().and_then(|dns| dns::wanted(dns, &self.stacks).ok()).unwrap_or_default()
+        self.dns.as_ref().and_then(|dns| wanted(dns, &self.stacks).ok()).unwrap_or_default()
     }
-}
-
-fn read_dns(document: &mut Document<'_>, project: &str, stacks: &[String]) -> Option<Dns> {
-    let mut section = document.section("dns");
-    let zone = section.optional_word("zone");
-    let at_hetzner = section.one_of("held", "hetzner", &["hetzner", "elsewhere"]) == "hetzner";
-    let host = section.optional_word("host").unwrap_or_else(|| project.into());
-    let ttl = section.number("ttl", 3600, 60..=i64::from(i32::MAX));
-    let records = section.list_checked("records", Record::parse);
-    let dns = zone.map(|zone| Dns {
-        zone: zone.trim_end_matches('.').to_lowercase(),
-        at_hetzner,
-        host,
-        ttl: u32::try_from(ttl).unwrap_or(3600),
-        records,
-    });
-    match &dns {
-        Some(dns) => {
-            if !dns::is_zone(&dns.zone) {
-                section.wrong("zone", "must be a domain such as \"example.org\"");
-            } else if let Err(why) = dns::wanted(dns, stacks) {
-                section.wrong("records", &why);
-            }
-            if let Err(why) = dns::check_name(&dns.host) {
-                section.wrong("host", &why);
-            }
-        }
-        None if section.is_there() && !section.is_wrong("zone") => {
-            section.wrong("zone", "is needed: the domain whose records are kept, e.g. \"example.org\"");
-        }
-        None => {}
-    }
-    section.finish();
-    dns
 }
 
 fn read_storage_box(document: &mut Document<'_>) -> Option<StorageBoxWish> {
@@ -230,18 +199,19 @@ fn read_storage_box(document: &mut Document<'_>) -> Option<StorageBoxWish> {
 
 fn read_escrow(document: &mut Document<'_>, rehearsal: bool) -> (Vec<String>, bool) {
     let mut section = document.section("escrow");
-    let recipients = section.list_checked("recipients", |text| match escrow::Recipient::parse(text) {
-        Ok(_) => Ok(text.to_owned()),
+    let recipients = section.texts("recipients", |text| match escrow::Recipient::parse(text) {
+        Ok(recipient) => Ok(recipient.to_string()),
         Err(why) => Err(why.to_string()),
     });
     let throwaway = section.flag("throwaway_identity", false);
-    if throwaway && !rehearsal {
+    if throwaway && !rehearsal && !section.is_mistaken("cloud.rehearsal") {
         section.wrong(
             "throwaway_identity",
             "is for rehearsals only: a real offline key never lies on this machine; name its `recipients` instead",
         );
     }
-    if recipients.is_empty() && !throwaway && !section.is_wrong("recipients") {
+    let is_said = ["recipients", "throwaway_identity"].iter().any(|key| section.is_wrong(key));
+    if recipients.is_empty() && !throwaway && !is_said {
         section.wrong(
             "recipients",
             "is needed: at least one age recipient (`age1…`), made on an offline machine with `age-keygen -o identity.txt`",
@@ -265,17 +235,12 @@ fn read_stacks(document: &mut Document<'_>) -> (Vec<String>, ImageSource) {
 
     let mut section = document.section("images");
     let source = section.one_of("from", "packages", &["packages", "pins"]);
-    let pins = section.table("pins", |image| {
-        let digest = image.split_once("@sha256:").map(|(_, digest)| digest.len());
-        if digest == Some(64) {
-            Ok(())
-        } else {
-            Err("must be pinned by digest: \"registry/name@sha256:<64 hexadecimal digits>\"".into())
-        }
-    });
+    let pins = section.table("pins", check_pin);
     if source == "pins" {
         let needed = enabled.iter().filter_map(|name| stacks::find(name).ok()).flat_map(|stack| stack.images);
-        let missing: Vec<_> = needed.filter(|image| !pins.contains_key(**image)).copied().collect();
+        let needed: Vec<_> = needed.filter(|image| !section.is_wrong(&format!("pins.{image}"))).collect();
+        let missing: Vec<_> =
+            needed.into_iter().filter(|image| !pins.contains_key(**image)).copied().collect();
         if !missing.is_empty() {
             section.wrong(
                 "pins",
@@ -285,6 +250,18 @@ fn read_stacks(document: &mut Document<'_>) -> (Vec<String>, ImageSource) {
     }
     section.finish();
     (enabled, if source == "pins" { ImageSource::Pins(pins) } else { ImageSource::Packages })
+}
+
+fn check_pin(image: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/:-".contains(&b);
+    let pinned = image.split_once("@sha256:").is_some_and(|(name, digest)| {
+        let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        !name.is_empty() && name.bytes().all(plain) && digest.len() == 64 && digest.bytes().all(hexadecimal)
+    });
+    if pinned {
+        return Ok(());
+    }
+    Err("must be pinned by digest: \"registry/name@sha256:<64 hexadecimal digits>\"".into())
 }
 
 fn check_name(name: &str, document: &mut Document<'_>) {
@@ -306,99 +283,4 @@ fn parse_port(text: &str) -> Option<Port> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
-
-    fn mistakes(text: &str) -> Vec<String> {
-        let mistakes = Project::parse("demo", text).unwrap_err();
-        mistakes.0.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn a_short_file_is_enough() {
-        let project = Project::parse("prod", &format!("[escrow]\nrecipients = [\"{RECIPIENT}\"]\n")).unwrap();
-        assert_eq!(project.server_types, ["cax31"]);
-        assert_eq!(project.locations, ["fsn1"]);
-        assert!(project.protect && project.dns.is_none() && project.storage_box.is_none());
-        assert_eq!(project.ssh_port, 22);
-        assert!(!project.rehearsal);
-    }
-
-    #[test]
-    fn all_mistakes_are_reported_at_once_each_with_its_line_and_what_is_allowed() {
-        let text = "[cloud]\nlocation = \"mars1\"\nspeed = 9\n\n[volume]\nsize_gb = 3\n\n[ssh]\nport = \"x\"\n\n[escrow]\nrecipients = [\"age1nonsense\"]\n\n[stack]\n";
-        let mistakes = mistakes(text);
-        let has = |parts: &[&str]| mistakes.iter().any(|m| parts.iter().all(|p| m.contains(p)));
-        assert!(has(&["line 2", "cloud.location", "mars1", "fsn1"]), "{mistakes:#?}");
-        assert!(has(&["line 3", "cloud.speed", "unknown", "rehearsal"]), "{mistakes:#?}");
-        assert!(has(&["line 6", "volume.size_gb", "10 to 10240"]), "{mistakes:#?}");
-        assert!(has(&["line 9", "ssh.port", "whole number"]), "{mistakes:#?}");
-        assert!(has(&["line 12", "escrow.recipients", "age1nonsense"]), "{mistakes:#?}");
-        assert!(has(&["line 14", "stack", "unknown", "stacks"]), "{mistakes:#?}");
-        assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
-    }
-
-    #[test]
-    fn broken_toml_says_where() {
-        assert!(mistakes("[cloud\n").iter().any(|m| m.contains("line 1")));
-    }
-
-    #[test]
-    fn a_real_key_is_asked_for_where_it_counts() {
-        let text = "[escrow]\nthrowaway_identity = true\n";
-        assert!(mistakes(text)[0].contains("rehearsals only"));
-        assert!(Project::parse("demo", &format!("[cloud]\nrehearsal = true\n{text}")).is_ok());
-        assert!(mistakes("")[0].contains("age-keygen"));
-    }
-
-    #[test]
-    fn ports_are_read_with_their_protocol() {
-        let text = format!(
-            "[escrow]\nrecipients = [\"{RECIPIENT}\"]\n[firewall]\nopen = [\"443/tcp\", \"0/tcp\", \"9\"]\n"
-        );
-        let mistakes = mistakes(&text);
-        assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
-        assert!(mistakes[0].contains("line 4") && mistakes[0].contains("443/tcp"));
-    }
-
-    #[test]
-    fn a_name_that_cannot_be_a_host_name_is_refused() {
-        for name in ["", "Prod", "a_b", "-a", "../x"] {
-            assert!(
-                Project::parse(name, &format!("[escrow]\nrecipients = [\"{RECIPIENT}\"]")).is_err(),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn types_and_locations_are_one_or_several_in_order() {
-        let text = format!(
-            "[cloud]\nlocation = [\"nbg1\", \"fsn1\"]\n[server]\ntype = [\"cax31\", \"cpx42\"]\n[escrow]\nrecipients = [\"{RECIPIENT}\"]\n"
-        );
-        let project = Project::parse("prod", &text).unwrap();
-        assert_eq!(project.locations, ["nbg1", "fsn1"]);
-        assert_eq!(project.server_types, ["cax31", "cpx42"]);
-        let wrong = mistakes("[cloud]\nlocation = []\n[server]\ntype = [\"cax31\", \"cax31\", 3]\n");
-        assert!(wrong[0].contains("line 2") && wrong[0].contains("at least one"), "{wrong:#?}");
-        assert!(wrong[1].contains("number 3"), "{wrong:#?}");
-        assert!(wrong[2].contains("line 4") && wrong[2].contains("twice"), "{wrong:#?}");
-    }
-
-    #[test]
-    fn the_zone_and_its_records_are_read_and_contradictions_are_mistakes() {
-        let text = |records: &str| {
-            format!(
-                "[escrow]\nrecipients = [\"{RECIPIENT}\"]\n[dns]\nzone = \"example.org\"\nrecords = [{records}]\n"
-            )
-        };
-        let project = Project::parse("demo", &text("\"www CNAME demo\"")).unwrap();
-        let shown: Vec<_> = project.records().iter().map(|r| format!("{} {}", r.name, r.kind)).collect();
-        assert_eq!(shown, ["demo A", "demo AAAA", "www CNAME"]);
-        assert!(mistakes(&text("\"demo CNAME www\""))[0].contains("CNAME"));
-        assert!(mistakes(&text("\"www A 1.2.3\""))[0].contains("line 5"));
-        assert!(mistakes("[dns]\nhost = \"srv\"\n").iter().any(|m| m.contains("dns.zone is needed")));
-    }
-}
+mod tests;

@@ -1,41 +1,8 @@
+use super::mistakes::{Mistake, Mistakes};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// One thing wrong in `project.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Mistake {
-    /// The line, from 1; `None` when the mistake is that something is not there.
-    pub line: Option<usize>,
-    /// The key, e.g. `volume.size_gb`.
-    pub key: String,
-    /// What is wrong and what is allowed.
-    pub why: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
-        }
-        write!(f, "{} {}", self.key, self.why)
-    }
-}
-
-/// All mistakes of a `project.toml`, in the order of their lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistakes(pub Vec<Mistake>);
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "reading project.toml: {} mistake(s); nothing was changed", self.0.len())?;
-        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
-    }
-}
-
-impl std::error::Error for Mistakes {}
 
 /// The file being read: sections are asked for by name, and what nobody asked for is a mistake.
 pub(super) struct Document<'a> {
@@ -46,18 +13,17 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn parse(text: &'a str) -> Self {
+    /// Of a file that is no TOML nothing else can be said: what seems to be missing in it may be what could not be read.
+    pub(super) fn parse(text: &'a str) -> Result<Self, Mistakes> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut document = Self { text, root: root.into_inner(), mistakes: Vec::new(), sections: Vec::new() };
-        for error in errors {
-            let line = error.span().map(|span| document.line(&span));
-            document.mistakes.push(Mistake {
-                line,
-                key: "TOML".into(),
-                why: format!("is broken: {}", error.message()),
-            });
+        let mut broken: Vec<Mistake> = errors.iter().map(|error| broken(text, error)).collect();
+        // Behind the first break of a line the others are guesses.
+        broken.sort_by_key(|mistake| mistake.line);
+        broken.dedup_by_key(|mistake| mistake.line);
+        if !broken.is_empty() {
+            return Err(Mistakes(broken));
         }
-        document
+        Ok(Self { text, root: root.into_inner(), mistakes: Vec::new(), sections: Vec::new() })
     }
 
     pub(super) fn section(&mut self, name: &'static str) -> Section<'_, 'a> {
@@ -121,10 +87,11 @@ impl<'a> Document<'a> {
         self.mistakes.sort_by_key(|mistake| mistake.line.unwrap_or(usize::MAX));
         if self.mistakes.is_empty() { Ok(()) } else { Err(Mistakes(self.mistakes)) }
     }
+}
 
-    fn line(&self, span: &Range<usize>) -> usize {
-        line_of(self.text, span)
-    }
+fn broken(text: &str, error: &toml::de::Error) -> Mistake {
+    let line = error.span().map(|span| line_of(text, &span));
+    Mistake { line, key: "TOML".into(), why: format!("is broken: {}", error.message()) }
 }
 
 /// One `[section]`: every reader notes the mistake it finds and goes on with the default.
@@ -156,9 +123,15 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// Whether a mistake about this key was noted already.
     pub(super) fn is_wrong(&self, key: &str) -> bool {
-        let full = format!("{}.{key}", self.name);
-        let below = format!("{full}.");
-        self.mistakes.iter().any(|mistake| mistake.key == full || mistake.key.starts_with(&below))
+        self.is_mistaken(&format!("{}.{key}", self.name))
+    }
+
+    /// The same for any key of the file, by its full name: what it says is not known then, and nothing follows from it.
+    pub(super) fn is_mistaken(&self, full: &str) -> bool {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.mistakes.iter().any(|mistake| within(&mistake.key, full) || within(full, &mistake.key))
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
@@ -214,14 +187,10 @@ impl<'d, 'a> Section<'d, 'a> {
             self.mistake(key, at, format!("is needed: {expected}"));
             return String::new();
         };
-        value.get_ref().as_str().filter(|text| fits(text)).map_or_else(
-            || {
-                let why = format!("must be {expected}, not {}", article(value.get_ref()));
-                self.mistake(key, Some(value.span()), why);
-                String::new()
-            },
-            str::to_owned,
-        )
+        let unfit = || format!("must be {expected}, not {}", article(value.get_ref()));
+        let text = line(value.get_ref()).and_then(|text| if fits(text) { Ok(text) } else { Err(unfit()) });
+        let fitting = text.map_err(|why| self.mistake(key, Some(value.span()), why));
+        fitting.map_or_else(|()| String::new(), str::to_owned)
     }
 
     /// Whether a key is in the file.
@@ -236,11 +205,7 @@ impl<'d, 'a> Section<'d, 'a> {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         let value = self.get(key)?;
-        let text = value.get_ref().as_str();
-        let read = match text {
-            Some(text) => read(text).map_err(|why| format!("{text:?} {why}")),
-            None => Err(format!("must be a text, not {}", article(value.get_ref()))),
-        };
+        let read = line(value.get_ref()).and_then(|text| read(text).map_err(|why| format!("{text:?} {why}")));
         read.map_err(|why| self.mistake(key, Some(value.span()), why)).ok()
     }
 
@@ -272,15 +237,13 @@ impl<'d, 'a> Section<'d, 'a> {
                     self.mistake(&full, Some(item.span()), "is needed".into());
                     return String::new();
                 };
-                let text = value.get_ref().as_str();
-                let checked = match text {
-                    Some(text) => check(field, text).map_err(|why| format!("{text:?} {why}")),
-                    None => Err(format!("must be a text, not {}", article(value.get_ref()))),
-                };
-                if let Err(why) = checked {
+                let checked = line(value.get_ref()).and_then(|text| {
+                    check(field, text).map(|()| text.to_owned()).map_err(|why| format!("{text:?} {why}"))
+                });
+                checked.unwrap_or_else(|why| {
                     self.mistake(&full, Some(value.span()), why);
-                }
-                text.unwrap_or_default().to_owned()
+                    String::new()
+                })
             });
             if self.mistakes.len() == before {
                 rows.push(row);
@@ -359,12 +322,24 @@ impl<'d, 'a> Section<'d, 'a> {
         self.list_checked(key, |text| read(text).ok_or_else(|| format!("is not {expected}")))
     }
 
-    /// A list whose items say themselves what is wrong with them.
+    /// A list of lines that say themselves what is wrong with them.
     pub(super) fn list_checked<T>(
         &mut self,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
+        self.items(key, |value| {
+            let text = line(value)?;
+            read(text).map_err(|why| format!("{text:?} {why}"))
+        })
+    }
+
+    /// The same for texts of any shape, of which a mistake repeats no more than `read` says: they may be secrets.
+    pub(super) fn texts<T>(&mut self, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        self.items(key, |value| text(value).and_then(&read))
+    }
+
+    fn items<T>(&mut self, key: &'static str, read: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Vec<T> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
             self.mistake(
@@ -376,17 +351,9 @@ impl<'d, 'a> Section<'d, 'a> {
         };
         let mut read_items = Vec::new();
         for item in items {
-            match item.get_ref().as_str().map(&read) {
-                Some(Ok(read)) => read_items.push(read),
-                Some(Err(why)) => {
-                    let text = item.get_ref().as_str().unwrap_or_default();
-                    self.mistake(key, Some(item.span()), format!("{text:?} {why}"));
-                }
-                None => self.mistake(
-                    key,
-                    Some(item.span()),
-                    format!("must hold texts, not {}", article(item.get_ref())),
-                ),
+            match read(item.get_ref()) {
+                Ok(read) => read_items.push(read),
+                Err(why) => self.mistake(key, Some(item.span()), why),
             }
         }
         read_items
@@ -409,8 +376,7 @@ impl<'d, 'a> Section<'d, 'a> {
         };
         let mut entries = BTreeMap::new();
         for (name, value) in table {
-            let text = value.get_ref().as_str();
-            match text.ok_or_else(|| "must be a text".to_owned()).and_then(|t| check(t).map(|()| t)) {
+            match line(value.get_ref()).and_then(|text| check(text).map(|()| text)) {
                 Ok(text) => drop(entries.insert(name.get_ref().to_string(), text.to_owned())),
                 Err(why) => self.mistake(&format!("{key}.{}", name.get_ref()), Some(value.span()), why),
             }
@@ -439,6 +405,19 @@ fn unknown_key(text: &str, key: &Spanned<toml::de::DeString<'_>>, section: &str,
 
 fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+}
+
+fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+    value.as_str().ok_or_else(|| format!("must be a text, not {}", article(value)))
+}
+
+/// A text that is one line: what follows a line break in it would be a line of its own in a file on the server.
+fn line<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+    let text = text(value)?;
+    if text.chars().any(char::is_control) {
+        return Err(format!("{text:?} holds a line break or another control character: it must be one line"));
+    }
+    Ok(text)
 }
 
 fn article(value: &DeValue<'_>) -> String {

@@ -117,7 +117,7 @@ fn check_thumbprint(text: &str) -> Result<(), String> {
 /// `[server] reboot_window`: only where the server comes back by itself.
 pub(super) fn read_reboot(server: &mut Section<'_, '_>, unlock: &UnlockSpec) -> Option<RebootWindow> {
     let window = server.checked("reboot_window", parse_time)?;
-    if *unlock == UnlockSpec::Operator {
+    if *unlock == UnlockSpec::Operator && !server.is_mistaken("unlock.mode") {
         server.wrong(
             "reboot_window",
             "needs a server that comes back by itself: with [unlock] mode = \"operator\" it would stand locked from then \

@@ -3,7 +3,7 @@
 use super::reader::{Document, Section};
 use super::unlocking::tang_servers_in;
 use super::wishes::Dns;
-use crate::dns;
+use crate::dns::parse_domain;
 use spec::{Port, UnlockSpec, VpnSpec};
 
 /// The name of the control server's record, which the stack asks for.
@@ -31,7 +31,8 @@ pub(super) fn read(
         }
     }
     let inside = spec.host == spec.base_domain || spec.host.ends_with(&format!(".{}", spec.base_domain));
-    if there && inside && !section.is_wrong("host") && !section.is_wrong("base_domain") {
+    let both_known = !spec.host.is_empty() && !spec.base_domain.is_empty();
+    if there && inside && both_known && !section.is_wrong("host") && !section.is_wrong("base_domain") {
         let why = format!(
             "must not hold {}: devices resolve what lies in it inside the network, and would not find the way in",
             spec.host
@@ -47,8 +48,8 @@ pub(super) fn read(
         section.wrong("base_domain", &why);
     }
     match (there, enabled) {
-        (true, false) => section.wrong("devices", "needs the stack that serves it: add \"headscale\" to stacks.enabled"),
-        (false, true) => section.wrong(
+        (true, false) if !section.is_mistaken("stacks.enabled") => section.wrong("devices", "needs the stack that serves it: add \"headscale\" to stacks.enabled"),
+        (false, true) if !section.is_mistaken("vpn") => section.wrong(
             "host",
             "is needed: stack headscale serves a private network; add a section [vpn] with the `devices` that are in it",
         ),
@@ -67,16 +68,13 @@ pub(super) fn with_ports_of(stacks: &[String], mut open: Vec<Port>) -> Vec<Port>
 }
 
 fn host(section: &mut Section<'_, '_>, dns: Option<&Dns>, there: bool) -> String {
-    let named = section.optional_word("host");
+    let named = section.checked("host", parse_domain);
     let by_zone = dns.map(|dns| format!("{RECORD}.{}", dns.zone));
     match (&named, &by_zone) {
         (Some(named), Some(by_zone)) if named != by_zone => {
             section.wrong("host", &format!("must be {by_zone}, which is the record the zone gets; leave it out"));
         }
-        (Some(named), _) if !dns::is_zone(named) => {
-            section.wrong("host", "must be a name in a domain, such as \"vpn.example.org\"");
-        }
-        (None, None) if there && !section.is_wrong("host") => section.wrong(
+        (None, None) if there && !section.is_wrong("host") && !section.is_mistaken("dns.zone") => section.wrong(
             "host",
             "is needed where there is no [dns] zone: the name that devices reach the server by, e.g. \"vpn.example.org\"",
         ),
@@ -86,16 +84,15 @@ fn host(section: &mut Section<'_, '_>, dns: Option<&Dns>, there: bool) -> String
 }
 
 fn base_domain(section: &mut Section<'_, '_>, dns: Option<&Dns>, there: bool) -> String {
-    let named = section.optional_word("base_domain");
-    let by_zone = dns.map(|dns| format!("internal.{}", dns.zone));
-    let domain = named.or(by_zone).unwrap_or_default();
-    if there && !section.is_wrong("base_domain") && !dns::is_zone(&domain) {
+    let named = section.checked("base_domain", parse_domain);
+    let domain = named.or_else(|| dns.map(|dns| format!("internal.{}", dns.zone)));
+    if domain.is_none() && there && !section.is_wrong("base_domain") && !section.is_mistaken("dns.zone") {
         section.wrong(
             "base_domain",
-            "must be a domain for the names inside the network, such as \"internal.example.org\"",
+            "is needed where there is no [dns] zone: a domain for the names inside the network, e.g. \"internal.example.org\"",
         );
     }
-    domain
+    domain.unwrap_or_default()
 }
 
 /// A label of a DNS name.
@@ -164,7 +161,7 @@ mod tests {
     fn names_that_cannot_be_are_refused() {
         let with = |rest: &str| format!("{STACKS}[vpn]\n{rest}");
         refused(&with("base_domain = \"in.example.org\"\n"), "vpn.host is needed");
-        refused(&with("host = \"vpn.example.org\"\n"), "vpn.base_domain must be");
+        refused(&with("host = \"vpn.example.org\"\n"), "vpn.base_domain is needed");
         refused(
             &with("host = \"vpn.example.org\"\nbase_domain = \"example.org\"\n"),
             "must not hold vpn.example.org",

@@ -167,6 +167,94 @@ pub(crate) fn foreign_records() -> Result<()> {
         client.create("taking the server's name", "/zones/example.org/rrsets", &body).await?;
         let error = scene.operator.run(Wish::default()).await.err().context("it went on")?;
         ensure!(format!("{error:#}").contains("not this project's"), "{error:#}");
+
+        // What the cloud would refuse, and what it would take and nobody could use, is known before anything is changed.
+        for (body, why) in [
+            (rrset("srv", "CNAME", "other.example.net."), "a CNAME must stand alone"),
+            (rrset("www", "TXT", "\"a stranger's\""), "a CNAME must stand alone"),
+            (rrset("@", "TXT", "\"v=spf1 -all\""), "2 texts of SPF"),
+        ] {
+            let scene = Scene::new(WHOLE).await?;
+            let client = &scene.operator.client;
+            let zone = json!({ "name": "example.org", "mode": "primary" });
+            client.create("making a zone", "/zones", &zone).await?;
+            client.create("making a stranger's record", "/zones/example.org/rrsets", &body).await?;
+            let before = scene.inventory().await?;
+            let error = scene.operator.run(Wish::default()).await.err().context("it went on")?;
+            ensure!(format!("{error:#}").contains(why), "{error:#}");
+            ensure!(scene.inventory().await? == before, "something was changed although {why}");
+        }
+        Ok(())
+    })
+}
+
+/// A record of every type, in whatever way it is written, is published once and then left as it is.
+pub(crate) fn every_type_of_record() -> Result<()> {
+    block_on(async {
+        let digest = "0B".repeat(32);
+        let (ds, tlsa) = (format!("sub DS 60485 8 2 {digest}"), format!("_25._tcp.a TLSA 3 1 1 {digest}"));
+        let records = [
+            "a A 192.0.2.1",
+            "a AAAA 2001:0db8::1",
+            "b CNAME A",
+            "@ MX 0 .",
+            r#"@ TXT ( "say \"hi\"; " "\195\164 \010" )"#,
+            r"k._domainkey TXT v=DKIM1\; k=rsa\; p=MIIB",
+            "_imap._tcp SRV 0 0 0 .",
+            r#"@ CAA 0 issue ";""#,
+            "sub NS ns1.example.net.",
+            &ds,
+            &tlsa,
+            r#"@ HTTPS 1 . ipv4hint=192.0.2.1 alpn="h3,h2""#,
+            "_dns SVCB 0 a",
+            "host PTR a",
+            "@ RP admin.example.net. .",
+            "@ HINFO ARM Linux",
+        ];
+        let quoted: Vec<_> = records.iter().map(|record| format!("'{record}'")).collect();
+        let zone =
+            format!("[dns]\nzone = \"example.org\"\nhost = \"srv\"\nrecords = [{}]\n", quoted.join(", "));
+        let scene = Scene::new(&format!("{PLAIN}{zone}")).await?;
+        scene.operator.run(Wish::default()).await?;
+        let (world, plan) = scene.operator.plan(Wish::default()).await?;
+        ensure!(plan.is_empty() && plan.obstacles.is_empty(), "{plan}");
+        let published = |id: &str| {
+            let set = world.rrsets.iter().find(|set| set.id == id);
+            set.map(|set| set.records[0].value.as_str()).unwrap_or_default()
+        };
+        ensure!(
+            published("k._domainkey/TXT") == "\"v=DKIM1; k=rsa; p=MIIB\"",
+            "{}",
+            published("k._domainkey/TXT")
+        );
+        ensure!(published("@/TXT") == r#""say \"hi\"; ä \010""#, "{}", published("@/TXT"));
+        Ok(())
+    })
+}
+
+/// A zone is not seen by anybody until its registrar names the right name servers, and is said to be so.
+pub(crate) fn unseen_zone() -> Result<()> {
+    block_on(async {
+        let scene = Scene::new(WHOLE).await?;
+        scene.operator.run(Wish::default()).await?;
+        for (status, words) in [
+            (None, &["perhaps nobody sees", "hydrogen.ns.hetzner.com, oxygen.ns.hetzner.com"][..]),
+            (Some("lame"), &["nobody sees", "do not know it", "Enter these at the registrar"]),
+            (Some("unregistered"), &["nobody sees", "not registered"]),
+            (Some("partially-valid"), &["not everybody sees"]),
+            (Some("valid"), &[]),
+        ] {
+            if let Some(status) = status {
+                let body = json!({ "status": status, "nameservers": ["ns1.example.net."] });
+                scene.admin("PUT", "zones/example.org/delegation", Some(body)).await?;
+            }
+            let (world, _) = scene.operator.plan(Wish::default()).await?;
+            let said = provisioner::dns::unseen(&world.zone.context("no zone")?);
+            let right = said.as_ref().map_or(words.is_empty(), |said| {
+                !words.is_empty() && words.iter().all(|words| said.contains(words))
+            });
+            ensure!(right, "{status:?}: {said:?}");
+        }
         Ok(())
     })
 }

@@ -46,6 +46,9 @@ pub(crate) fn all_mistakes_at_once() -> Result<()> {
     ])?;
     ended.says(&["escrow.recipients"])?;
     ensure!(listing(rig.path()) == before, "something was written");
+    std::fs::create_dir_all(rig.projects().join("folder/project.toml"))?;
+    let ended = rig.xtask(&["provision", "--project", "folder"])?.expect(1)?;
+    ensure!(ended.stderr.matches("Is a directory").count() == 1, "{}", ended.stderr);
     rig.xtask(&["provision", "--project", "absent"])?.expect(1)?.says(&["init --project absent"])?;
     rig.xtask(&["provision"])?.expect(2)?;
     Ok(())

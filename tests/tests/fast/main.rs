@@ -38,6 +38,8 @@ fn main() {
         trial("fast_destroy_keeps_what_holds_data", behaviour::destroy_keeps_data),
         trial("fast_protection_holds", behaviour::protection_holds),
         trial("fast_records_of_others_are_left_alone", behaviour::foreign_records),
+        trial("fast_every_type_of_record_is_published_once", behaviour::every_type_of_record),
+        trial("fast_a_zone_that_nobody_sees_is_said_to_be_so", behaviour::unseen_zone),
         trial("fast_what_the_real_cloud_is_tried_with_works_here", behaviour::the_live_cycle),
         trial("fast_a_plan_takes_few_requests", behaviour::few_requests),
         trial("fast_a_plan_changes_nothing_on_this_machine_either", door::plan_changes_nothing),

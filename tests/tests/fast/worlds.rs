@@ -49,6 +49,11 @@ impl Wanted {
 fn wanted() -> impl Strategy<Value = Wanted> {
     let some = |all: &'static [&'static str], least| proptest::sample::subsequence(all, least..=all.len());
     let records = some(&["www CNAME srv", "@ MX 10 srv", "@ TXT v=spf1 -all", "@ CAA 0 issue x.org"], 0);
+    // The one takes the place of the other.
+    let records = (records, any::<bool>()).prop_map(|(records, address)| {
+        let www = if address { "www A 192.0.2.5" } else { "www CNAME srv" };
+        records.into_iter().map(|record| if record.starts_with("www") { www } else { record }).collect()
+    });
     (
         some(&["cax11", "cax21", "cpx22"], 1),
         some(&["fsn1", "nbg1", "hel1"], 1),
@@ -92,7 +97,9 @@ enum Console {
     DeleteRecord,
     ChangeRecord,
     AddForeignRecord,
+    AddForeignSpf,
     TakeOurName,
+    AliasOurName,
     TieAddress,
     ResetReverse,
     StrangersVolume,
@@ -113,7 +120,9 @@ fn event() -> impl Strategy<Value = Event> {
         DeleteRecord,
         ChangeRecord,
         AddForeignRecord,
+        AddForeignSpf,
         TakeOurName,
+        AliasOurName,
         TieAddress,
         ResetReverse,
         StrangersVolume,
@@ -221,8 +230,24 @@ impl Console {
                 let body = json!({ "name": "@", "type": "TXT", "records": [{ "value": "\"verified\"" }] });
                 create("zones/example.org/rrsets", body).await
             }
+            Self::AddForeignSpf => {
+                let _ = create("zones", json!({ "name": "example.org", "mode": "primary" })).await;
+                let path = "/zones/example.org/rrsets/@/TXT/actions/add_records";
+                act(
+                    client,
+                    path.into(),
+                    json!({ "records": [{ "value": "\"v=spf1 include:example.net -all\"" }] }),
+                )
+                .await
+            }
             Self::TakeOurName => {
                 let body = json!({ "name": "srv", "type": "A", "records": [{ "value": "192.0.2.9" }] });
+                create("zones/example.org/rrsets", body).await
+            }
+            Self::AliasOurName => {
+                let _ = create("zones", json!({ "name": "example.org", "mode": "primary" })).await;
+                let body =
+                    json!({ "name": "www", "type": "CNAME", "records": [{ "value": "example.net." }] });
                 create("zones/example.org/rrsets", body).await
             }
             Self::TieAddress => {

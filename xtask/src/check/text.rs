@@ -53,6 +53,26 @@ pub(super) fn machine_paths(tree: &Tree) -> Result<Held> {
     each(tree, |_| true, |text| find(text, &paths))
 }
 
+/// An error whose sentence has its cause in it must not chain that cause too: whoever prints the chain says it twice.
+pub(super) fn said_once(tree: &Tree) -> Result<Held> {
+    each(tree, is_rust, said_twice)
+}
+
+fn said_twice(text: &str) -> Vec<(usize, String)> {
+    // What thiserror takes for the cause: a field called so, or one marked so behind a sentence that shows it.
+    let chained = [concat!("{sour", "ce}"), concat!("{sour", "ce:")];
+    let marked = [concat!("#[fr", "om]"), concat!("#[sour", "ce]")];
+    let lines: Vec<&str> = text.lines().collect();
+    let sentences = (0..lines.len()).filter(|at| lines[*at].trim_start().starts_with("#[error("));
+    let twice = sentences.filter(|at| {
+        let end = lines[*at..].iter().position(|line| line.ends_with(")]")).map_or(*at, |length| at + length);
+        let (sentence, field) = (lines[*at..=end].concat(), lines.get(end + 1).copied().unwrap_or_default());
+        chained.iter().any(|mark| sentence.contains(mark))
+            || sentence.contains("{0") && marked.iter().any(|mark| field.contains(mark))
+    });
+    twice.map(|at| (at + 1, lines[at].trim().to_owned())).collect()
+}
+
 fn is_rust(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|extension| extension == "rs")
 }
@@ -96,6 +116,18 @@ mod tests {
         let text = format!("fn a() {{}}\n    // {}: later\n", UNFINISHED[0]);
         assert_eq!(find(&text, &UNFINISHED), [(2, format!("// {}: later", UNFINISHED[0]))]);
         assert_eq!(find(&format!("    {}x)", UNFINISHED[3]), &UNFINISHED).len(), 1);
+    }
+
+    #[test]
+    fn an_error_that_says_its_cause_and_chains_it_is_found() {
+        let one = |sentence: &str, field: &str| {
+            said_twice(&format!("    #[error({sentence})]\n    Wrong({field}),\n"))
+        };
+        assert_eq!(one(concat!("\"reading: {sour", "ce}\""), "x").len(), 1);
+        assert_eq!(one("\"reading: {0}\"", concat!("#[fr", "om] io::Error")).len(), 1);
+        assert_eq!(one(concat!("\n        \"reading: {sour", "ce}\"\n    "), "x").len(), 1);
+        assert!(one("\"reading: {0}\"", "String").is_empty());
+        assert!(one("transparent", concat!("#[fr", "om] io::Error")).is_empty());
     }
 
     #[test]

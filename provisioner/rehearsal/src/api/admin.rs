@@ -5,6 +5,7 @@ use super::input::{Input, Query};
 use super::{Reply, Shared, no_content, ok};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{location, server_type, stock_key};
+use crate::cloud::dns::{Delegation, DelegationStatus, NAMESERVERS};
 use crate::cloud::faults::Fault;
 use crate::cloud::state::now;
 use axum::Router;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/stock", get(stock).put(set_stock))
         .route("/limits", get(limits).put(set_limits))
         .route("/servers/{id}/tap", put(plug_tap).delete(unplug_tap))
+        .route("/zones/{zone}/delegation", put(set_delegation))
         .route("/requests", get(requests).delete(forget_requests))
 }
 
@@ -120,6 +122,29 @@ async fn limits(Extract(cloud): Shared) -> Reply {
 async fn set_limits(Extract(cloud): Shared, body: Bytes) -> Reply {
     let changes = serde_json::from_slice(&body).map_err(|e| ApiError::field("limits", e.to_string()))?;
     cloud.change(|state| state.limits.set(changes))?;
+    no_content()
+}
+
+/// `{"status": "lame", "nameservers": ["ns1.example.net."]}`: what a look at the zone's registrar finds, done now. A
+/// registrar that is found `valid` names the zone's own name servers, any other those that are said.
+async fn set_delegation(Extract(cloud): Shared, Path(zone): Path<String>, body: Bytes) -> Reply {
+    let mut input = Input::parse(&body)?;
+    let status: Option<DelegationStatus> = input.optional("status");
+    let named: Vec<String> = input.optional("nameservers").unwrap_or_default();
+    if status.is_none() && !input.is_wrong("status") {
+        input.complain("status", "is needed");
+    }
+    input.done()?;
+    cloud.change(|state| {
+        let id = super::zones::find(state, &zone)?;
+        let delegation = status.filter(|status| *status != DelegationStatus::Unknown).map(|status| {
+            let own = || NAMESERVERS.map(String::from).to_vec();
+            let nameservers = if status == DelegationStatus::Valid { own() } else { named };
+            Delegation { status, nameservers, checked: now() }
+        });
+        state.zones.entry(id).and_modify(|zone| zone.delegation = delegation);
+        Ok(())
+    })?;
     no_content()
 }
 

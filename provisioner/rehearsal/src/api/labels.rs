@@ -167,6 +167,8 @@ mod tests {
             ("env=test", false),
             ("env!=test", true),
             ("missing!=anything", true),
+            // The document's own example: "and that don't have a `type=database` label".
+            ("env=prod,type!=database", true),
             ("missing", false),
             ("!missing", true),
             ("tier=", true),

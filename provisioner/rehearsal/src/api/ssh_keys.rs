@@ -76,16 +76,19 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
 
 /// The MD5 fingerprint of a public key, or `None` where it is none.
 fn fingerprint(public_key: &str) -> Option<String> {
+    let digest = Md5::digest(public_key_blob(public_key)?);
+    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+}
+
+/// What a public key in OpenSSH's format encodes, or `None` where it is none: one line, and of the kind it says.
+pub(super) fn public_key_blob(public_key: &str) -> Option<Vec<u8>> {
     let mut words = public_key.split_whitespace();
     let (kind, text) = (words.next()?, words.next()?);
     let blob = STANDARD.decode(text).ok()?;
     // The blob begins with the length and name of the key's kind, as the first word has it.
     let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
-    if blob.get(4..4 + length)? != kind.as_bytes() || public_key.contains('\n') {
-        return None;
-    }
-    let digest = Md5::digest(&blob);
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+    let is_line = !public_key.trim().chars().any(char::is_control);
+    (is_line && blob.get(4..4 + length)? == kind.as_bytes()).then_some(blob)
 }
 
 #[cfg(test)]
@@ -101,9 +104,17 @@ mod tests {
 
     #[test]
     fn what_is_no_key_has_none() {
-        for text in
-            ["", "ssh-ed25519", "ssh-ed25519 ???", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAA", "ssh-ed25519 AAAA"]
-        {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH/7Z5hRMP6r++D6O1GxTZHGmWdlvT+bOLKRrTwvelmL";
+        assert!(fingerprint(key).is_some());
+        for text in [
+            "",
+            "ssh-ed25519",
+            "ssh-ed25519 ???",
+            "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAA",
+            "ssh-ed25519 AAAA",
+            &format!("{key} x\n{key}"),
+            &format!("{key} x\r{key}"),
+        ] {
             assert_eq!(fingerprint(text), None, "{text}");
         }
     }

@@ -6,6 +6,7 @@ mod parts;
 use super::error::ApiError;
 use super::input::{Input, Query, Reference};
 use super::listing::Listing;
+use super::ssh_keys::public_key_blob;
 use super::{Reply, Shared, actions, created, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, render_location};
@@ -18,8 +19,6 @@ use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
 use axum::routing::get;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -96,7 +95,7 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let location = required_location(&mut input);
     required_password(&mut input);
     let keys: Vec<String> = input.optional("ssh_keys").unwrap_or_default();
-    if let Some(wrong) = keys.iter().find(|key| !is_public_key(key)) {
+    if let Some(wrong) = keys.iter().find(|key| public_key_blob(key).is_none()) {
         input.complain("ssh_keys", format!("'{wrong}' is not a public key in OpenSSH's format"));
     }
     let mut access: Access = BOX_SETTINGS.map(|setting| (setting.to_owned(), false)).into();
@@ -214,15 +213,6 @@ fn nested_settings(input: &mut Input, names: &[&str]) -> Access {
 /// The settings that are fields of their own.
 fn settings(input: &mut Input, names: &[&str]) -> Access {
     names.iter().filter_map(|name| Some(((*name).to_owned(), input.optional(name)?))).collect()
-}
-
-fn is_public_key(text: &str) -> bool {
-    let mut words = text.split_whitespace();
-    let (Some(kind), Some(blob)) = (words.next(), words.next()) else { return false };
-    // The key begins with the length of its kind's name, and the name.
-    let head = u32::try_from(kind.len()).unwrap_or(0).to_be_bytes();
-    let names_kind = |blob: Vec<u8>| blob.strip_prefix(&head).is_some_and(|b| b.starts_with(kind.as_bytes()));
-    !text.trim().contains('\n') && STANDARD.decode(blob).is_ok_and(names_kind)
 }
 
 fn check_unique_name(state: &State, name: &str, but: Option<u64>) -> Result<(), ApiError> {

@@ -10,7 +10,8 @@ use super::{Reply, Shared, actions, created, ok};
 use crate::cloud::Cloud;
 use crate::cloud::dns::record::check_zone_name;
 use crate::cloud::dns::{
-    DEFAULT_TTL, Mode, NAMESERVERS, Nameserver, RrSet, TTLS, Wrong, Zone, ZoneJob, key, zonefile,
+    DEFAULT_TTL, DelegationStatus, Mode, NAMESERVERS, Nameserver, RrSet, TTLS, Wrong, Zone, ZoneJob, key,
+    zonefile,
 };
 use crate::cloud::job::Job;
 use crate::cloud::state::State;
@@ -81,18 +82,17 @@ fn change(
 }
 
 fn render(id: u64, zone: &Zone, state: &State) -> Value {
-    // Whoever rehearses is taken to have told the registrar; that is known once the zone is published.
-    let published = zone.status(id, state) == "ok";
-    let delegated: &[&str] = if published { &NAMESERVERS } else { &[] };
+    let looked = zone.delegation.as_ref();
+    let (checked, delegated) = (looked.map(|found| &found.checked), looked.map(|found| &found.nameservers));
+    let status = looked.map_or(DelegationStatus::Unknown, |found| found.status);
     json!({
         "id": id, "name": zone.name, "mode": zone.mode, "ttl": zone.ttl, "labels": zone.labels,
         "created": zone.created, "status": zone.status(id, state), "record_count": zone.record_count(),
         "registrar": "other", "protection": {"delete": zone.protected},
         "primary_nameservers": zone.primary_nameservers,
         "authoritative_nameservers": {
-            "assigned": NAMESERVERS, "delegated": delegated,
-            "delegation_last_check": published.then_some(&zone.created),
-            "delegation_status": if published { "valid" } else { "unknown" },
+            "assigned": NAMESERVERS, "delegated": delegated.map_or(&[][..], Vec::as_slice),
+            "delegation_last_check": checked, "delegation_status": status,
         },
     })
 }
@@ -204,6 +204,7 @@ async fn delete(Extract(cloud): Shared, Path(zone): Path<String>) -> Reply {
         if found.protected {
             return Err(ApiError::protected("zone", id));
         }
+        check_no_rrset_protected(found)?;
         state.check_unlocked("zone", id)?;
         let action = state.begin([Job::Zone { zone: id, job: ZoneJob::DeleteZone }])[0];
         Ok(actions::one(state, action))
@@ -248,9 +249,7 @@ async fn act(Extract(cloud): Shared, Path((zone, action)): Path<(String, String)
                 check_mode(zone, Mode::Primary)?;
                 let text: String = input.required("zonefile");
                 input.done()?;
-                if let Some((id, _)) = zone.rrsets.iter().find(|(_, set)| set.protected) {
-                    return Err(rrsets::protected(id));
-                }
+                check_no_rrset_protected(zone)?;
                 import(zone, &text, true)
             })?,
             _ => return Err(ApiError::not_found("action", &action)),
@@ -258,6 +257,11 @@ async fn act(Extract(cloud): Shared, Path((zone, action)): Path<(String, String)
         Ok(actions::one(state, action))
     })?;
     created(body)
+}
+
+/// What takes all RRSets away takes none while one of them is protected.
+fn check_no_rrset_protected(zone: &Zone) -> Result<(), ApiError> {
+    zone.rrsets.iter().find(|(_, set)| set.protected).map_or(Ok(()), |(id, _)| Err(rrsets::protected(id)))
 }
 
 fn import(zone: &mut Zone, text: &str, is_import: bool) -> Result<(), ApiError> {

@@ -34,6 +34,9 @@ pub(crate) struct Zone {
     pub(crate) created: String,
     pub(crate) protected: bool,
     pub(crate) primary_nameservers: Vec<Nameserver>,
+    /// What the last look at the registrar found; nobody has looked at a new zone's.
+    #[serde(default)]
+    pub(crate) delegation: Option<Delegation>,
     /// By `name/TYPE`.
     pub(crate) rrsets: BTreeMap<String, RrSet>,
     serial: u32,
@@ -62,6 +65,28 @@ pub(crate) struct Nameserver {
     pub(crate) tsig_algorithm: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tsig_key: Option<String>,
+}
+
+/// What the registrar says, as a look at it found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delegation {
+    pub(crate) status: DelegationStatus,
+    /// The name servers that the registrar names.
+    pub(crate) nameservers: Vec<String>,
+    /// When it was looked at.
+    pub(crate) checked: String,
+}
+
+/// How the name servers that a registrar names fit those of the zone; named as the API names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DelegationStatus {
+    Valid,
+    PartiallyValid,
+    Invalid,
+    Lame,
+    Unregistered,
+    Unknown,
 }
 
 fn dns_port() -> u16 {
@@ -183,6 +208,7 @@ impl Zone {
             created,
             protected: false,
             primary_nameservers: Vec::new(),
+            delegation: None,
             rrsets: BTreeMap::new(),
             serial: 0,
             failed: false,

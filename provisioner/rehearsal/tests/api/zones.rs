@@ -45,7 +45,6 @@ fn a_zone_lives_and_dies() {
         (&json!("ok"), &json!(600), &json!(4))
     );
     assert_eq!(zone["authoritative_nameservers"]["assigned"], json!(NAMESERVERS));
-    assert_eq!(zone["authoritative_nameservers"]["delegation_status"], "valid");
     assert_eq!(values(&rrset(&world, "@/NS")), NAMESERVERS);
     let soa = rrset(&world, "@/SOA");
     assert!(values(&soa)[0].starts_with("hydrogen.ns.hetzner.com. dns.hetzner.com. 20"), "{soa}");
@@ -66,6 +65,42 @@ fn a_zone_lives_and_dies() {
     world.delete("/v1/zones/example.com");
     world.refused(404, "not_found", "GET", "/v1/zones/example.com", Value::Null);
     world.refused(404, "not_found", "GET", "/v1/zones/example.com/rrsets", Value::Null);
+}
+
+#[test]
+fn what_the_registrar_says_is_not_known_until_it_is_looked_at() {
+    let mut world = with_zone();
+    let servers =
+        |world: &World| world.get("/v1/zones/example.com")["zone"]["authoritative_nameservers"].clone();
+    let fresh = json!({
+        "assigned": NAMESERVERS, "delegated": [], "delegation_last_check": null, "delegation_status": "unknown",
+    });
+    assert_eq!(servers(&world), fresh);
+    let stage = |world: &World, body: Value| {
+        let reply = world.ask("PUT", "/_rehearsal/zones/example.com/delegation", Some(&body));
+        (reply.status, reply.body)
+    };
+    let others = json!(["ns1.example.net."]);
+    for status in ["invalid", "lame", "unregistered", "partially-valid"] {
+        assert_eq!(stage(&world, json!({"status": status, "nameservers": others})).0, 204);
+        let found = servers(&world);
+        assert_eq!((&found["delegation_status"], &found["delegated"]), (&json!(status), &others));
+        assert!(found["delegation_last_check"].is_string(), "{found}");
+    }
+    assert_eq!(stage(&world, json!({"status": "valid"})).0, 204);
+    world.restart();
+    let found = servers(&world);
+    assert_eq!((&found["delegation_status"], &found["delegated"]), (&json!("valid"), &json!(NAMESERVERS)));
+    assert_eq!(stage(&world, json!({"status": "unknown"})).0, 204);
+    assert_eq!(servers(&world), fresh);
+    for (path, body, status) in [
+        ("example.com", json!({"status": "fine"}), 422),
+        ("example.com", json!({}), 422),
+        ("example.net", json!({"status": "valid"}), 404),
+    ] {
+        let path = format!("/_rehearsal/zones/{path}/delegation");
+        assert_eq!(world.ask("PUT", &path, Some(&body)).status, status, "{path} {body}");
+    }
 }
 
 #[test]
@@ -198,6 +233,7 @@ fn records_that_cannot_be_are_refused() {
         ("www", "A", json!(["192.0.2.2"]), 409, "uniqueness_error"),
         ("www", "CNAME", json!(["example.org."]), 422, "invalid_input"),
         ("alias", "TXT", json!(["\"x\""]), 422, "invalid_input"),
+        ("alias", "A", json!(["192.0.2.1"]), 422, "invalid_input"),
         ("@", "CNAME", json!(["www"]), 422, "invalid_input"),
         ("a", "A", json!(["192.0.2.300"]), 422, "invalid_input"),
         ("a", "AAAA", json!(["192.0.2.1"]), 422, "invalid_input"),
@@ -221,6 +257,9 @@ fn records_that_cannot_be_are_refused() {
         ("POST", "www/A/actions/remove_records", json!({"records": [{"value": "192.0.2.77"}]})),
         ("POST", "www/A/actions/add_records", json!({"records": [{"value": "192.0.2.1"}]})),
         ("POST", "www/A/actions/add_records", json!({"records": []})),
+        ("POST", "www/CNAME/actions/add_records", json!({"records": [{"value": "example.org."}]})),
+        ("POST", "alias/TXT/actions/add_records", json!({"records": [{"value": "\"x\""}]})),
+        ("POST", "alias/CNAME/actions/add_records", json!({"records": [{"value": "example.org."}]})),
         ("POST", "www/A/actions/change_ttl", json!({})),
         ("POST", "www/A/actions/change_ttl", json!({"ttl": 1})),
         ("POST", "www/A/actions/update_records", json!({"records": [{"value": "192.0.2.1"}]})),
@@ -254,6 +293,8 @@ fn a_protected_rrset_stays() {
     world.refused(423, "protected", "DELETE", path, Value::Null);
     let file = world.get("/v1/zones/example.com/zonefile");
     world.refused(423, "protected", "POST", "/v1/zones/example.com/actions/import_zonefile", file);
+    world.refused(423, "protected", "DELETE", "/v1/zones/example.com", Value::Null);
+    assert_eq!(values(&rrset(&world, "www/A")), ["192.0.2.1"]);
     world.done(&format!("{path}/actions/change_protection"), json!({"change": false}));
     world.delete(path);
 }

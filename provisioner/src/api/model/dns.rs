@@ -19,12 +19,26 @@ pub struct Zone {
     pub status: String,
     /// Seconds, for records without a TTL of their own.
     pub ttl: Option<u64>,
+    /// Who answers for it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub authoritative_nameservers: NameServers,
     /// What may not be done to it.
     #[serde(default, deserialize_with = "or_default")]
     pub protection: Protection,
     /// Its labels.
     #[serde(default, deserialize_with = "or_default")]
     pub labels: Labels,
+}
+
+/// The name servers of a zone, as it should be and as its registrar has it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct NameServers {
+    /// Hetzner's, each with a dot at its end.
+    #[serde(default, deserialize_with = "or_default")]
+    pub assigned: Vec<String>,
+    /// `valid`, `partially-valid`, `invalid`, `lame`, `unregistered` or `unknown`; empty where the cloud does not say.
+    #[serde(default, deserialize_with = "or_default")]
+    pub delegation_status: String,
 }
 
 /// The records of one name and type.

@@ -12,7 +12,7 @@ mod storage;
 mod tolerant;
 
 pub use compute::{CreatedFrom, Image, Server, ServerType, SshKey, TypeLocation, Volume};
-pub use dns::{RRSet, Record, RecordProtection, Zone};
+pub use dns::{NameServers, RRSet, Record, RecordProtection, Zone};
 pub use network::{Address, AppliedFirewall, DnsPtr, Firewall, PrimaryIp, PublicNet, Rule};
 pub use pricing::{LocationPrice, Price, Pricing, PrimaryIpPricing, VolumePricing};
 pub use storage::{AccessSettings, StorageBox, StorageBoxType};
