@@ -178,3 +178,25 @@ fn runs_as_configured(cx: &Cx<'_>) -> Result<bool> {
     Ok(engine::info(cx)?
         .is_some_and(|info| info["DockerRootDir"] == DATA_ROOT && info["LiveRestoreEnabled"] == true))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::boot::Ended;
+    use crate::testing::Fake;
+    use std::path::Path;
+
+    #[test]
+    fn a_certificate_of_an_earlier_release_is_given_its_mode_and_the_engine_goes_on() {
+        let fake = Fake::new();
+        assert!(matches!(fake.run().unwrap(), Ended::Done));
+        let certificate = Path::new("/etc/docker/certs.d/registry.test:5000/ca.crt");
+        let mode = || fake.state.borrow().root[certificate].mode;
+        assert_eq!(mode(), 0o444);
+        fake.state.borrow_mut().root.get_mut(certificate).unwrap().mode = 0o644;
+        let lines = fake.state.borrow().lines.len();
+        assert!(matches!(fake.run().unwrap(), Ended::Done));
+        assert_eq!(mode(), 0o444);
+        let stopped = |line: &String| line.starts_with("systemctl stop");
+        assert!(!fake.state.borrow().lines[lines..].iter().any(stopped));
+    }
+}
