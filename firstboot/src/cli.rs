@@ -92,7 +92,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         }
         ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
         ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
-        ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
+        ["vpn", "list"] => print(&serde_json::to_string(&vpn::list(&Cx::read_only(&here)?)?)?),
         ["vpn", "renew", device] => renew_device(&here, device),
         ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
         ["--version"] => print(&version()?),
@@ -126,9 +126,7 @@ fn ended(cx: &Cx<'_>) -> Result<u8> {
 }
 
 fn unlock(here: &Here) -> Result<u8> {
-    let mut key = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_LIMIT)?));
-    std::io::stdin().take(KEY_LIMIT).read_to_end(&mut key).context("reading the key from stdin")?;
-    let key = Secret::new(key.trim_ascii_end().to_vec());
+    let key = key(std::io::stdin())?;
     unlock::end_waiting(here, running())?;
     let _lock = lock()?;
     room::need(here)?;
@@ -151,6 +149,17 @@ fn unlock(here: &Here) -> Result<u8> {
         return Ok(DONE);
     }
     ended(&cx)
+}
+
+/// Reads a key. The end of its line tells it from one that was cut short, whose trying would be taken for a guess.
+fn key(from: impl Read) -> Result<Secret> {
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_LIMIT)?));
+    from.take(KEY_LIMIT).read_to_end(&mut line).context("reading the key from stdin")?;
+    anyhow::ensure!(
+        line.ends_with(b"\n"),
+        "reading the key from stdin: its line does not end, so it was cut short; nothing was tried. Send the key and a newline"
+    );
+    Ok(Secret::new(line.trim_ascii_end().to_vec()))
 }
 
 /// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
@@ -322,6 +331,16 @@ fn no_core_dumps() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_cut_short_anywhere_is_not_tried() {
+        let line = b"abandon ability able\n";
+        assert_eq!(key(&line[..]).unwrap().expose(), b"abandon ability able");
+        for cut in 0..line.len() {
+            let error = key(&line[..cut]).err().unwrap().to_string();
+            assert!(error.contains("nothing was tried") && !error.contains("able"), "{error}");
+        }
+    }
 
     #[test]
     fn a_lock_is_waited_for_and_not_for_ever() {

@@ -1,7 +1,7 @@
 //! What the container engine says of itself, asked over its socket: no program has to start for it.
 
 use crate::Cx;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 use std::path::Path;
 
@@ -67,9 +67,12 @@ fn get(cx: &Cx<'_>, path: &str) -> Result<Option<Value>> {
     }
     match cx.ask(Path::new(SOCKET), path)? {
         None | Some((404, _)) => Ok(None),
-        Some((200, body)) => Ok(Some(serde_json::from_slice(&body).context("reading Docker's answer")?)),
+        Some((200, body)) => Ok(Some(spec::from_outside("answer of Docker's", &body)?)),
         Some((status, body)) => {
-            bail!("asking Docker for {path}: it answered {status}: {}", String::from_utf8_lossy(&body))
+            bail!(
+                "asking Docker for {path}: it answered {status}: {}",
+                host::clean(&String::from_utf8_lossy(&body))
+            )
         }
     }
 }

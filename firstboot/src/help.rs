@@ -94,7 +94,7 @@ examples:
     ),
     (
         "unlock",
-        "Opens the volume with the key on stdin and brings up what was done before. `cargo xtask unlock` brings the key \
+        "Opens the volume with the key on stdin, a whole line, and brings up what was done before. `cargo xtask unlock` brings the key \
          from the escrow over the pinned connection.
 
 example:

@@ -93,3 +93,22 @@ fn work(mut spec: NodeSpec) -> NodeSpec {
     spec.exceptions.clear();
     spec
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fake;
+
+    #[test]
+    fn a_spec_cut_short_anywhere_changes_nothing() {
+        let fake = Fake::new();
+        let before = fake.state.borrow().root.clone();
+        let json = fake.spec().to_json();
+        // All but the newline at its end is the whole of it.
+        for cut in 0..json.len() - 1 {
+            assert!(install(&fake, &json[..cut], "0.0.0 test", &|| false).is_err(), "{cut}");
+        }
+        assert_eq!(fake.state.borrow().root, before);
+        assert!(fake.state.borrow().lines.is_empty(), "nothing was started");
+    }
+}

@@ -260,7 +260,7 @@ impl Machine for Here {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).map_err(failed)?;
         let parsed = parse_answer(&answer);
-        parsed.map(Some).ok_or_else(|| failed(std::io::Error::other("the answer is not HTTP")))
+        parsed.map(Some).ok_or_else(|| failed(std::io::Error::other("the answer is not HTTP, or cut short")))
     }
 
     fn side_by_side(&self, one: Work<'_>, other: Work<'_>) {
@@ -275,7 +275,13 @@ fn parse_answer(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let status = head.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some((status, answer[end + 4..].to_vec()))
+    let body = &answer[end + 4..];
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse())
+    });
+    let whole = length.is_none_or(|length| length == Ok(body.len()));
+    whole.then(|| (status, body.to_vec()))
 }
 
 fn missing(e: &std::io::Error) -> bool {
@@ -305,6 +311,15 @@ mod tests {
         let answer = b"HTTP/1.0 404 Not Found\r\nContent-Type: x\r\n\r\n{\"a\":1}";
         assert_eq!(parse_answer(answer), Some((404, b"{\"a\":1}".to_vec())));
         assert_eq!(parse_answer(b"nonsense"), None);
+    }
+
+    #[test]
+    fn an_answer_cut_short_anywhere_is_none() {
+        let answer = b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+        assert_eq!(parse_answer(answer), Some((200, b"{\"a\":1}".to_vec())));
+        for cut in 0..answer.len() {
+            assert_eq!(parse_answer(&answer[..cut]), None, "{cut}");
+        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct ContainerImage {
     pub volume: Option<&'static str>,
     /// The port it serves, where it serves one.
     pub port: Option<&'static str>,
+    /// What says whether it is well, where a compose file says nothing: Docker's `HEALTHCHECK`.
+    pub healthcheck: &'static [&'static str],
     /// The signal that stops it, where it is not SIGTERM.
     pub stop_signal: &'static str,
 }
@@ -153,6 +155,7 @@ pub const POSTGRES: ContainerImage = ContainerImage {
     command: &["postgres"],
     volume: Some("/var/lib/postgresql/data"),
     port: Some("5432/tcp"),
+    healthcheck: &["CMD", "pg_isready", "--quiet", "--host=/run/postgresql", "--username=postgres"],
     // A fast shutdown; on SIGTERM PostgreSQL would wait for its clients to leave.
     stop_signal: "SIGINT",
 };
@@ -174,6 +177,7 @@ pub const HEADSCALE_IMAGE: ContainerImage = ContainerImage {
     command: &[],
     volume: None,
     port: Some("8080/tcp"),
+    healthcheck: &["CMD", "headscale", "health"],
     stop_signal: "SIGTERM",
 };
 
@@ -192,6 +196,7 @@ pub const TAILSCALE_IMAGE: ContainerImage = ContainerImage {
     command: &["/usr/local/bin/tailscaled"],
     volume: None,
     port: None,
+    healthcheck: &["CMD", "tailscale", "status"],
     stop_signal: "SIGTERM",
 };
 

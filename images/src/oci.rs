@@ -60,6 +60,8 @@ fn config(image: &ContainerImage, arch: Arch, epoch: i64, diff_id: &str) -> Valu
         "Volumes": image.volume.map(|path| json!({ path: {} })).unwrap_or_default(),
         "ExposedPorts": image.port.map(|port| json!({ port: {} })).unwrap_or_default(),
         "StopSignal": image.stop_signal,
+        // Docker's own, beside what OCI specifies.
+        "Healthcheck": { "Test": image.healthcheck },
     });
     config["rootfs"] = json!({ "type": "layers", "diff_ids": [diff_id] });
     config["history"] = json!([{ "created": config["created"], "created_by": if image.go.is_some() { "Go modules" } else { "Debian packages" } }]);
@@ -144,6 +146,7 @@ mod tests {
             serde_json::from_slice(&blob(manifest["config"]["digest"].as_str().unwrap())).unwrap();
         assert_eq!(config["created"], "2023-11-14T22:13:20Z");
         assert_eq!(config["config"]["User"], "999:999");
+        assert_eq!(config["config"]["Healthcheck"]["Test"][1], "pg_isready");
         let again = dir.path().join("again");
         write(&again, &root, &POSTGRES, Arch::Arm64, 1_700_000_000).unwrap();
         assert_eq!(read_digest(&again).unwrap(), digest);

@@ -126,7 +126,7 @@ impl Registry {
         let said = std::fs::read_to_string(&log_path).unwrap_or_default();
         Err(Error::Refused {
             doing: format!("starting the registry on 127.0.0.1:{}", self.port),
-            why: said.lines().last().unwrap_or("it did not answer within ten seconds").to_owned(),
+            why: host::clean(said.lines().last().unwrap_or("it did not answer within ten seconds")),
             help: format!("see {}", log_path.display()),
         })
     }

@@ -35,8 +35,9 @@ fn ahead(session: &Session) -> Result<i64> {
         Ok(i64::try_from(since.as_secs())?)
     };
     let before = now()?;
-    let said = session.run(&Cmd::new("date").args(["+%s"]))?.text();
-    let there: i64 = said.trim().parse().with_context(|| format!("reading the server's clock: {said:?}"))?;
+    let said = session.run(&Cmd::new("date").args(["+%s"]))?;
+    let there = said.line().and_then(|seconds| seconds.parse().ok());
+    let there = there.with_context(|| format!("reading the server's clock: {:?}", said.text()))?;
     Ok(apart(before, there, now()?))
 }
 

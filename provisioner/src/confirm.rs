@@ -39,9 +39,9 @@ pub fn confirm(
     ];
     let quick = (depth == Depth::Ready).then_some("--quick");
     let said = session.probe(&Cmd::new(paths::BINARY).args(["verify", "--json"]).args(quick))?;
-    match serde_json::from_slice::<Vec<Check>>(&said.stdout) {
+    match Check::list_from_json(&said.stdout) {
         Ok(own) => checks.extend(own),
-        Err(error) => bail!("reading the server's checks: {error}; {}", said.stderr.trim()),
+        Err(error) => bail!("confirming from outside: {error}; {}", said.stderr.trim()),
     }
     Ok(checks)
 }

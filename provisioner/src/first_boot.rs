@@ -27,6 +27,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// How long a server may try to open its volume by itself; firstboot gives up earlier.
 const WAKE_LIMIT: Duration = Duration::from_secs(5 * 60);
 const WAKE_POLL: Duration = Duration::from_secs(1);
+/// What the server says last when it is looked at.
+const WHOLE: &str = "that-is-all";
+
 /// The static binary to hand over.
 #[derive(Debug, Clone)]
 pub struct Binary<'a> {
@@ -58,8 +61,12 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Reads what the line of [`Server::observe`] prints: one thing a line, `-` for what is not there, the receipt last.
+    /// Reads what the line of [`Server::observe`] prints: one thing a line, `-` for what is not there, the receipt last,
+    /// and then that this was all.
     fn read(text: &str, format_nonce: Option<String>) -> Result<Self> {
+        let text = text
+            .strip_suffix(WHOLE)
+            .context("looking at the server: what it said was cut short; run the same command again")?;
         let mut lines = text.splitn(8, '\n').map(|line| (line != "-").then_some(line));
         let mut line = || lines.next().flatten();
         let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
@@ -83,6 +90,22 @@ impl Observed {
             format_nonce,
             running_from,
         })
+    }
+
+    /// Whether firstboot and the node spec there are those that ran last. What was damaged since, or arrived cut short,
+    /// is not; nor is what was handed over and has not run.
+    pub fn ran_as_it_is(&self) -> bool {
+        self.same_firstboot_ran() && self.same_spec_was_followed()
+    }
+
+    fn same_firstboot_ran(&self) -> bool {
+        let ran = self.receipt.as_ref().zip(self.binary.as_ref());
+        ran.is_some_and(|(receipt, binary)| receipt.firstboot.ends_with(binary))
+    }
+
+    fn same_spec_was_followed(&self) -> bool {
+        let followed = self.receipt.as_ref().map(|receipt| &receipt.spec_sha256);
+        followed.is_some() && followed == self.node_spec.as_ref()
     }
 
     /// Whether the volume holds data, is shut, and nobody there is about to open it.
@@ -132,7 +155,7 @@ impl Server<'_> {
              test -e {} && echo changing || echo -; test -e /dev/mapper/{} && echo open || echo -; \
              systemctl is-active {} >/dev/null || test \"$(systemctl is-active {})\" = activating && echo at-work || echo -; \
              grep -E '\"event\":\"(started|done|locked|failed)\"' {} 2>/dev/null | tail -n 1 | grep . || echo -; \
-             cat {} 2>/dev/null; true",
+             cat {} 2>/dev/null; echo; echo {WHOLE}",
             paths::BINARY,
             paths::NODE_SPEC,
             paths::DONE,
@@ -151,7 +174,7 @@ impl Server<'_> {
     /// Gives the number of the first event to follow, or `None` when all is done already.
     pub fn hand_over(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<Option<u64>> {
         let same_binary = there.binary.as_deref() == Some(binary.sha256);
-        if same_binary && ran_last(binary, there) && is_followed(node, there) {
+        if same_binary && there.same_firstboot_ran() && is_followed(node, there) {
             if there.done {
                 return Ok(None);
             }
@@ -162,11 +185,12 @@ impl Server<'_> {
         let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
         clock::refuse_wrong(self.session)?;
         if !same_binary {
-            let bytes =
-                std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
-            self.session.write(Path::new(paths::BINARY), &bytes, 0o755)?;
+            self.write_firstboot(binary)?;
         }
-        let said = self.session.run(&Cmd::new(paths::BINARY).arg("install").stdin(node.to_json()))?.text();
+        let said = self.session.run(&Cmd::new(paths::BINARY).arg("install").stdin(node.to_json()))?;
+        let said = said
+            .line()
+            .context("starting firstboot: what it said was cut short; run the same command again")?;
         stage.done(if same_binary { "node spec handed over, firstboot was there" } else { "handed over" });
         if said == "done" {
             return Ok(None);
@@ -174,6 +198,26 @@ impl Server<'_> {
         let next = said.parse();
         next.map(Some)
             .with_context(|| format!("starting firstboot: it said {said:?} instead of an event's number"))
+    }
+
+    /// Hands over what is neither as it ran last nor as it would be handed over, and starts nothing: for a server whose
+    /// firstboot cannot even be asked to open the volume.
+    pub fn mend(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<()> {
+        let stage = Stage::begin(self.report, "handing over again what is missing or damaged");
+        if !there.same_firstboot_ran() && there.binary.as_deref() != Some(binary.sha256) {
+            self.write_firstboot(binary)?;
+        }
+        if !there.same_spec_was_followed() && !is_followed(node, there) {
+            self.session.write(Path::new(paths::NODE_SPEC), &node.to_json(), 0o644)?;
+        }
+        stage.done("handed over");
+        Ok(())
+    }
+
+    fn write_firstboot(&self, binary: &Binary<'_>) -> Result<()> {
+        let bytes =
+            std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
+        Ok(self.session.write(Path::new(paths::BINARY), &bytes, 0o755)?)
     }
 
     /// What a locked volume wants of the operator.
@@ -191,7 +235,7 @@ impl Server<'_> {
             return Ok(());
         }
         let [sealed, manifest, signature] =
-            self.fetch([paths::ESCROW_BUNDLE, paths::ESCROW_MANIFEST, paths::ESCROW_SIGNATURE])?;
+            self.session.fetch([paths::ESCROW_BUNDLE, paths::ESCROW_MANIFEST, paths::ESCROW_SIGNATURE])?;
         let filed = Filed { sealed, manifest, signature };
         if filed.sha256() != sha256 {
             bail!(
@@ -207,26 +251,6 @@ impl Server<'_> {
         }
         filed.file(self.folder)?;
         Ok(())
-    }
-
-    /// Reads files in one connection: their sizes, a line each, then their bytes.
-    fn fetch<const N: usize>(&self, files: [&str; N]) -> Result<[Vec<u8>; N]> {
-        let names = files.join(" ");
-        let command = self.session.sh(&format!("stat -c %s {names} && cat {names}"));
-        let said = self.session.reach(&command)?.into_success(&command)?.stdout;
-        let mut rest = said.as_slice();
-        let mut sizes = [0; N];
-        for size in &mut sizes {
-            let end = rest.iter().position(|b| *b == b'\n').context("fetching files: a size is missing")?;
-            *size =
-                std::str::from_utf8(&rest[..end])?.parse().context("fetching files: a size is no number")?;
-            rest = &rest[end + 1..];
-        }
-        let mut contents = [const { Vec::new() }; N];
-        for (content, size) in contents.iter_mut().zip(sizes) {
-            *content = rest.split_off(..size).context("fetching files: they arrived cut short")?.to_vec();
-        }
-        Ok(contents)
     }
 
     fn pass(&self, gate: &Gate, expected: &Expected<'_>) -> Result<()> {
@@ -261,11 +285,6 @@ impl Server<'_> {
         }
         keys::forget_first_contact(self.folder)
     }
-}
-
-/// Whether the binary on the server has run, and was not only handed over by a command that came no further.
-fn ran_last(binary: &Binary<'_>, there: &Observed) -> bool {
-    there.receipt.as_ref().is_some_and(|receipt| receipt.firstboot.ends_with(binary.sha256))
 }
 
 /// Whether the node spec on the server is this one, with or without the leave to format, which ends when it is used, and
@@ -328,14 +347,33 @@ mod tests {
     }
 
     #[test]
-    fn a_firstboot_that_was_only_handed_over_has_not_run() {
-        let binary = Binary { path: Path::new("/b"), sha256: "cafe" };
-        let there = |firstboot: &str| {
-            let receipt = Receipt { firstboot: firstboot.into(), ..Receipt::new("demo", 1) };
-            Observed { binary: Some("cafe".into()), receipt: Some(receipt), ..Observed::default() }
+    fn what_is_there_counts_as_it_ran_last_or_not_at_all() {
+        let there = |binary: Option<&str>, node_spec: Option<&str>| {
+            let (firstboot, spec_sha256) = ("0.1.0 cafe".into(), "feed".into());
+            let receipt = Some(Receipt { firstboot, spec_sha256, ..Receipt::new("demo", 1) });
+            let [binary, node_spec] = [binary, node_spec].map(|hash| hash.map(str::to_owned));
+            Observed { binary, node_spec, receipt, ..Observed::default() }
         };
-        assert!(ran_last(&binary, &there("0.1.0 cafe")));
-        assert!(!ran_last(&binary, &there("0.1.0 beef")) && !ran_last(&binary, &Observed::default()));
+        assert!(there(Some("cafe"), Some("feed")).ran_as_it_is());
+        for other in [None, Some("cut short or only handed over")] {
+            assert!(!there(other, Some("feed")).ran_as_it_is());
+            assert!(!there(Some("cafe"), other).ran_as_it_is());
+        }
+        assert!(!Observed::default().ran_as_it_is(), "nothing ran");
+    }
+
+    #[test]
+    fn what_a_server_is_seen_to_be_is_read_whole_or_not_at_all() {
+        let receipt = String::from_utf8(Receipt::new("demo", 1).to_json()).unwrap();
+        for receipt in ["", &receipt] {
+            let text = format!("aa  /usr/firstboot\nbb  /etc/node\ndone\n-\nopen\n-\n-\n{receipt}\n{WHOLE}");
+            let there = Observed::read(&text, None).unwrap();
+            assert!(there.done && there.receipt.is_some() != receipt.is_empty());
+            for cut in 0..text.len() {
+                let error = Observed::read(&text[..cut], None).unwrap_err().to_string();
+                assert!(error.contains("cut short"), "{cut}: {error}");
+            }
+        }
     }
 
     #[test]
@@ -345,8 +383,10 @@ mod tests {
             String::from_utf8(event.to_line()).unwrap()
         };
         let read = |at_work: &str, last: &str| {
-            let text =
-                format!("aa  /usr/firstboot\nbb  /etc/node\ndone\n-\nopen\n{at_work}\n{}\n", last.trim_end());
+            let text = format!(
+                "aa  /usr/firstboot\nbb  /etc/node\ndone\n-\nopen\n{at_work}\n{}\n{WHOLE}",
+                last.trim_end()
+            );
             Observed::read(&text, None).unwrap()
         };
         let started = EventKind::Started { firstboot: "0".into() };

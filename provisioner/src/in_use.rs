@@ -9,7 +9,7 @@ use crate::report::Stage;
 use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail, ensure};
 use escrow::Expected;
-use host::{Cmd, Host as _};
+use host::{Cmd, Host as _, Output};
 use spec::paths;
 
 /// The project's server, asked about one thing.
@@ -39,7 +39,7 @@ impl<'a> InUse<'a> {
     }
 
     /// What firstboot on the server answers to these words.
-    pub(crate) fn ask(&self, words: &[&str]) -> Result<String> {
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<Output> {
         let output = self.session.probe(&Cmd::new(paths::BINARY).args(words.iter().copied()))?;
         ensure!(
             output.code != Some(2),
@@ -50,7 +50,7 @@ impl<'a> InUse<'a> {
             let said = output.stderr.trim();
             bail!("on the server: {}", said.strip_prefix("error: ").unwrap_or(said));
         }
-        Ok(output.text())
+        Ok(output)
     }
 
     /// Connects for a change; a locked server is refused.
@@ -99,8 +99,12 @@ impl Change<'_> {
         let stage = Stage::begin(self.of.context.report, doing);
         let said = self.of.ask(words)?;
         stage.done("begun");
-        let from = said.trim().parse().with_context(|| {
-            format!("changing {}: the server said {said:?} instead of an event's number", self.of.about)
+        let from = said.line().and_then(|number| number.parse().ok()).with_context(|| {
+            format!(
+                "changing {}: the server said {:?} instead of an event's number",
+                self.of.about,
+                said.text()
+            )
         })?;
         self.server.follow(from, &self.expected)?;
         Ok(())

@@ -104,7 +104,7 @@ impl<'a> KeySlots<'a> {
     }
 
     fn keys(&self) -> Result<Keys> {
-        Ok(Keys::from_json(self.0.ask(&["keys", "list"])?.as_bytes())?)
+        Ok(Keys::from_json(&self.0.ask(&["keys", "list"])?.stdout)?)
     }
 }
 

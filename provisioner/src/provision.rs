@@ -177,7 +177,7 @@ impl Context<'_> {
         Ok(UserData { baked: text(false)?, stock: text(true)? })
     }
 
-    fn describe(&self, prepared: &Prepared, world: &World, lock: &ImageLock) -> Result<NodeSpec> {
+    pub(crate) fn describe(&self, prepared: &Prepared, world: &World, lock: &ImageLock) -> Result<NodeSpec> {
         let server = world.server.as_ref().context("describing the server: it is not there")?;
         let volume = world.volume.as_ref().context("describing the server: its volume is not there")?;
         node_spec(self.folder, self.project, &prepared.recipients, server, volume, lock)

@@ -1,9 +1,14 @@
 //! Connections to the server: the system's ssh, always against a pinned host key.
+//!
+//! To a program at the other end a connection that was lost looks like the end of a file. So a file that is written says
+//! first what it must come to, and one that is read how long it is; what is neither ends in a way that can be told.
 
+use crate::journal::hex;
 use crate::known_hosts::KnownHosts;
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Error, Host, Output};
-use std::io::{BufRead, BufReader};
+use sha2::{Digest as _, Sha256};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
@@ -158,6 +163,14 @@ impl Session {
         }
     }
 
+    /// Reads files in one connection, each whole.
+    pub fn fetch<const N: usize>(&self, files: [&str; N]) -> Result<[Vec<u8>; N], Error> {
+        let names = files.join(" ");
+        let command = self.sh(&format!("stat -c %s {names} && cat {names}"));
+        let said = self.reach(&command)?.into_success(&command)?.stdout;
+        files_of(&said).ok_or_else(|| cut_short(&names))
+    }
+
     /// Starts a command whose stdout is read line by line.
     pub fn lines(&self, line: &str) -> Result<Lines> {
         let mut command = self.sh(line).to_std()?;
@@ -171,6 +184,48 @@ impl Session {
 /// ssh splits the value of `UserKnownHostsFile` at spaces.
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
+}
+
+/// A file as it goes over: its SHA-256 and its length in a line, then its bytes. Not in the command, which is for everybody
+/// to see.
+fn framed(content: &[u8]) -> Vec<u8> {
+    let head = format!("{} {}\n", hex(&Sha256::digest(content)), content.len());
+    [head.as_bytes(), content].concat()
+}
+
+/// Takes what is [`framed`] from stdin and puts it in place, whole or not at all.
+fn take(path: &str, mode: u32) -> String {
+    format!(
+        "set -eu; umask 077; mkdir -p \"$(dirname '{path}')\"; part='{path}'.$$.part; trap 'rm -f \"$part\"' EXIT; \
+         read -r sum length; cat > \"$part\"; \
+         if ! echo \"$sum  $part\" | sha256sum --check --status; then \
+         echo \"writing {path}: of $length bytes $(stat -c %s \"$part\") arrived; nothing was changed\" >&2; exit 1; fi; \
+         chmod {mode:o} \"$part\"; sync \"$part\"; mv \"$part\" '{path}'"
+    )
+}
+
+/// Files as `stat` and `cat` print them: their lengths, a line each, then their bytes. `None` where that is not all of it.
+fn files_of<const N: usize>(said: &[u8]) -> Option<[Vec<u8>; N]> {
+    let mut rest = said;
+    let mut lengths = [0; N];
+    for length in &mut lengths {
+        let end = rest.iter().position(|b| *b == b'\n')?;
+        *length = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+        rest = &rest[end + 1..];
+    }
+    let mut files = [const { Vec::new() }; N];
+    for (file, length) in files.iter_mut().zip(lengths) {
+        *file = rest.split_off(..length)?.to_vec();
+    }
+    rest.is_empty().then_some(files)
+}
+
+fn cut_short(what: &str) -> Error {
+    Error::io(
+        "reading",
+        what,
+        std::io::Error::new(ErrorKind::UnexpectedEof, "it arrived cut short; try again"),
+    )
 }
 
 /// The lines of a running command; dropped, it ends.
@@ -205,23 +260,93 @@ impl Host for Session {
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-        let test = self.probe(&Cmd::new("test").arg("-e").path(path))?;
-        if !test.success() {
+        let test = Cmd::new("test").arg("-e").path(path);
+        let there = self.probe(&test)?;
+        if there.code == Some(1) {
             return Ok(None);
         }
-        Ok(Some(self.run(&Cmd::new("cat").path(path))?.stdout))
+        there.into_success(&test)?;
+        let [content] = self.fetch([&path.to_string_lossy()])?;
+        Ok(Some(content))
     }
 
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-        let path = path.display();
-        let line = format!(
-            "set -eu; umask 077; mkdir -p \"$(dirname '{path}')\"; cat > '{path}.part'; chmod {mode:o} '{path}.part'; sync '{path}.part'; mv '{path}.part' '{path}'"
-        );
-        let cmd = self.sh(&line).stdin(content);
+        let cmd = self.sh(&take(&path.to_string_lossy(), mode)).stdin(framed(content));
         self.reach(&cmd)?.into_success(&cmd).map(drop)
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {
         self.run(&Cmd::new("rm").arg("-f").path(path)).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::Local;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// Every length at which a stream may end: in each of its parts, at each of their ends, and beside these.
+    fn cuts(stream: &[u8]) -> Vec<usize> {
+        let head = stream.iter().position(|b| *b == b'\n').unwrap();
+        let ends = [0, 1, 63, 64, 65, head, head + 1, head + 2, stream.len() / 2, stream.len() - 1];
+        ends.into_iter().filter(|cut| *cut < stream.len()).collect()
+    }
+
+    fn written(dir: &Path, stream: &[u8]) -> Output {
+        let line = take(&dir.join("etc/file").to_string_lossy(), 0o640);
+        Local.probe(&Cmd::new("sh").args(["-c", &line]).stdin(stream)).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_arrives_whole_is_put_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etc/file");
+        for content in [&b""[..], b"\n", b"one\ntwo", &[0, 255, b'\n'].repeat(50_000)] {
+            let output = written(dir.path(), &framed(content));
+            assert!(output.success(), "{}", output.stderr);
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        }
+    }
+
+    #[test]
+    fn a_file_cut_short_anywhere_leaves_the_one_that_was_there_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(written(dir.path(), &framed(b"before")).success());
+        for content in [&b"\n"[..], b"after", &b"x\n".repeat(50_000)] {
+            let stream = framed(content);
+            for cut in cuts(&stream) {
+                let output = written(dir.path(), &stream[..cut]);
+                assert_eq!(output.code, Some(1), "{cut} of {}: {}", stream.len(), output.stderr);
+                if cut > 66 + content.len().to_string().len() {
+                    assert!(output.stderr.contains("arrived; nothing was changed"), "{}", output.stderr);
+                }
+                assert_eq!(std::fs::read(dir.path().join("etc/file")).unwrap(), b"before", "{cut}");
+                assert_eq!(std::fs::read_dir(dir.path().join("etc")).unwrap().count(), 1, "{cut}");
+            }
+        }
+        let other = [&framed(b"after")[..], b"more"].concat();
+        assert!(!written(dir.path(), &other).success(), "more than was announced");
+    }
+
+    #[test]
+    fn files_that_are_read_are_whole_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["one", "two", "none"].map(|name| dir.path().join(name));
+        let contents = [b"12\n34".to_vec(), vec![7; 1000], vec![]];
+        for (path, content) in paths.iter().zip(&contents) {
+            std::fs::write(path, content).unwrap();
+        }
+        let cmd = |program: &str, args: &[&str]| {
+            let cmd = paths.iter().fold(Cmd::new(program).args(args.iter().copied()), Cmd::path);
+            Local.run(&cmd).unwrap().stdout
+        };
+        let said = [cmd("stat", &["-c", "%s"]), cmd("cat", &[])].concat();
+        assert_eq!(files_of(&said), Some(contents));
+        for cut in 0..said.len() {
+            assert_eq!(files_of::<3>(&said[..cut]), None, "{cut}");
+        }
+        assert_eq!(files_of::<3>(&[&said[..], b"x"].concat()), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::report::Stage;
 use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail};
 use escrow::{Bundle, Identity, LUKS_KEY, LUKS_RECOVERY};
-use host::{Cmd, Host as _};
+use host::{Cmd, Host as _, Secret};
 use spec::paths;
 
 /// The opened escrow and the server it is for.
@@ -43,6 +43,8 @@ pub enum Unlocked {
     /// Its first boot is not done, as after a rebuild, or somebody changed its slots by hand: [`Unlock::finish`] brings it
     /// to its end.
     HalfWay,
+    /// Not at all: firstboot or its node spec is missing or damaged. [`Unlock::mend`] sees to it.
+    Damaged,
 }
 
 impl<'a> Unlock<'a> {
@@ -68,11 +70,28 @@ impl<'a> Unlock<'a> {
     /// Unlocks the volume, if the server has come as far as that. The key never touches a disk on the way.
     pub fn unlock(&self) -> Result<Unlocked> {
         let there = self.server().connect()?;
-        if there.done || there.is_locked() {
+        let opens = there.done || there.is_locked();
+        if opens && !there.ran_as_it_is() {
+            return Ok(Unlocked::Damaged);
+        }
+        if opens {
             self.send_key()?;
         }
+        self.how_far(there.done)
+    }
+
+    /// Hands over again what is missing or damaged, then unlocks.
+    pub fn mend(&self, lock: &ImageLock, binary: &Binary<'_>) -> Result<Unlocked> {
+        let there = self.server().observe(|_| {})?;
+        let node = self.context.describe(self.prepared, self.world, lock)?;
+        self.server().mend(&node, binary, &there)?;
+        self.send_key()?;
+        self.how_far(there.done)
+    }
+
+    fn how_far(&self, done_before: bool) -> Result<Unlocked> {
         // The volume's slots may have been changed by hand: that is seen to with somebody there to take the escrow.
-        let done = there.done && self.server().connect()?.done;
+        let done = done_before && self.server().connect()?.done;
         Ok(if done { Unlocked::Up } else { Unlocked::HalfWay })
     }
 
@@ -97,7 +116,9 @@ impl<'a> Unlock<'a> {
             )
         })?;
         let stage = Stage::begin(self.context.report, "unlocking the volume, starting what was done before");
-        let output = self.session.probe(&Cmd::new(paths::BINARY).arg("unlock").stdin_secret(&key.value))?;
+        // The end of the line says that this is all of it.
+        let line = Secret::new([key.value.expose(), b"\n"].concat());
+        let output = self.session.probe(&Cmd::new(paths::BINARY).arg("unlock").stdin_secret(&line))?;
         match output.code {
             Some(0) => stage.done("unlocked"),
             Some(4) => return Err(NeedsOperator(output.stderr.trim().to_owned()).into()),

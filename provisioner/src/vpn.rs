@@ -5,7 +5,7 @@
 use crate::in_use::InUse;
 use crate::observe::World;
 use crate::provision::{Context, Prepared};
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 /// One device of the operator's.
@@ -28,14 +28,19 @@ impl<'a> Devices<'a> {
 
     /// Every device.
     pub fn list(&self) -> Result<Vec<Device>> {
-        let listed: Vec<(String, bool)> = serde_json::from_str(&self.0.ask(&["vpn", "list"])?)
-            .context("reading the list of devices: the server said something else")?;
+        let said = self.0.ask(&["vpn", "list"])?;
+        let listed: Vec<(String, bool)> = spec::from_outside("list of devices", &said.stdout)?;
         Ok(listed.into_iter().map(|(name, issued)| Device { name, issued }).collect())
     }
 
     /// The certificate that the control server answers with, PEM.
     pub fn certificate(&self) -> Result<String> {
-        self.0.ask(&["vpn", "certificate"])
+        let certificate = self.0.ask(&["vpn", "certificate"])?.text();
+        ensure!(
+            certificate.ends_with("-----END CERTIFICATE-----"),
+            "asking the server for its certificate: it arrived cut short; run the same command again"
+        );
+        Ok(certificate + "\n")
     }
 
     /// Has the server make a new key for a device, and takes it into the escrow.

@@ -25,15 +25,16 @@ impl Tree {
         self.rust.cargo().args(args.iter().copied()).current_dir(&self.workspace)
     }
 
-    fn git(&self, args: &[&str]) -> Result<String> {
+    fn git(&self, args: &[&str]) -> Result<Vec<u8>> {
         let cmd = Cmd::new("git").args(args.iter().copied()).env_from_parent("HOME");
-        Ok(Local.run(&cmd.current_dir(&self.workspace))?.text())
+        Ok(Local.run(&cmd.current_dir(&self.workspace))?.stdout)
     }
 
     /// The files that are or may be committed, relative to the workspace.
     fn files(&self) -> Result<Vec<String>> {
         let listed = self.git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
-        let mut files: Vec<String> = listed.split('\0').map(str::to_owned).collect();
+        let names = listed.split(|byte| *byte == 0).map(|name| String::from_utf8_lossy(name).into_owned());
+        let mut files: Vec<String> = names.collect();
         files.retain(|file| self.workspace.join(file).is_file());
         files.sort();
         files.dedup();
@@ -87,7 +88,8 @@ pub(crate) fn run(json: bool) -> Result<u8> {
         cache: places::cache()?,
         rust: toolchain::Rust::find().context("looking for the Rust to check with")?,
     };
-    let state = || tree.git(&["status", "--porcelain=v1", "--untracked-files=all"]);
+    let status = ["status", "--porcelain=v1", "--untracked-files=all"];
+    let state = || tree.git(&status).map(|said| String::from_utf8_lossy(&said).into_owned());
     let before = state()?;
     let mut lines = Vec::new();
     let mut take = |name, check: &dyn Fn() -> Result<Held>| {

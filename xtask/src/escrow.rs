@@ -132,11 +132,12 @@ fn open(projects: &Path, name: &str, key: &Path, show: Option<&str>, to: Option<
     if let Some(wanted) = show {
         let entry =
             bundle.get(wanted).with_context(|| format!("opening the escrow: there is no {wanted} in it"))?;
-        let mut out = std::io::stdout().lock();
-        out.write_all(entry.value.expose())?;
-        // A person wants the prompt on a line of its own; a pipe wants the bytes and no other.
+        let (mut out, value) = (std::io::stdout().lock(), entry.value.expose());
+        // A person wants the prompt on a line of its own, and a terminal that does as before; a pipe wants the bytes and no other.
         if out.is_terminal() {
-            writeln!(out)?;
+            writeln!(out, "{}", host::clean(&String::from_utf8_lossy(value)))?;
+        } else {
+            out.write_all(value)?;
         }
         return Ok(0);
     }

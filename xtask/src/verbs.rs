@@ -262,7 +262,12 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let with = if options.recovery { With::Recovery } else { With::Key };
     let unlock = Unlocking::new(&context, &prepared, &world, &identity, with)?;
     let unlocking = async || {
-        if tokio::task::block_in_place(|| unlock.unlock())? == Unlocked::Up {
+        let mut unlocked = tokio::task::block_in_place(|| unlock.unlock())?;
+        if unlocked == Unlocked::Damaged {
+            let made = make_for(&opened.project, &world, &opened.screen).await?;
+            unlocked = tokio::task::block_in_place(|| unlock.mend(&made.lock, &made.binary()))?;
+        }
+        if unlocked == Unlocked::Up {
             return Ok(None);
         }
         let made = make_for(&opened.project, &world, &opened.screen).await?;

@@ -141,8 +141,8 @@ fn from_tar(plain: &[u8]) -> Result<Bundle, Error> {
         match name.as_str() {
             README => {}
             CONTENTS => {
-                let parsed = serde_json::from_slice(&bytes);
-                contents = Some(parsed.map_err(|e| Error::Open(format!("reading its {CONTENTS}: {e}")))?);
+                let parsed = spec::from_outside(CONTENTS, &bytes);
+                contents = Some(parsed.map_err(|e| Error::Open(e.to_string()))?);
             }
             _ => files.push((name, Secret::new(bytes))),
         }
@@ -156,6 +156,9 @@ fn from_tar(plain: &[u8]) -> Result<Bundle, Error> {
         )));
     }
     let mut bundle = Bundle::default();
+    if let Some(entry) = contents.contents.iter().find(|entry| !entry.is_inside()) {
+        return Err(Error::Open(format!("{:?} is listed in it, which is no path inside it", entry.name)));
+    }
     for EscrowEntry { name, purpose } in contents.contents {
         let at = files.iter().position(|(n, _)| *n == name);
         let at = at.ok_or_else(|| Error::Open(format!("{name} is listed in it but missing")))?;
@@ -227,6 +230,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_bundle_cut_short_anywhere_is_not_opened() {
+        let identity = Identity::generate();
+        let sealed = seal(&bundle(), &identity.recipients()).unwrap();
+        let header = sealed.windows(5).position(|w| w == b"\n--- ").unwrap();
+        let payload = header + sealed[header + 1..].iter().position(|b| *b == b'\n').unwrap() + 2;
+        let chunk = payload + 16 + 65_552;
+        let ends = [0, header, payload, payload + 16, chunk, sealed.len()];
+        for cut in ends.into_iter().flat_map(|end| [end.saturating_sub(1), end, end + 1]) {
+            if cut < sealed.len() {
+                assert!(open(&sealed[..cut], &identity).is_err(), "{cut} of {}", sealed.len());
+            }
+        }
+    }
+
+    #[test]
     fn a_flipped_bit_is_noticed() {
         let identity = Identity::generate();
         let mut sealed = seal(&bundle(), &identity.recipients()).unwrap();
@@ -251,5 +269,22 @@ pub(crate) mod tests {
         append(&mut builder, CONTENTS, contents).unwrap();
         let plain = builder.into_inner().unwrap().0;
         assert!(from_tar(&plain).err().unwrap().to_string().contains("secrets/x"));
+    }
+
+    #[test]
+    fn what_would_be_written_elsewhere_is_not_opened_and_a_purpose_cannot_steer_a_terminal() {
+        let opened = |entry: serde_json::Value| {
+            let contents = serde_json::json!({ "version": 1, "contents": [entry] }).to_string();
+            let mut builder = tar::Builder::new(Wiped(Zeroizing::new(Vec::new())));
+            append(&mut builder, CONTENTS, contents.as_bytes()).unwrap();
+            append(&mut builder, "secrets/x", b"x").unwrap();
+            from_tar(&builder.into_inner().unwrap().0)
+        };
+        for name in ["../../.ssh/authorized_keys", "/etc/passwd", "secrets/../../x", ""] {
+            let error = opened(serde_json::json!({ "name": name, "purpose": "p" })).err().unwrap();
+            assert!(error.to_string().contains("no path inside"), "{error}");
+        }
+        let bundle = opened(serde_json::json!({ "name": "secrets/x", "purpose": "\u{1b}[2J" })).unwrap();
+        assert_eq!(bundle.entries[0].purpose, "\u{fffd}[2J");
     }
 }

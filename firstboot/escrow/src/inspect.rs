@@ -66,6 +66,9 @@ pub enum Problem {
     /// What no bundle may lack.
     #[error("the bundle does not list {0}")]
     Lacks(&'static str),
+    /// Whoever wrote it out would write elsewhere.
+    #[error("the bundle lists {0:?}, which is no path inside it")]
+    Outside(String),
     /// A key that the header backup in the same bundle has no slot for.
     #[error("the bundle lists {0}, but the LUKS header in it has no slot that it could open")]
     NoSlot(&'static str),
@@ -120,6 +123,8 @@ pub fn inspect(sealed: &[u8], manifest: &EscrowManifest, expected: &Expected<'_>
     if !lists(LUKS_KEY) && !lists(LUKS_RECOVERY) {
         problems.push(Problem::Lacks(LUKS_KEY));
     }
+    let outside = manifest.contents.iter().filter(|entry| !entry.is_inside());
+    problems.extend(outside.map(|entry| Problem::Outside(entry.name.clone())));
     problems.extend(slot_problems(manifest));
     problems
 }
@@ -269,6 +274,15 @@ mod tests {
         let mut without = case();
         without.manifest.contents.remove(0);
         assert_eq!(problems(&without), [Problem::Lacks(LUKS_KEY)]);
+    }
+
+    #[test]
+    fn what_would_be_written_elsewhere_is_no_content() {
+        for name in ["../x", "/etc/passwd", "secrets/../../x", "", "secrets/.."] {
+            let mut elsewhere = case();
+            elsewhere.manifest.contents.push(spec::EscrowEntry { name: name.into(), purpose: String::new() });
+            assert_eq!(problems(&elsewhere), [Problem::Outside(name.into())]);
+        }
     }
 
     fn with_slots(numbers: &[u32]) -> Case {

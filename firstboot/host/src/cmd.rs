@@ -267,7 +267,7 @@ impl Cmd {
             let err = scope.spawn(move || read_all(stderr));
             let (status, timed_out) = self.wait(&mut child).map_err(|e| io("waiting for", e))?;
             let stdout = out.join().unwrap_or_default();
-            let stderr = String::from_utf8_lossy(&err.join().unwrap_or_default()).into_owned();
+            let stderr = crate::clean(&String::from_utf8_lossy(&err.join().unwrap_or_default()));
             Ok(Output { stdout, stderr, code: status.code(), signal: status.signal(), timed_out })
         })
     }
@@ -309,7 +309,7 @@ fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
 pub struct Output {
     /// All it wrote to stdout.
     pub stdout: Vec<u8>,
-    /// All it wrote to stderr.
+    /// All it wrote to stderr, [cleaned](crate::clean).
     pub stderr: String,
     /// Its exit code, if it exited.
     pub code: Option<i32>,
@@ -325,9 +325,14 @@ impl Output {
         self.code == Some(0)
     }
 
-    /// Its stdout as text, without the trailing newline.
+    /// Its stdout as text, [cleaned](crate::clean), without the trailing newline.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+        crate::clean(String::from_utf8_lossy(&self.stdout).trim_end())
+    }
+
+    /// The same where that is whole: a line, or several, that ends as lines do. A stream that was cut short does not.
+    pub fn line(&self) -> Option<String> {
+        self.stdout.ends_with(b"\n").then(|| self.text())
     }
 
     /// Itself when it succeeded, else the error that says how it ended.
@@ -380,6 +385,25 @@ mod tests {
         let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
         assert!(error.starts_with("running sh -c "), "{error}");
         assert!(error.contains("exit code 7") && error.ends_with("no space"), "{error}");
+    }
+
+    #[test]
+    fn a_line_is_whole_or_none() {
+        let whole = Output { stdout: b"42\n".to_vec(), ..Output::default() };
+        assert_eq!(whole.line().as_deref(), Some("42"));
+        for cut in 0..3 {
+            let cut = Output { stdout: whole.stdout[..cut].to_vec(), ..Output::default() };
+            assert_eq!(cut.line(), None);
+        }
+    }
+
+    #[test]
+    fn what_a_program_says_cannot_steer_a_terminal() {
+        let cmd = Cmd::new("printf").arg(r"\033[2Jout");
+        assert_eq!(cmd.capture().unwrap().text(), "\u{fffd}[2Jout");
+        let cmd = Cmd::new("sh").args(["-c", r"printf '\033]0;gone\a' >&2; exit 1"]);
+        let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
+        assert!(error.ends_with("\n\u{fffd}]0;gone\u{fffd}"), "{error:?}");
     }
 
     #[test]

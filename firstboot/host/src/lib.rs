@@ -7,17 +7,20 @@
 //!   with a transcript; the provisioner adds one that goes over ssh.
 //! * [`Secret`] is bytes that cannot be printed, serialised or passed as an argument.
 //! * [`files`] writes whole files or nothing.
+//! * [`clean`] makes what somebody else wrote fit for a terminal; what a program said has been through it.
 
 mod cmd;
 mod fake;
 pub mod files;
 mod local;
 mod secret;
+mod text;
 
 pub use cmd::{Cmd, Error, Output, find_program};
 pub use fake::Fake;
 pub use local::Local;
 pub use secret::Secret;
+pub use text::clean;
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 use crate::audit::About;
+use crate::{Error, from_outside};
 use serde::{Deserialize, Serialize};
 
 /// One thing looked at, on the server or from outside.
@@ -36,6 +37,11 @@ pub enum Verdict {
 }
 
 impl Check {
+    /// Reads what `firstboot verify --json` printed.
+    pub fn list_from_json(json: &[u8]) -> Result<Vec<Self>, Error> {
+        from_outside("list of checks", json)
+    }
+
     /// One that is not of the audit's catalogue.
     pub fn new(what: impl Into<String>, verdict: Verdict) -> Self {
         Self { what: what.into(), verdict, about: None }

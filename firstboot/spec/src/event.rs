@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::{Error, from_outside};
 use serde::{Deserialize, Serialize};
 
 /// The steps of first boot, in their order.
@@ -218,7 +218,7 @@ pub enum EventKind {
 impl Event {
     /// Reads one line of the stream.
     pub fn from_line(line: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(line).map_err(|why| Error::Malformed { document: "event", why })
+        from_outside("event", line)
     }
 
     /// One line, with its newline.

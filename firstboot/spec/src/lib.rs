@@ -10,6 +10,8 @@
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
 //! * [`paths`] says where all of it lies on the server.
 //!
+//! What the server says, the operator's side reads by [`from_outside`]: no text in it can steer a terminal.
+//!
 //! Every document carries a `version` and refuses fields it does not know, so that two sides of different
 //! age find out at once and not half-way. Old documents stay readable: see `tests/fixtures`.
 
@@ -18,6 +20,7 @@ mod check;
 mod event;
 mod manifest;
 mod node;
+mod outside;
 pub mod paths;
 mod receipt;
 mod server;
@@ -30,6 +33,7 @@ pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{
     DiskSpec, FormatToken, KnownVolume, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec,
 };
+pub use outside::{cleaned, from_outside};
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
 pub use server::{Exception, RebootWindow, TangServer, UnlockSpec, VpnSpec};
 pub use slot::{KeySlot, Keys, Slot};
@@ -69,12 +73,16 @@ pub enum Error {
     },
 }
 
+/// Reads a document of the server's.
 fn parse<T: serde::de::DeserializeOwned>(
     document: &'static str,
     json: &[u8],
     version: fn(&T) -> u32,
 ) -> Result<T, Error> {
-    let value: T = serde_json::from_slice(json).map_err(|why| Error::Malformed { document, why })?;
+    of_this_version(document, from_outside(document, json)?, version)
+}
+
+fn of_this_version<T>(document: &'static str, value: T, version: fn(&T) -> u32) -> Result<T, Error> {
     match version(&value) {
         VERSION => Ok(value),
         found => Err(Error::Version { document, found }),

@@ -1,5 +1,6 @@
 use crate::{Error, KeySlot, parse, to_json};
 use serde::{Deserialize, Serialize};
+use std::path::{Component, Path};
 
 /// What a sealed escrow bundle is, for those who cannot open it. Signed by the server's lasting host key,
 /// which is how the operator's side knows to whom the bytes were sealed: an age header does not tell.
@@ -40,6 +41,14 @@ pub struct EscrowEntry {
     pub name: String,
     /// What it is for, in a sentence.
     pub purpose: String,
+}
+
+impl EscrowEntry {
+    /// Whether its name leads to a file below whatever directory the bundle is written to.
+    pub fn is_inside(&self) -> bool {
+        let mut parts = Path::new(&self.name).components();
+        !self.name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
+    }
 }
 
 impl EscrowManifest {

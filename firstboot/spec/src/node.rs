@@ -1,4 +1,4 @@
-use crate::{Error, Exception, RebootWindow, UnlockSpec, VERSION, VpnSpec, audit, parse, to_json};
+use crate::{Error, Exception, RebootWindow, UnlockSpec, VERSION, VpnSpec, audit, of_this_version, to_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -148,7 +148,9 @@ impl NodeSpec {
 
     /// Reads and checks it.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
-        let spec = parse(Self::DOCUMENT, json, |s: &Self| s.version)?;
+        let spec = serde_json::from_slice(json);
+        let spec = spec.map_err(|why| Error::Malformed { document: Self::DOCUMENT, why })?;
+        let spec = of_this_version(Self::DOCUMENT, spec, |s: &Self| s.version)?;
         spec.check().map_err(|why| Error::Meaning { document: Self::DOCUMENT, why })?;
         Ok(spec)
     }

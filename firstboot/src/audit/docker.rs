@@ -11,8 +11,10 @@ const UNIT: &str = "/usr/lib/systemd/system/docker.service";
 pub(super) const JUDGES: &[(&str, Judge)] = &[
     ("docker-1.1.1", |f| {
         let mounts = f.needed("/proc/self/mountinfo")?;
-        let own = mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at == spec::paths::DATA);
-        Ok(if own { vec![] } else { vec![format!("{DATA_ROOT} lies on the root disk")] })
+        let is_mount = |path| mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at == path);
+        let where_else =
+            if is_mount(spec::paths::DATA) { "the volume, with all other data" } else { "the root disk" };
+        Ok(if is_mount(DATA_ROOT) { vec![] } else { vec![format!("{DATA_ROOT} lies on {where_else}")] })
     }),
     ("docker-1.1.2", |f| {
         let groups = f.needed("/etc/group")?;
@@ -276,6 +278,22 @@ mod tests {
             assert_eq!(judge("docker-1.1.11", &facts).unwrap().is_empty(), watched, "{rules}");
             facts.stats.insert(DAEMON.into(), Ok(None));
             assert_eq!(judge("docker-1.1.11", &facts), Ok(vec![]), "what is not there needs no watching");
+        }
+    }
+
+    #[test]
+    fn only_a_mount_of_its_own_is_a_file_system_of_its_own() {
+        for (mounted, found) in [
+            (&["/"][..], Some("the root disk")),
+            (&["/", "/srv/sovereign"], Some("the volume")),
+            (&["/", "/srv/sovereign", DATA_ROOT], None),
+        ] {
+            let mut facts = Facts::default();
+            let line = |at: &&str| format!("25 1 0:22 / {at} rw - ext4 /dev/x rw\n");
+            facts.texts.insert("/proc/self/mountinfo".into(), Ok(Some(mounted.iter().map(line).collect())));
+            let wrong = judge("docker-1.1.1", &facts).unwrap();
+            assert_eq!(wrong.len(), usize::from(found.is_some()), "{mounted:?}");
+            assert!(found.is_none_or(|found| wrong[0].contains(found)), "{wrong:?}");
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
     ("docker-3.5", |f| owned(f, "/etc/docker")),
     ("docker-3.6", |f| at_most(f, "/etc/docker", 0o755)),
     ("docker-3.7", |f| below(f, CERTIFICATES, owned)),
-    ("docker-3.8", |f| below(f, CERTIFICATES, |f, path| at_most(f, path, 0o644))),
+    ("docker-3.8", |f| below(f, CERTIFICATES, |f, path| at_most(f, path, 0o444))),
     ("docker-3.15", |f| {
         let docker = group(f, "docker")?;
         owned_by(f, SOCKET, |gid| gid == 0 || Some(gid) == docker)

@@ -188,7 +188,7 @@ pub fn render(wanted: &StackSpec, inbound: &[Port]) -> Result<String, Error> {
     let rendered =
         format!("# Rendered by firstboot from the catalogue; changes here are overwritten.\n{yaml}");
     let published: Vec<Port> = inbound.iter().chain(stack.vpn_ports).copied().collect();
-    let findings = lint(&rendered, &published);
+    let findings = lint(stack, &rendered, &published);
     if findings.is_empty() { Ok(rendered) } else { Err(Error::Lint { stack: stack.name.into(), findings }) }
 }
 
@@ -286,6 +286,15 @@ mod tests {
     fn a_page_for_administrators_is_never_open_to_the_world() {
         for stack in CATALOGUE {
             assert!(stack.vpn_ports.iter().all(|port| !stack.ports.contains(port)), "{}", stack.name);
+        }
+    }
+
+    #[test]
+    fn no_data_directory_lies_below_another_where_a_container_could_make_it_a_link() {
+        let dirs = || CATALOGUE.iter().flat_map(|s| s.data).map(|dir| std::path::Path::new(dir.path));
+        for dir in dirs() {
+            assert_eq!(dirs().filter(|other| dir.starts_with(other)).count(), 1, "{}", dir.display());
+            assert!(dir.components().all(|c| matches!(c, std::path::Component::Normal(_))));
         }
     }
 

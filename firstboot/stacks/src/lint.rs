@@ -1,24 +1,22 @@
+//! What a rendered compose file may say: keys off a list (`keys`), and what their values must be.
+
+mod keys;
+
+use crate::Stack;
 use serde_json::Value;
 use spec::{Port, Protocol};
-use std::path::{Component, Path};
-
-/// Where a service may keep files of the host's.
-const DATA: &str = spec::paths::DATA;
+use std::path::{Path, PathBuf};
 
 /// What no stack may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// It can be read.
     Readable,
-    /// No `privileged`.
-    Privileged,
-    /// No namespace shared with the host.
-    HostNamespace,
-    /// No container engine's socket.
-    EngineSocket,
-    /// All capabilities dropped, none added.
+    /// Keys that a stack has a use for, and no others.
+    Key,
+    /// All capabilities dropped.
     Capabilities,
-    /// `no-new-privileges`, and nothing unconfined.
+    /// `no-new-privileges`, and nothing else.
     SecurityOptions,
     /// A read-only root file system.
     ReadOnly,
@@ -32,12 +30,12 @@ pub enum Rule {
     Digest,
     /// No secret in the environment.
     EnvironmentSecret,
+    /// Nothing is taken from the environment of whoever starts it.
+    Interpolation,
     /// Not root.
     Root,
-    /// Bind mounts only below the encrypted volume.
-    BindMount,
-    /// No devices, no system settings.
-    Devices,
+    /// Of the server's files only the stack's own.
+    Files,
 }
 
 /// A broken rule.
@@ -60,8 +58,8 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Reads a rendered compose file as a stranger would, and lists what breaks a rule.
-pub fn lint(rendered: &str, inbound: &[Port]) -> Vec<Finding> {
+/// Reads a stack's rendered compose file as a stranger would, and lists what breaks a rule.
+pub fn lint(stack: &Stack, rendered: &str, inbound: &[Port]) -> Vec<Finding> {
     let one = |found: String| vec![Finding { service: String::new(), rule: Rule::Readable, found }];
     let compose = match crate::parse(rendered) {
         Ok(compose) => compose,
@@ -70,44 +68,71 @@ pub fn lint(rendered: &str, inbound: &[Port]) -> Vec<Finding> {
     let Some(services) = compose.get("services").and_then(Value::as_object).filter(|s| !s.is_empty()) else {
         return one("it has no services".into());
     };
-    let mut findings = Vec::new();
+    let mut findings = surplus_keys(&compose);
+    let whole = |(rule, found)| Finding { service: String::new(), rule, found };
+    findings.extend(interpolations(&compose).into_iter().chain(granted_files(stack, &compose)).map(whole));
     for (name, service) in services {
-        for (rule, found) in check(service, inbound) {
-            findings.push(Finding { service: name.clone(), rule, found });
-        }
+        let named = |(rule, found)| Finding { service: name.clone(), rule, found };
+        findings.extend(check(service, inbound).into_iter().map(named));
+        findings.extend(mounts(stack, service, &names(&compose, "volumes")).into_iter().map(named));
     }
     findings
+}
+
+fn surplus_keys(compose: &Value) -> Vec<Finding> {
+    let finding = |path: Vec<String>| {
+        let (service, at) = match path.as_slice() {
+            [section, service, rest @ ..] if section == "services" && !rest.is_empty() => {
+                (service.clone(), rest)
+            }
+            path => (String::new(), path),
+        };
+        let found = format!("it says {}, which no stack may", at.join("."));
+        Finding { service, rule: Rule::Key, found }
+    };
+    keys::surplus(compose, &keys::FILE).into_iter().map(finding).collect()
+}
+
+/// What Compose would fill in from the environment it is started in.
+fn interpolations(value: &Value) -> Vec<(Rule, String)> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(interpolations).collect(),
+        Value::Object(map) => map.values().flat_map(interpolations).collect(),
+        Value::String(text) if text.replace("$$", "").contains('$') => {
+            vec![(Rule::Interpolation, format!("{text:?} depends on who starts it; write `$$` for a dollar"))]
+        }
+        _ => vec![],
+    }
+}
+
+/// The files of the server's behind secrets and configurations.
+fn granted_files(stack: &Stack, compose: &Value) -> Vec<(Rule, String)> {
+    let secrets = folder(stack).join("secrets");
+    let secrets: Vec<PathBuf> = stack.secrets.iter().map(|need| secrets.join(need.name)).collect();
+    let mut found = Vec::new();
+    for (section, own) in [("secrets", secrets), ("configs", configuration(stack))] {
+        for (name, entry) in compose.get(section).and_then(Value::as_object).into_iter().flatten() {
+            let file = entry.get("file").map(scalar).unwrap_or_default();
+            if !own.contains(&folder(stack).join(&file)) {
+                found.push((
+                    Rule::Files,
+                    format!("{section}: {name} is {file:?}, which is not one of its own"),
+                ));
+            }
+        }
+    }
+    found
 }
 
 fn check(service: &Value, inbound: &[Port]) -> Vec<(Rule, String)> {
     let mut found = Vec::new();
     let mut say = |rule, what: String| found.push((rule, what));
     let text = |key: &str| service.get(key).map(scalar);
-    if text("privileged").is_some_and(|v| v != "false") {
-        say(Rule::Privileged, "it is privileged".into());
-    }
-    for key in ["network_mode", "pid", "ipc", "uts", "cgroup", "userns_mode"] {
-        if text(key).is_some_and(|v| v == "host" || v.starts_with("container:")) {
-            say(Rule::HostNamespace, format!("it shares a namespace: {key}"));
-        }
-    }
-    for key in ["devices", "device_cgroup_rules", "sysctls", "gpus", "credential_spec"] {
-        if service.get(key).is_some() {
-            say(Rule::Devices, format!("it asks for {key}"));
-        }
-    }
     if list(service, "cap_drop") != ["ALL"] {
         say(Rule::Capabilities, "it does not drop all capabilities".into());
     }
-    if service.get("cap_add").is_some() {
-        say(Rule::Capabilities, "it adds capabilities".into());
-    }
-    let options = list(service, "security_opt");
-    if !options.iter().any(|o| o == "no-new-privileges:true") {
-        say(Rule::SecurityOptions, "it may gain new privileges".into());
-    }
-    for option in options.iter().filter(|o| o.contains("unconfined") || o.contains("disable")) {
-        say(Rule::SecurityOptions, format!("it is not confined: {option}"));
+    if list(service, "security_opt") != ["no-new-privileges:true"] {
+        say(Rule::SecurityOptions, "its security options are not no-new-privileges alone".into());
     }
     if service.get("read_only") != Some(&Value::Bool(true)) {
         say(Rule::ReadOnly, "its root file system can be written".into());
@@ -117,11 +142,11 @@ fn check(service: &Value, inbound: &[Port]) -> Vec<(Rule, String)> {
             say(Rule::Limits, format!("it has no {key}"));
         }
     }
-    let health = service.get("healthcheck");
-    if health.and_then(|h| h.get("test")).is_none() || health.and_then(|h| h.get("disable")).is_some() {
+    let test = service.get("healthcheck").and_then(|health| health.get("test"));
+    if test.is_none_or(|test| test == "NONE" || test.get(0).is_some_and(|word| word == "NONE")) {
         say(Rule::Healthcheck, "it has no health check".into());
     }
-    if !text("image").is_some_and(|i| i.contains("@sha256:")) || service.get("build").is_some() {
+    if !text("image").is_some_and(|i| i.contains("@sha256:")) {
         say(Rule::Digest, "its image is not pinned by digest".into());
     }
     let user = text("user").unwrap_or_default();
@@ -130,68 +155,110 @@ fn check(service: &Value, inbound: &[Port]) -> Vec<(Rule, String)> {
         say(Rule::Root, "it does not name a user by number that is not root".into());
     }
     found.extend(environment(service));
-    found.extend(mounts(service));
     found.extend(ports(service, inbound));
     found
 }
 
 fn environment(service: &Value) -> Vec<(Rule, String)> {
     let mut found = Vec::new();
-    if service.get("env_file").is_some() {
-        found.push((Rule::EnvironmentSecret, "it reads its environment from a file".into()));
-    }
-    let names: Vec<String> = match service.get("environment") {
-        Some(Value::Object(map)) => map.keys().cloned().collect(),
+    let variables: Vec<(String, bool)> = match service.get("environment") {
+        Some(Value::Object(map)) => {
+            map.iter().map(|(name, value)| (name.clone(), !value.is_null())).collect()
+        }
         Some(Value::Array(items)) => {
-            items.iter().map(|i| scalar(i).split('=').next().unwrap_or_default().to_owned()).collect()
+            let variable = |item: &Value| match scalar(item).split_once('=') {
+                Some((name, _)) => (name.to_owned(), true),
+                None => (scalar(item), false),
+            };
+            items.iter().map(variable).collect()
         }
         _ => Vec::new(),
     };
-    for name in names {
+    for (name, has_value) in variables {
         let upper = name.to_ascii_uppercase();
         let secret = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "PRIVATE_KEY", "API_KEY", "CREDENTIAL"];
         if secret.iter().any(|s| upper.contains(s)) && !upper.ends_with("_FILE") {
             found.push((Rule::EnvironmentSecret, format!("its environment carries a secret: {name}")));
+        } else if !has_value {
+            found.push((Rule::Interpolation, format!("its environment takes {name} from who starts it")));
         }
     }
     found
 }
 
-fn mounts(service: &Value) -> Vec<(Rule, String)> {
-    let mut found = Vec::new();
-    if service.get("volumes_from").is_some() || service.get("use_api_socket").is_some() {
-        found.push((Rule::EngineSocket, "it borrows mounts of another container or of the engine".into()));
-    }
-    for mount in service.get("volumes").and_then(Value::as_array).into_iter().flatten() {
-        let source = match mount {
-            Value::Object(long) => {
-                let bind = long.get("type").is_none_or(|t| t == "bind");
-                bind.then(|| long.get("source").map(scalar).unwrap_or_default())
-            }
-            short => {
-                let short = scalar(short);
-                let source = short.split_once(':').map(|(source, _)| source.to_owned());
-                source.filter(|s| s.starts_with(['/', '.', '~', '$']))
-            }
+/// One entry of a service's `volumes`.
+struct Mount {
+    kind: String,
+    source: String,
+    read_only: bool,
+}
+
+impl Mount {
+    /// Reads both syntaxes; `None` for what is neither.
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Object(long) = value {
+            let text = |key: &str| long.get(key).map(scalar).unwrap_or_default();
+            let read_only = long.get("read_only") == Some(&Value::Bool(true));
+            return Some(Self { kind: text("type"), source: text("source"), read_only });
+        }
+        let short = scalar(value);
+        let (source, options) = match short.split(':').collect::<Vec<_>>()[..] {
+            [_target] => ("", ""),
+            [source, _target] => (source, "rw"),
+            [source, _target, options] => (source, options),
+            _ => return None,
         };
-        let Some(source) = source else { continue };
-        let path = Path::new(&source);
-        if source.ends_with(".sock") {
-            found.push((Rule::EngineSocket, format!("it mounts a socket: {source}")));
-        }
-        let inside = path.strip_prefix(DATA).is_ok_and(|rest| {
-            rest.components().count() > 0 && rest.components().all(|c| matches!(c, Component::Normal(_)))
-        });
-        if !inside {
-            found.push((Rule::BindMount, format!("it mounts {source}, which is not below {DATA}")));
-        }
+        let kind = if source.starts_with(['/', '.', '~']) { "bind" } else { "volume" };
+        let known = source.is_empty() || ["ro", "rw"].contains(&options);
+        known.then(|| Self { kind: kind.into(), source: source.into(), read_only: options == "ro" })
     }
-    found
+}
+
+/// Mounts that are neither in memory, nor a volume that the file declares, nor of the stack's own files.
+fn mounts(stack: &Stack, service: &Value, volumes: &[&String]) -> Vec<(Rule, String)> {
+    let wrong = |entry: &Value| match Mount::read(entry) {
+        None => Some(format!("it mounts {}, which is not understood", scalar(entry))),
+        Some(mount) => match mount.kind.as_str() {
+            "tmpfs" => None,
+            "volume" if mount.source.is_empty() || volumes.contains(&&mount.source) => None,
+            "volume" => Some(format!("it mounts the volume {:?}, which is not declared", mount.source)),
+            "bind" => bind(stack, &mount),
+            kind => Some(format!("it mounts {:?} as {kind:?}", mount.source)),
+        },
+    };
+    items(service, "volumes").iter().filter_map(wrong).map(|found| (Rule::Files, found)).collect()
+}
+
+/// What is wrong with a bind mount. A stack's data directories are mounted each as a whole: below one a container may
+/// have left a link, which would be followed on the server.
+fn bind(stack: &Stack, mount: &Mount) -> Option<String> {
+    let path = folder(stack).join(&mount.source);
+    let data = |dir: &crate::DataDir| Path::new(spec::paths::DATA).join("data").join(dir.path);
+    let mut readable = configuration(stack);
+    readable.push(folder(stack).join("config"));
+    readable.extend(stack.certificate.map(|_| folder(stack).join("tls")));
+    if stack.data.iter().any(|dir| data(dir) == path) {
+        return None;
+    }
+    // Compared part by part: `..` is never taken for what it may lead to.
+    if !readable.contains(&path) {
+        return Some(format!("it mounts {:?}, which is not one of its own", mount.source));
+    }
+    (!mount.read_only).then(|| format!("it may write to {:?}, its own configuration", mount.source))
+}
+
+/// Where the stack's own files lie, and what Compose takes relative paths from.
+fn folder(stack: &Stack) -> PathBuf {
+    Path::new(spec::paths::DATA).join("stacks").join(stack.name)
+}
+
+fn configuration(stack: &Stack) -> Vec<PathBuf> {
+    stack.config.iter().map(|file| folder(stack).join("config").join(file.name)).collect()
 }
 
 fn ports(service: &Value, inbound: &[Port]) -> Vec<(Rule, String)> {
     let mut found = Vec::new();
-    for port in service.get("ports").and_then(Value::as_array).into_iter().flatten() {
+    for port in items(service, "ports") {
         match published(port) {
             Some(port) if inbound.contains(&port) => {}
             Some(port) => found.push((Rule::Ports, format!("it publishes {port}, which is not declared"))),
@@ -222,10 +289,23 @@ fn published(port: &Value) -> Option<Port> {
     Some(Port { port: number.parse().ok()?, protocol })
 }
 
+fn names<'v>(compose: &'v Value, section: &str) -> Vec<&'v String> {
+    compose.get(section).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()).collect()
+}
+
 fn scalar(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// What a key lists; what stands there alone is a list of one.
+fn items<'v>(service: &'v Value, key: &str) -> &'v [Value] {
+    match service.get(key) {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(items)) => items,
+        Some(one) => std::slice::from_ref(one),
+    }
+}
+
 fn list(service: &Value, key: &str) -> Vec<String> {
-    service.get(key).and_then(Value::as_array).into_iter().flatten().map(scalar).collect()
+    items(service, key).iter().map(scalar).collect()
 }

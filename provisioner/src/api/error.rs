@@ -203,7 +203,7 @@ pub(super) fn refused(
         Ok(Envelope { error }) if !error.code.is_empty() => (
             clean(&error.code),
             clean(error.message.as_deref().unwrap_or("no reason was given")),
-            error.details,
+            spec::cleaned(error.details),
         ),
         _ => {
             let shown: String = clean(&body).chars().take(SHOWN).collect();
@@ -218,10 +218,9 @@ pub(super) fn refused(
     Error::Refused { doing: doing.into(), status, code, message, details: Box::new(details), correlation_id }
 }
 
-/// Text of the cloud's for a terminal: on one line, and with nothing that could steer it.
+/// Text of the cloud's for a terminal, on one line.
 pub(super) fn clean(text: &str) -> String {
-    let printable = text.replace(|c: char| c.is_control(), " ");
-    printable.split_whitespace().collect::<Vec<_>>().join(" ")
+    host::clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -221,7 +221,8 @@ impl Client {
         if status == StatusCode::NO_CONTENT || bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).map_err(|e| self.garbled(doing, request.path, &e))
+        let answer = serde_json::from_slice(&bytes).map_err(|e| self.garbled(doing, request.path, &e))?;
+        Ok(spec::cleaned(answer))
     }
 
     /// Books the request, and waits for its turn where the project's budget runs low.

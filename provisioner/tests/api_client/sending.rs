@@ -230,3 +230,22 @@ async fn a_body_is_sent_as_json_and_an_empty_answer_is_null() {
     let answer = scene.client.change("labelling", Method::PUT, "/things/1", Some(&body)).await.unwrap();
     assert_eq!((answer, &scene.server.seen()[0].body), (Value::Null, &body));
 }
+
+#[tokio::test]
+async fn nothing_the_cloud_says_steers_the_operators_terminal() {
+    let steering = "\u{1b}[2J\u{9b}m\u{202e}x";
+    let thing = json!({ "thing": { "id": 1, "name": steering, "labels": { steering: steering } } });
+    let details = json!({ "fields": [{ "name": steering, "messages": [steering] }] });
+    let refused = json!({ "error": { "code": steering, "message": steering, "details": details } });
+    let failed = Reply::raw(422, refused.to_string()).header("x-correlation-id", "c");
+    let scene = Scene::scripted(vec![Reply::ok(&thing), failed]).await;
+    let read = get(&scene).await.unwrap();
+    let error = get(&scene).await.unwrap_err();
+    assert_eq!(read["name"], "\u{fffd}[2J\u{fffd}m\u{fffd}x");
+    for text in [read["labels"].to_string(), error.to_string(), format!("{error:?}")] {
+        assert!(text.contains("[2J"), "{text}");
+        for part in ["\u{1b}", "\\u{1b}", "\\u001b", "\u{9b}", "\u{202e}", "\\u{202e}"] {
+            assert!(!text.contains(part), "{text}");
+        }
+    }
+}

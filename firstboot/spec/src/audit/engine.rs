@@ -121,7 +121,7 @@ pub(super) const FILES: &[Item] = &[
     ),
     Item::new(
         "docker-3.8",
-        "the registries' certificates have mode 0644 or less",
+        "the registries' certificates have mode 0444 or less",
         "another authority vouches for another image",
     ),
     Item::new(

@@ -97,6 +97,47 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// How many checks each section of docker-bench-security 1.6.0 has; it follows the CIS Docker Benchmark 1.6.0.
+    const BENCH: [(&str, u32); 10] = [
+        ("1.1", 18),
+        ("1.2", 2),
+        ("2", 18),
+        ("3", 24),
+        ("4", 12),
+        ("5", 32),
+        ("6", 2),
+        ("7", 9),
+        ("8.1", 7),
+        ("8.2", 1),
+    ];
+
+    /// The numbers in the first column of the document's table of what is not looked at: `3.9 to 3.14` are six.
+    fn not_looked_at() -> Vec<String> {
+        let document = include_str!("../../../../docs/audit.md");
+        let table = document.split("## Not looked at").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains('.'));
+        let cells = rows.flat_map(|row| row.split('|').nth(1).unwrap().split(',')).map(str::trim);
+        let numbers = cells.flat_map(|cell| {
+            let (from, to) = cell.split_once(" to ").unwrap_or((cell, cell));
+            let [(section, first), (_, last)] = [from, to].map(|number| number.rsplit_once('.').unwrap());
+            let range = first.parse::<u32>().unwrap()..=last.parse().unwrap();
+            range.map(move |n| format!("{section}.{n}"))
+        });
+        numbers.collect()
+    }
+
+    #[test]
+    fn every_check_of_docker_bench_security_is_looked_at_or_named_with_a_reason() {
+        let numbers =
+            BENCH.iter().flat_map(|(section, checks)| (1..=*checks).map(move |n| format!("{section}.{n}")));
+        let bench: Vec<String> = numbers.collect();
+        let ours = items().filter_map(|item| item.id.strip_prefix("docker-")).map(str::to_owned);
+        let all: Vec<String> = ours.chain(not_looked_at()).collect();
+        assert_eq!(all.len(), bench.len(), "one is twice, or missing");
+        assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), bench.into_iter().collect());
+    }
 
     #[test]
     fn every_id_is_there_once_and_every_item_has_a_group_a_sentence_and_a_reason() {

@@ -5,6 +5,12 @@ use crate::Exception;
 /// Check, reason, review.
 const ACCEPTED: &[(&str, &str, &str)] = &[
     (
+        "docker-1.1.1",
+        "it shares the file system of the encrypted volume with the other data, so that neither runs full while the other \
+         has room; it is apart from the system's disk, and a server on which it is not is never ready",
+        "2027-11-30",
+    ),
+    (
         "docker-1.1.4",
         "it is a directory of sockets and states that change with every command in a container: the log would be full \
          of ourselves; containerd's own program, socket and configuration are watched",

@@ -51,7 +51,8 @@ impl Step for Docker<'_> {
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let torn = pulls::torn(cx)?;
         let version = installed(cx)?;
-        let configured = all_hold(cx, daemons_files(version))?;
+        let [daemon, containerd] = daemons_files(version);
+        let configured = daemon.has_its_text(cx)? && containerd.has_its_text(cx)?;
         if !configured {
             validate(cx, version)?;
         }
@@ -62,8 +63,8 @@ impl Step for Docker<'_> {
         if torn {
             pulls::forget(cx)?;
         }
-        for (path, content) in files(cx, version) {
-            cx.ensure_file(&path, &content, 0o644)?;
+        for file in files(cx, version) {
+            file.ensure(cx)?;
         }
         let enabled = enabled(cx)?;
         if !enabled.is_empty() {
@@ -75,17 +76,44 @@ impl Step for Docker<'_> {
     }
 }
 
+/// A file of the engine's configuration.
+struct File {
+    path: PathBuf,
+    text: String,
+    mode: u32,
+}
+
+impl File {
+    fn has_its_text(&self, cx: &Cx<'_>) -> Result<bool> {
+        cx.holds(&self.path, self.text.as_bytes())
+    }
+
+    fn has_its_mode(&self, cx: &Cx<'_>) -> Result<bool> {
+        Ok(cx.machine().stat(&self.path)?.is_some_and(|stat| stat.mode == self.mode))
+    }
+
+    fn ensure(&self, cx: &Cx<'_>) -> Result<()> {
+        cx.ensure_file(&self.path, self.text.as_bytes(), self.mode)?;
+        if !self.has_its_mode(cx)? {
+            // As it is: an edit may have been accepted.
+            let there = cx.read(&self.path)?.unwrap_or_default();
+            cx.write(&self.path, &there, self.mode)?;
+        }
+        Ok(())
+    }
+}
+
 /// The files the daemons read when they start.
-fn daemons_files(version: Version) -> [(PathBuf, Vec<u8>); 2] {
-    let daemon = config::daemon(version).into_bytes();
-    [(DAEMON.into(), daemon), (CONTAINERD.into(), config::containerd().into_bytes())]
+fn daemons_files(version: Version) -> [File; 2] {
+    let file = |path: &str, text| File { path: path.into(), text, mode: 0o644 };
+    [file(DAEMON, config::daemon(version)), file(CONTAINERD, config::containerd())]
 }
 
 /// Every file of the engine's configuration; the registries' authorities are read anew at each pull.
-fn files(cx: &Cx<'_>, version: Version) -> Vec<(PathBuf, Vec<u8>)> {
+fn files(cx: &Cx<'_>, version: Version) -> Vec<File> {
     let authority = |registry: &spec::Registry| {
-        let path = format!("/etc/docker/certs.d/{}/ca.crt", registry.address);
-        (path.into(), registry.ca_pem.clone().into_bytes())
+        let path = format!("/etc/docker/certs.d/{}/ca.crt", registry.address).into();
+        File { path, text: registry.ca_pem.clone(), mode: 0o444 }
     };
     daemons_files(version).into_iter().chain(cx.spec.registries.iter().map(authority)).collect()
 }
@@ -93,12 +121,8 @@ fn files(cx: &Cx<'_>, version: Version) -> Vec<(PathBuf, Vec<u8>)> {
 /// Whether every file of the configuration is as the engine that runs needs it; not where none runs.
 pub(crate) fn configured(cx: &Cx<'_>) -> Result<bool> {
     let Some(info) = engine::info(cx)? else { return Ok(false) };
-    all_hold(cx, files(cx, running(&info)?))
-}
-
-fn all_hold(cx: &Cx<'_>, files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<bool> {
-    for (path, content) in files {
-        if !cx.holds(&path, &content)? {
+    for file in files(cx, running(&info)?) {
+        if !file.has_its_text(cx)? || !file.has_its_mode(cx)? {
             return Ok(false);
         }
     }
@@ -153,4 +177,26 @@ pub(crate) fn enabled(cx: &Cx<'_>) -> Result<Vec<&'static str>> {
 fn runs_as_configured(cx: &Cx<'_>) -> Result<bool> {
     Ok(engine::info(cx)?
         .is_some_and(|info| info["DockerRootDir"] == DATA_ROOT && info["LiveRestoreEnabled"] == true))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::boot::Ended;
+    use crate::testing::Fake;
+    use std::path::Path;
+
+    #[test]
+    fn a_certificate_of_an_earlier_release_is_given_its_mode_and_the_engine_goes_on() {
+        let fake = Fake::new();
+        assert!(matches!(fake.run().unwrap(), Ended::Done));
+        let certificate = Path::new("/etc/docker/certs.d/registry.test:5000/ca.crt");
+        let mode = || fake.state.borrow().root[certificate].mode;
+        assert_eq!(mode(), 0o444);
+        fake.state.borrow_mut().root.get_mut(certificate).unwrap().mode = 0o644;
+        let lines = fake.state.borrow().lines.len();
+        assert!(matches!(fake.run().unwrap(), Ended::Done));
+        assert_eq!(mode(), 0o444);
+        let stopped = |line: &String| line.starts_with("systemctl stop");
+        assert!(!fake.state.borrow().lines[lines..].iter().any(stopped));
+    }
 }
