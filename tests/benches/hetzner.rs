@@ -135,10 +135,11 @@ async fn our_run(order: &str) -> Result<()> {
     let nonce = Journal::load(&folder)?.volume_nonce(&folder)?;
     let text = || "#cloud-config\n{}\n".to_owned();
     let user_data = UserData { baked: text(), stock: text() };
-    let inputs = Inputs { project: &project, public_key: KEY, user_data, format_nonce: &nonce };
+    let inputs =
+        Inputs { folder: &folder, project: &project, public_key: KEY, user_data, format_nonce: &nonce };
     apply(&client, &plan, world, &inputs, &Silent).await?;
     let world = observe(&client, &project).await?;
-    destroy(&client, &folder, &fates(&project, &world, Also::ALL), &Silent).await
+    destroy(&client, &folder, &fates(&project, &world, Also::ALL)?, &Silent).await
 }
 
 fn run_script(running: &Running, dir: &Path, root: &Path) -> Result<()> {

@@ -39,6 +39,7 @@ impl Live<'_> {
         let nonce = Journal::load(&self.folder)?.volume_nonce(&self.folder)?;
         let text = || "#cloud-config\n{}\n".to_owned();
         let inputs = Inputs {
+            folder: &self.folder,
             project: &self.project,
             public_key: &self.public_key,
             user_data: UserData { baked: text(), stock: text() },
@@ -60,7 +61,7 @@ pub async fn full_cycle(client: &Client, folders: &std::path::Path) -> Result<()
     let mut live = Live { client, project, folder, public_key };
     let outcome = cycle(&mut live).await;
     let world = observe_settled(client, &live.project).await?;
-    destroy(client, &live.folder, &fates(&live.project, &world, Also::ALL), &Silent).await?;
+    destroy(client, &live.folder, &fates(&live.project, &world, Also::ALL)?, &Silent).await?;
     outcome?;
     let left = lease::leased(client).await?;
     ensure!(!left.iter().any(|found| found.name.starts_with(&name)), "something is left: {left:?}");

@@ -274,7 +274,7 @@ impl Leasing {
                     continue;
                 }
             };
-            let fates = fates(&self.opened.project, &world, Also::ALL);
+            let fates = fates(&self.opened.project, &world, Also::ALL)?;
             // The first look may have come before a request that was still on its way.
             if fates.is_empty() && (round > 0 || last.is_err()) {
                 let path = self.opened.folder.path();

@@ -300,7 +300,7 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
         storage_box: options.storage_box,
         zone: options.zone,
     };
-    let fates = fates(&opened.project, &world, also);
+    let fates = fates(&opened.project, &world, also)?;
     for fate in &fates {
         let what = if fate.goes { "- goes " } else { "  stays" };
         opened.screen.note(&format!("{what} {} {} (id {})", fate.kind, fate.name, fate.id));

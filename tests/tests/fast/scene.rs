@@ -66,22 +66,28 @@ impl Operator {
     pub(crate) async fn run(&self, wish: Wish) -> Result<World> {
         let world = observe_settled(&self.client, &self.project).await?;
         let plan = plan(&self.project, KEY, &world, wish);
+        self.apply(world, &plan).await
+    }
+
+    /// Makes the changes of a plan.
+    pub(crate) async fn apply(&self, world: World, plan: &Plan) -> Result<World> {
         ensure!(plan.obstacles.is_empty(), "{plan}");
         let nonce = Journal::load(&self.folder)?.volume_nonce(&self.folder)?;
         let text = || "#cloud-config\n{}\n".to_owned();
         let inputs = Inputs {
+            folder: &self.folder,
             project: &self.project,
             public_key: KEY,
             user_data: UserData { baked: text(), stock: text() },
             format_nonce: &nonce,
         };
-        apply(&self.client, &plan, world, &inputs, &Silent).await
+        apply(&self.client, plan, world, &inputs, &Silent).await
     }
 
     /// Does what `destroy` does, once the name was typed.
     pub(crate) async fn destroy(&self, also: Also) -> Result<()> {
         let world = observe_settled(&self.client, &self.project).await?;
-        destroy(&self.client, &self.folder, &fates(&self.project, &world, also), &Silent).await
+        destroy(&self.client, &self.folder, &fates(&self.project, &world, also)?, &Silent).await
     }
 
     pub(crate) fn journal(&self) -> Result<Journal> {
