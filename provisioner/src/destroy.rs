@@ -149,7 +149,7 @@ pub async fn destroy(client: &Client, folder: &Folder, fates: &[Fate], report: &
 }
 
 /// Takes one resource away.
-pub async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result<(), Error> {
+pub(crate) async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result<(), Error> {
     let stage = Stage::begin(report, format!("- {} {}", fate.kind, fate.name));
     let doing = format!("removing the {} {}", fate.kind, fate.name);
     if fate.protected {

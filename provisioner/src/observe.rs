@@ -120,7 +120,7 @@ pub async fn observe(client: &Client, project: &Project) -> Result<World, Error>
     world.volume = look.ours("volume", volumes, &names.volume());
     world.firewall = look.ours("firewall", firewalls, &names.firewall());
     if let Some(firewall) = &world.firewall {
-        world.doors_left_behind = door::left_behind(&firewall.rules, client.now().as_secs());
+        world.doors_left_behind = door::left_behind(&firewall.rules, client.cloud_time()?.as_secs());
     }
     world.ssh_key = look.ours("ssh key", ssh_keys, &names.ssh_key());
     let (ipv4, ipv6) = ips.into_iter().partition(|ip| ip.family == "ipv4");

@@ -55,7 +55,8 @@ pub async fn full_cycle(client: &Client, folders: &std::path::Path) -> Result<()
     let name = lease::new_name()?;
     let text = "[cloud]\nrehearsal = true\nlocation = [\"fsn1\", \"nbg1\", \"hel1\"]\n[server]\ntype = [\"cax11\", \"cx23\", \"cpx22\"]\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
     let like = Project::parse("live", text)?;
-    let project = lease::project(&like, &name, Lease::new("sovereign-tests", TTL), true);
+    let lease = Lease::new("sovereign-tests", lease::time(client).await?, TTL);
+    let project = lease::project(&like, &name, lease, true);
     let folder = Folder::new(folders, &name);
     let (_, public_key) = provisioner::keys::project_key(&folder)?;
     let mut live = Live { client, project, folder, public_key };

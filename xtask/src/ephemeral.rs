@@ -11,9 +11,9 @@ use crate::verbs::print_json;
 use anyhow::{Context as _, Result, bail};
 use host::Cmd;
 use provisioner::cloud::Endpoint;
-use provisioner::destroy::{Also, destroy, fates, remove};
+use provisioner::destroy::{Also, destroy, fates};
 use provisioner::known_hosts::KnownHosts;
-use provisioner::lease::{self, Ceiling, End, Leased};
+use provisioner::lease::{self, Ceiling, End};
 use provisioner::money::Money;
 use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::Wish;
@@ -23,7 +23,7 @@ use provisioner::report::{Report as _, Stage};
 use provisioner::ssh::Session;
 use std::io::IsTerminal as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -166,7 +166,9 @@ impl Leasing {
         let endpoint =
             if like.rehearsal { provision::start_cloud(&like, &screen).await? } else { endpoint(&like)? };
         let owner = options.owner.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-        let lease = Lease::new(&owner, options.ttl);
+        let notices = Arc::clone(&screen);
+        let client = endpoint.client(Arc::new(move |text: &str| notices.note(text)))?;
+        let lease = Lease::new(&owner, lease::time(&client).await?, options.ttl);
         let folder = lease_folder()?;
         host::files::write(&folder.file(EXPIRES), lease.expires.to_string().as_bytes(), 0o644)?;
         let project = lease::project(&like, folder.name(), lease, options.whole);
@@ -344,24 +346,12 @@ fn default_project() -> Result<Project> {
 
 /// A new folder for the lease's keys, under a name that nothing else has.
 fn lease_folder() -> Result<Folder> {
-    Ok(Folder::new(&places::state()?.join("leases"), &lease::new_name()?))
+    Ok(Folder::new(&leases()?, &lease::new_name()?))
 }
 
-/// Removes the folders of leases that are over, with the keys in them.
-fn forget_folders(now: u64) -> Result<()> {
-    let leases = places::state()?.join("leases");
-    if !leases.exists() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(&leases).with_context(|| format!("reading {}", leases.display()))? {
-        let folder = entry?.path();
-        let expires = host::files::read(&folder.join(EXPIRES))?;
-        let expires: Option<u64> = expires.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-        if expires.is_some_and(|expires| expires < now) {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-        }
-    }
-    Ok(())
+/// Where the folders of leases are.
+fn leases() -> Result<PathBuf> {
+    Ok(places::state()?.join("leases"))
 }
 
 /// `reap`: removes what leases that are over left behind, by their labels alone.
@@ -373,45 +363,14 @@ pub(crate) async fn reap(projects: &Path, options: &Reap) -> Result<u8> {
     };
     let notices = Arc::clone(&screen);
     let client = endpoint.client(Arc::new(move |text: &str| notices.note(text)))?;
-    let now = lease::now();
-    let all = lease::leased(&client).await?;
-    let (over, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| found.is_expired(now));
-    let shown = |found: &Leased| format!("{} {} (id {}, {})", found.kind, found.name, found.id, found.owner);
-    for found in &others {
-        let until = match found.expires {
-            Some(expires) => format!("its lease lasts {} s more", expires.saturating_sub(now)),
-            None => "its lease's end cannot be read; remove it by hand".into(),
-        };
-        screen.note(&format!("  stays {}: {until}", shown(found)));
-    }
-    over.iter().for_each(|found| screen.note(&format!("- goes {}", shown(found))));
+    let swept = lease::sweep(&client, &*screen).await?;
     if options.json {
-        print_json(&serde_json::json!({ "over": over, "others": others }))?;
+        print_json(&swept)?;
     }
     if options.plan {
-        return Ok(if over.is_empty() { 0 } else { 3 });
+        return Ok(if swept.over.is_empty() { 0 } else { 3 });
     }
-    remove_over(&client, &screen, &over).await?;
-    forget_folders(now)?;
+    lease::remove(&client, &swept.over, &*screen).await?;
+    lease::forget_folders(&leases()?, swept.now)?;
     Ok(0)
-}
-
-/// Removes them, servers first; what fails is told at the end, when all others are gone.
-async fn remove_over(client: &provisioner::api::Client, screen: &Screen, over: &[Leased]) -> Result<()> {
-    let mut failed = Vec::new();
-    for found in over {
-        // Protection is lifted by a person only, for a project and for a lease.
-        let removed = if found.protected {
-            Err(anyhow::anyhow!("it is protected"))
-        } else {
-            remove(client, &found.fate(), screen).await.map_err(Into::into)
-        };
-        if let Err(error) = removed {
-            failed.push(format!("\n  {} {} (id {}): {error:#}", found.kind, found.name, found.id));
-        }
-    }
-    if failed.is_empty() {
-        return Ok(());
-    }
-    bail!("reaping: {} of {} could not be removed:{}", failed.len(), over.len(), failed.concat())
 }

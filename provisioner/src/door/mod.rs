@@ -142,7 +142,7 @@ impl Door {
             return Ok(None);
         }
         world.refuse_obstacles(context.project, "changing the cloud's firewall")?;
-        let tag = Tag::new(verb, context.client.now().as_secs());
+        let tag = Tag::new(verb, context.client.cloud_time()?.as_secs());
         Ok(Some(Self {
             wall: Wall::new(context.client, context.folder, firewall.id),
             notice: Arc::clone(&context.way.notice),
@@ -153,7 +153,7 @@ impl Door {
 
     async fn open(&self) -> Result<()> {
         let _turn = self.wall.turn().await?;
-        let now = self.wall.client.now().as_secs();
+        let now = self.wall.client.cloud_time()?.as_secs();
         let (left, mut rules): (Vec<_>, Vec<_>) = self
             .wall
             .rules("looking at the firewall")
@@ -218,7 +218,7 @@ impl Door {
 pub(crate) async fn set_rules(client: &Client, folder: &Folder, firewall: u64, rules: &[Rule]) -> Result<()> {
     let wall = Wall::new(client, folder, firewall);
     let _turn = wall.turn().await?;
-    let now = client.now().as_secs();
+    let now = client.cloud_time()?.as_secs();
     let there = wall.rules("looking for doors in the firewall").await?;
     let at_work = there.into_iter().filter(|rule| tag::is_door(rule) && !tag::is_left_behind(rule, now));
     wall.set(&rules.iter().cloned().chain(at_work).collect::<Vec<_>>()).await

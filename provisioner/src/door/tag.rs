@@ -13,7 +13,7 @@ pub(super) struct Tag {
     /// When that process started, in the kernel's ticks since boot: a process id alone is used again.
     began: u64,
     machine: String,
-    /// Unix time.
+    /// Unix time, by the cloud's clock.
     opened: u64,
 }
 

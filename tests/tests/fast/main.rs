@@ -6,6 +6,7 @@ mod documents;
 mod door;
 mod faults;
 mod job;
+mod leases;
 mod scene;
 mod ssh_door;
 mod worlds;
@@ -46,6 +47,11 @@ fn main() {
         trial("fast_an_unproved_key_stops_before_anything_is_made", door::unproved_key_stops),
         trial("fast_init_writes_what_provision_reads", door::init),
         trial("fast_a_full_disk_is_said_before_anything_is_built", door::full_disk),
+        trial("fast_a_wrong_clock_here_removes_nothing_that_is_leased", leases::by_the_clouds_clock),
+        trial(
+            "fast_the_door_for_ssh_of_another_machine_is_judged_by_the_clouds_clock",
+            leases::a_door_of_another_machine,
+        ),
         trial("fast_the_door_for_ssh_closes_however_work_ends", ssh_door::however_work_ends),
         trial("fast_the_door_for_ssh_is_closed_again_and_again_until_it_is_shut", ssh_door::hard_to_close),
         trial("fast_the_door_for_ssh_of_a_command_at_work_is_left_alone", ssh_door::in_use),

@@ -9,10 +9,11 @@ use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::{Plan, Wish, plan};
 use provisioner::project::{Folder, Project};
 use provisioner::report::Silent;
-use rehearsal::{Architecture, Config, Machines, Running};
-use serde_json::Value;
+use rehearsal::{Architecture, Clock, Config, Machines, Running};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tests::{Hurried, PUBLIC_KEY as KEY, offered_image};
 
@@ -107,6 +108,19 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn new(toml: &str) -> Result<Self> {
         Self::serve(scratch()?, toml, |_| {}).await
+    }
+
+    /// One whose clock only [`pass`](Self::pass) moves.
+    pub(crate) async fn by_hand(toml: &str) -> Result<Self> {
+        Self::serve(scratch()?, toml, |config| config.clock = Clock::Virtual { auto: false }).await
+    }
+
+    /// Lets time pass, for the cloud and for its operator.
+    pub(crate) async fn pass(&self, time: Duration) -> Result<()> {
+        let body = json!({ "advance_ms": time.as_millis() });
+        self.admin("POST", "clock", Some(body)).await?;
+        self.operator.client.rest(time).await;
+        Ok(())
     }
 
     /// A scene that begins where another has come to.
