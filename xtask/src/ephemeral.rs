@@ -21,6 +21,7 @@ use provisioner::project::{Folder, Lease, Project};
 use provisioner::provision::Prepared;
 use provisioner::report::{Report as _, Stage};
 use provisioner::ssh::Session;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ pub(crate) struct Options {
     json: bool,
     /// What to run, here; it finds the server in SOVEREIGN_ADDRESS and `ssh -F "$SOVEREIGN_SSH_CONFIG" server`.
     #[arg(last = true, required = true, value_name = "CMD")]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 /// For `reap`.
@@ -165,7 +166,11 @@ impl Leasing {
         let screen = Arc::new(Screen::new());
         let endpoint =
             if like.rehearsal { provision::start_cloud(&like, &screen).await? } else { endpoint(&like)? };
-        let owner = options.owner.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
+        let owner = options
+            .owner
+            .clone()
+            .or_else(|| std::env::var_os("USER").map(|user| user.to_string_lossy().into_owned()))
+            .unwrap_or_default();
         let notices = Arc::clone(&screen);
         let client = endpoint.client(Arc::new(move |text: &str| notices.note(text)))?;
         let lease = Lease::new(&owner, lease::time(&client).await?, options.ttl);
@@ -192,7 +197,7 @@ impl Leasing {
         let world = context.apply(&self.prepared, world, &plan).await?;
         let session = self.bring_up(world.clone()).await?;
         let config = self.opened.folder.file("ssh_config");
-        host::files::write(&config, session.config("server").as_bytes(), 0o600)?;
+        host::files::write(&config, &session.config("server"), 0o600)?;
         let address = provisioner::provision::address(&world)?.to_owned();
         let status = self.command(options, &address, &config).await?;
         Ok(Ended { code: exit_code(status), address: Some(address) })
@@ -230,20 +235,17 @@ impl Leasing {
     async fn command(&self, options: &Options, address: &str, config: &Path) -> Result<ExitStatus> {
         let port = self.opened.project.ssh_port.to_string();
         let expires = self.opened.project.lease.as_ref().map_or(0, |lease| lease.expires).to_string();
-        let mut cmd = Cmd::new("env").args(["--"]).args(options.command.iter().cloned());
+        let mut cmd = Cmd::new("env").arg("--").args(options.command.iter().cloned()).whole_env_from_parent();
         let own = [
             ("SOVEREIGN_SERVER", self.opened.folder.name()),
             ("SOVEREIGN_ADDRESS", address),
             ("SOVEREIGN_SSH_PORT", &port),
             ("SOVEREIGN_EXPIRES", &expires),
         ];
-        for (name, value) in std::env::vars() {
-            cmd = cmd.env(name, value);
-        }
         for (name, value) in own {
             cmd = cmd.env(name, value);
         }
-        let mut command = cmd.env("SOVEREIGN_SSH_CONFIG", config.to_string_lossy()).to_std()?;
+        let mut command = cmd.env("SOVEREIGN_SSH_CONFIG", config).to_std()?;
         command.stdin(std::process::Stdio::inherit());
         if options.json {
             command.stdout(std::io::stderr());

@@ -81,7 +81,7 @@ pub async fn through<T>(
         (Err(panic), closed) => {
             if let Err(open) = closed {
                 // The panic ends the process; this must be said before.
-                eprintln!("error: {open:#}");
+                host::say::err(format_args!("error: {open:#}"));
             }
             std::panic::resume_unwind(panic)
         }
@@ -115,7 +115,7 @@ async fn close_on_signal(mut ears: Ears, hinges: Arc<Mutex<Door>>) {
     let door = hinges.lock().await;
     (door.notice)("broken off by a signal; closing the door for ssh first");
     if let Err(open) = door.close().await {
-        eprintln!("error: {open:#}");
+        host::say::err(format_args!("error: {open:#}"));
     }
     std::process::exit(128 + number);
 }

@@ -111,7 +111,7 @@ pub(crate) fn obstacles_stop_every_verb() -> Result<()> {
     let identity = rig.path().join("identity.txt");
     host::files::write(&identity, escrow::Identity::generate().to_file_contents().expose(), 0o600)?;
     let identity = identity.to_string_lossy();
-    let verbs: [&[&str]; 9] = [
+    let verbs: [&[&str]; 11] = [
         &["destroy", "--volume", "--yes"],
         &["unlock", "--identity", &identity],
         &["ssh"],
@@ -119,6 +119,8 @@ pub(crate) fn obstacles_stop_every_verb() -> Result<()> {
         &["keys", "list"],
         &["keys", "rotate", "--slot", "recovery", "--yes"],
         &["vpn", "list"],
+        &["drift", "list"],
+        &["drift", "restore", "/etc/docker/daemon.json"],
         &["vpn", "renew", "laptop"],
         &["provision", "--plan"],
     ];
@@ -139,7 +141,9 @@ pub(crate) fn obstacles_stop_every_verb() -> Result<()> {
         let world = scene.operator.run(Wish::default()).await?;
         scene.operator.destroy(Also::default()).await?;
         let other = json!({ "name": "others", "server_type": "cax11", "image": "debian-13", "location": "fsn1", "volumes": [world.volume.context("no volume")?.id] });
-        scene.operator.client.create("making a stranger's server", "/servers", &other).await?;
+        let doing = "making a stranger's server";
+        let made = scene.operator.client.create(doing, "/servers", &other).await?;
+        scene.operator.client.finish(doing, &made, std::time::Duration::from_secs(60)).await?;
         let before = scene.inventory().await?;
         let refused = scene.operator.destroy(Also::ALL).await.err().context("it went on")?;
         ensure!(provisioner::exit_code(&refused) == 4, "{refused:#}");

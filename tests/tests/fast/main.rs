@@ -57,6 +57,9 @@ fn main() {
         trial("fast_the_door_for_ssh_of_a_command_at_work_is_left_alone", ssh_door::in_use),
         trial("fast_the_door_for_ssh_stays_shut_where_it_is_not_needed", ssh_door::not_needed),
         trial("fast_the_door_for_ssh_closes_on_signals_and_is_found_after_a_kill", ssh_door::broken_off),
+        trial("fast_a_new_cloud_is_served_in_the_foreground", door::foreground),
+        trial("fast_nobody_reading_is_no_failure_of_any_verb", door::nobody_reads),
+        trial("fast_what_is_no_text_is_taken_as_it_is", door::what_is_no_text),
         trial("fast_help_has_an_example_everywhere", door::help),
     ];
     libtest_mimic::run(&arguments, trials).exit();

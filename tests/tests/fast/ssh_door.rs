@@ -261,7 +261,7 @@ pub(crate) fn broken_off() -> Result<()> {
 fn start(scene: &Scene) -> Result<Child> {
     let order = json!({ "url": scene.running.url(), "token": scene.running.token(), "dir": scene.path() });
     let exe = std::env::current_exe().context("finding this program")?;
-    let mut command = Cmd::new(exe.to_string_lossy()).env(CHILD, order.to_string()).to_std()?;
+    let mut command = Cmd::new(exe).env(CHILD, order.to_string()).to_std()?;
     let mut child = command.stdout(Stdio::piped()).spawn().context("starting the command")?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;

@@ -62,10 +62,7 @@ fn begin(claims: &Path) -> Result<JoinHandle<Result<(u8, String)>>> {
         "-c",
         "ip link set lo up && exec \"$0\" \"$@\" 2>&1",
     ]);
-    child = child.path(&own).args(std::env::args().skip(1)).env(CHILD, claims.to_string_lossy());
-    for (name, value) in std::env::vars() {
-        child = child.env(name, value);
-    }
+    child = child.path(&own).args(std::env::args_os().skip(1)).whole_env_from_parent().env(CHILD, claims);
     let mut command: Command = child.to_std()?;
     let child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("starting the lane beside")?;
