@@ -7,10 +7,10 @@ use crate::steps::{disk, escrow, verify, vpn};
 use crate::unlock::Opened;
 use crate::{Cx, audit, boot, closing, cx, follow, gate, help, install, room, status, unlock};
 use anyhow::{Context as _, Result};
-use host::{Secret, files};
+use host::{Secret, files, say};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use spec::paths;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,10 +56,12 @@ const KEY_LIMIT: u64 = 4096;
 
 /// Parses the arguments, does what they say, and gives back the exit code.
 pub fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    // What is no text is no word that is known here, and is answered like any other.
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let code = no_core_dumps().and_then(|()| dispatch(&args)).unwrap_or_else(|e| {
-        eprintln!("error: {e:#}");
+        say::err(format_args!("error: {e:#}"));
         FAILED
     });
     ExitCode::from(code)
@@ -98,7 +100,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
-            eprintln!("{HELP}");
+            say::err(HELP);
             Ok(USAGE)
         }
     }
@@ -114,11 +116,11 @@ fn ended(cx: &Cx<'_>) -> Result<u8> {
     match boot::run(cx)? {
         boot::Ended::Done => print("done"),
         boot::Ended::Locked => {
-            eprintln!("error: {}", crate::Locked);
+            say::err(format_args!("error: {}", crate::Locked));
             Ok(OPERATOR)
         }
         boot::Ended::Failed(e) if boot::needs_operator(&e) => {
-            eprintln!("error: {e:#}");
+            say::err(format_args!("error: {e:#}"));
             Ok(OPERATOR)
         }
         boot::Ended::Failed(e) => Err(e),
@@ -134,18 +136,18 @@ fn unlock(here: &Here) -> Result<u8> {
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {
             cx.emit(spec::EventKind::Locked)?;
-            eprintln!(
+            say::err(
                 "error: opening the volume: this key does not open it; take `secrets/luks-key` from this project's \
-                 newest escrow"
+                 newest escrow",
             );
             return Ok(OPERATOR);
         }
-        Opened::Now => eprintln!("the volume is open"),
-        Opened::Before => eprintln!("the volume was open already"),
+        Opened::Now => say::err("the volume is open"),
+        Opened::Before => say::err("the volume was open already"),
     }
     if !unlock::goes_on_alone(&cx)? {
         // Its gates want somebody who answers them.
-        eprintln!("first boot is not done: `cargo xtask provision` goes on");
+        say::err("first boot is not done: `cargo xtask provision --project NAME` goes on");
         return Ok(DONE);
     }
     ended(&cx)
@@ -204,7 +206,7 @@ fn events(here: &Here, flags: &[&str]) -> Result<u8> {
 }
 
 fn events_usage() -> Result<u8> {
-    eprintln!("usage: firstboot events [--from N] [--follow | --json]");
+    say::err("usage: firstboot events [--from N] [--follow | --json]");
     Ok(USAGE)
 }
 
@@ -248,12 +250,12 @@ fn restore(here: &Here, file: &str) -> Result<u8> {
     let cx = Cx::begin(here, &version()?)?;
     let alone = !disk::mounted(&cx)? || unlock::as_escrowed(&cx)? && escrow::holds_header(&cx)?;
     let copy = drift::restore(&cx, Path::new(file))?;
-    eprintln!("the edit is kept in {}", copy.display());
+    say::err(format_args!("the edit is kept in {}", copy.display()));
     if !alone {
-        eprintln!(
+        say::err(format_args!(
             "error: writing {file} again: the volume's keyslots were changed, too, and their header has to be \
-             escrowed first; `cargo xtask provision` does both"
-        );
+             escrowed first; `cargo xtask provision --project NAME` does both"
+        ));
         return Ok(OPERATOR);
     }
     ended(&cx)
@@ -264,7 +266,9 @@ fn acknowledge(here: &Here, name: &str, value: &str) -> Result<u8> {
     let lock = closing::lock(name);
     let _lock = match &lock {
         Some(path) => Some(hold(path, PUT_BACK_LIMIT)?.with_context(|| {
-            format!("acknowledging {name}: it is being put back; run `cargo xtask provision` again")
+            format!(
+                "acknowledging {name}: it is being put back; run `cargo xtask provision --project NAME` again"
+            )
         })?),
         None => None,
     };
@@ -273,7 +277,9 @@ fn acknowledge(here: &Here, name: &str, value: &str) -> Result<u8> {
 
 fn cat(here: &Here, path: &str) -> Result<u8> {
     let bytes = host::Host::read(here, Path::new(path))?;
-    output(&bytes.with_context(|| format!("reading {path}: nothing was sealed yet; see `firstboot status`"))?)
+    output(&bytes.with_context(|| {
+        format!("reading {path}: nothing was sealed yet; see `cargo xtask status --project NAME`")
+    })?)
 }
 
 fn print(text: &str) -> Result<u8> {
@@ -281,8 +287,7 @@ fn print(text: &str) -> Result<u8> {
 }
 
 fn output(bytes: &[u8]) -> Result<u8> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).context("writing to stdout")?;
+    say::out(bytes)?;
     Ok(DONE)
 }
 
@@ -302,7 +307,9 @@ fn lock() -> Result<files::Lock> {
     Here::new().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
     // Whoever asks whether one is at work holds it for a moment, too.
     let held = hold(Path::new(LOCK), Duration::from_secs(1))?;
-    held.context("starting firstboot: another one is at work; see `firstboot status` and wait for it")
+    held.context(
+        "starting firstboot: another one is at work; see `cargo xtask status --project NAME` and wait for it",
+    )
 }
 
 /// Takes a lock, waiting for whoever has it for a while.

@@ -270,7 +270,7 @@ pub(crate) fn in_time(machine: &dyn Machine, gate: &str, nonce: &str) -> Result<
     if !String::from_utf8_lossy(&asked).trim_end().ends_with(&format!(" {nonce}")) {
         bail!(
             "acknowledging {gate}: the change was put back already, since nobody confirmed it within {} seconds; \
-             run `cargo xtask provision` again",
+             run `cargo xtask provision --project NAME` again",
             REVERT.as_secs()
         );
     }

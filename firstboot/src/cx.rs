@@ -239,7 +239,10 @@ impl Host for Cx<'_> {
 pub(crate) fn installed_spec(machine: &dyn Machine) -> anyhow::Result<NodeSpec> {
     let json = machine.read(Path::new(paths::NODE_SPEC))?;
     let json = json.with_context(|| {
-        format!("reading {}: no node spec was installed; run `cargo xtask provision`", paths::NODE_SPEC)
+        format!(
+            "reading {}: no node spec was installed; run `cargo xtask provision --project NAME`",
+            paths::NODE_SPEC
+        )
     })?;
     Ok(NodeSpec::from_json(&json)?)
 }

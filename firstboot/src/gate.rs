@@ -53,9 +53,9 @@ pub fn acknowledge(machine: &dyn Machine, name: &str, value: &str) -> Result<()>
         }
         Some(_) => bail!(
             "acknowledging {name}: another value is waited for; take the gate's value from the newest event, \
-             `firstboot status --json` shows it"
+             `cargo xtask status --project NAME --json` shows it"
         ),
-        None => bail!("acknowledging {name}: nothing waits there; see `firstboot status`"),
+        None => bail!("acknowledging {name}: nothing waits there; see `cargo xtask status --project NAME`"),
     }
 }
 

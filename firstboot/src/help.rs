@@ -23,7 +23,7 @@ examples:
     (
         "keys",
         "The volume's keyslots. `list` prints those in use, from the header alone: it works on a locked server. `rotate` and \
-         `revoke` begin a change, which goes on only while somebody takes the escrow of it: `cargo xtask keys` does.
+         `revoke` begin a change, which goes on only while somebody takes the escrow of it: `cargo xtask keys rotate --project NAME --slot unlock` does.
 
 examples:
   firstboot keys list | jq -r '.slots[].number'
@@ -32,7 +32,7 @@ examples:
     (
         "vpn",
         "The private network's devices. `list` prints each with whether it has a key. `renew` makes a device's key worthless \
-         and asks for another, which goes on only while somebody takes the escrow of it: `cargo xtask vpn renew` does. \
+         and asks for another, which goes on only while somebody takes the escrow of it: `cargo xtask vpn renew --project NAME DEVICE` does. \
          `certificate` prints what the control server answers with, for a device to trust.
 
 examples:
@@ -85,7 +85,7 @@ examples:
     ),
     (
         "acknowledge",
-        "Says that the operator's side has done what a gate waits for; `cargo xtask provision` does it. The value is the \
+        "Says that the operator's side has done what a gate waits for; `cargo xtask provision --project NAME` does it. The value is the \
          gate's, word for word.
 
 examples:
@@ -94,7 +94,7 @@ examples:
     ),
     (
         "unlock",
-        "Opens the volume with the key on stdin, a whole line, and brings up what was done before. `cargo xtask unlock` brings the key \
+        "Opens the volume with the key on stdin, a whole line, and brings up what was done before. `cargo xtask unlock --project NAME --identity FILE` brings the key \
          from the escrow over the pinned connection.
 
 example:

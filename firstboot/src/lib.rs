@@ -20,6 +20,12 @@
 //!
 //! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody reads any more; take `host::say`"
+)]
+
 pub mod audit;
 pub mod boot;
 pub mod cli;
@@ -53,5 +59,7 @@ pub use gate::acknowledge;
 
 /// The volume is locked and its key is not on this server.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("opening the volume: it is locked and its key is not here; run `cargo xtask unlock`")]
+#[error(
+    "opening the volume: it is locked and its key is not here; run `cargo xtask unlock --project NAME --identity FILE`"
+)]
 pub struct Locked;

@@ -73,19 +73,23 @@ fn at_hand(events: &[Event]) -> (Vec<StepName>, Vec<Gate>) {
 /// A few lines for a person.
 pub(crate) fn for_people(status: &Status) -> String {
     let mut text = match status.state {
-        State::Absent => "no node spec was installed; run `cargo xtask provision`".to_owned(),
+        State::Absent => "no node spec was installed; run `cargo xtask provision --project NAME`".to_owned(),
         State::Running => "first boot is at work".into(),
         State::Waiting => "first boot waits for the operator's side".into(),
         State::Failed if status.receipt.as_ref().is_some_and(|receipt| receipt.done.is_some()) => {
             "first boot was done, and something happened since".into()
         }
         State::Failed => {
-            "first boot failed; once the cause is removed, `cargo xtask provision` goes on".into()
+            "first boot failed; once the cause is removed, `cargo xtask provision --project NAME` goes on"
+                .into()
         }
         State::Stopped => {
-            "first boot was stopped half-way; `cargo xtask provision` or a reboot goes on".into()
+            "first boot was stopped half-way; `cargo xtask provision --project NAME` or a reboot goes on"
+                .into()
         }
-        State::Locked => "the volume is locked; `cargo xtask unlock` opens it".into(),
+        State::Locked => {
+            "the volume is locked; `cargo xtask unlock --project NAME --identity FILE` opens it".into()
+        }
         State::Done => "done: everything held when it was last looked at".into(),
     };
     for step in &status.steps {

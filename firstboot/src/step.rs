@@ -71,7 +71,7 @@ fn check_apply_check<S: Step>(cx: &Cx<'_>, step: &S) -> Result<(S::Output, Outco
         Some(value) => Ok((value, Outcome::Changed)),
         None => anyhow::bail!(
             "making {} hold: everything was done and it still does not hold; something else on this server undoes it, \
-             see `firstboot verify`",
+             see `cargo xtask verify --project NAME`",
             S::NAME
         ),
     }

@@ -30,7 +30,9 @@ pub(crate) fn end_waiting(machine: &dyn Machine, running: bool) -> Result<()> {
 /// Opens this server's volume. Only the volume in the receipt is tried.
 pub(crate) fn open(cx: &Cx<'_>, key: &Secret) -> Result<Opened> {
     let Some(record) = cx.receipt().volume.clone() else {
-        bail!("opening the volume: first boot has not come as far as making one; see `firstboot status`");
+        bail!(
+            "opening the volume: first boot has not come as far as making one; see `cargo xtask status --project NAME`"
+        );
     };
     if luks::opened_from(cx, &record.luks_uuid)?.is_some() {
         return Ok(Opened::Before);

@@ -35,7 +35,7 @@ pub(crate) fn make(
     );
     let cmd = tool(tools, host_arch, "usr/sbin/mke2fs")
         // Not this machine's configuration: it would decide on the file system's features.
-        .env("MKE2FS_CONFIG", root.join("etc/mke2fs.conf").to_string_lossy())
+        .env("MKE2FS_CONFIG", root.join("etc/mke2fs.conf"))
         .args([
             "-q",
             "-t",
@@ -84,7 +84,7 @@ pub(crate) fn sha256_of_blocks(disk: &Path) -> Result<String> {
 
 /// A program of the unpacked tools, by their own loader and libraries: no need to enter their root.
 fn tool(tools: &Path, arch: Arch, program: &str) -> Cmd {
-    Cmd::new(tools.join(arch.loader()).to_string_lossy())
+    Cmd::new(tools.join(arch.loader()))
         .arg("--library-path")
         .path(tools.join("usr/lib").join(arch.library_directory()))
         .path(tools.join(program))

@@ -41,7 +41,7 @@ pub fn emulator(cache: &Path, report: &dyn Report) -> Result<Option<PathBuf>> {
         let launcher = dir.join("launch");
         files::write(&launcher, LAUNCHER, 0o755)?;
         // What does not start here is not kept.
-        Local.run(&Cmd::new(launcher.to_string_lossy()).arg("--version"))?;
+        Local.run(&Cmd::new(&launcher).arg("--version"))?;
         Ok(())
     })?;
     Ok(Some(dir.join("launch")))

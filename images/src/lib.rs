@@ -24,6 +24,12 @@
 //! # Key types
 //! [`Arch`] · [`ServerImage`] · [`ContainerImage`] and its result [`OciLayout`] · [`registry::Registry`] · [`Unpacked`] · [`Report`]
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody reads any more; take `host::say`"
+)]
+
 mod apt;
 mod arch;
 mod build;

@@ -204,11 +204,7 @@ fn remove_traces(root: &Path) -> Result<()> {
 /// The loader's cache, by the root's own static ldconfig: the one program of the whole build that is emulated.
 fn cache_libraries(root: &Path, arch: Arch, host_arch: Arch) -> Result<()> {
     let ldconfig = root.join("usr/sbin/ldconfig");
-    let cmd = if arch == host_arch {
-        Cmd::new(ldconfig.to_string_lossy())
-    } else {
-        Cmd::new(arch.emulator()).path(&ldconfig)
-    };
+    let cmd = if arch == host_arch { Cmd::new(ldconfig) } else { Cmd::new(arch.emulator()).path(&ldconfig) };
     // Without its auxiliary cache, which holds inode numbers.
     Local.run(&cmd.args(["-X", "-r"]).path(root))?;
     files::remove(&root.join("var/cache/ldconfig"))

@@ -6,10 +6,11 @@ mod server;
 
 use crate::api::model::{Firewall, PrimaryIp, Resource, SshKey, StorageBox, Volume};
 use crate::api::{Client, Error, Repeat};
+use crate::door;
 use crate::names::{FORMAT_NONCE, Names};
 use crate::observe::World;
 use crate::plan::{Change, Plan, Planned, Protected, Stage};
-use crate::project::Project;
+use crate::project::{Folder, Project};
 use crate::report::{self, Report};
 use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
@@ -25,6 +26,8 @@ const ACTION_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// What the changes need beyond the plan.
 pub struct Inputs<'a> {
+    /// The project's folder.
+    pub folder: &'a Folder,
     /// The project.
     pub project: &'a Project,
     /// The project's public key.
@@ -171,7 +174,7 @@ impl Applying<'_> {
                 self.all.world().firewall = Some(firewall);
             }
             Change::SetFirewallRules { id, rules } => {
-                self.act(&format!("/firewalls/{id}/actions/set_rules"), json!({ "rules": rules })).await?;
+                door::set_rules(self.all.client, self.all.inputs.folder, *id, rules).await?;
             }
             Change::ApplyFirewall { server } => {
                 let Some(firewall) = self.all.world().firewall.as_ref().map(|f| f.id) else {

@@ -3,6 +3,7 @@
 use crate::api::model::{Record, Resource};
 use crate::api::{Client, Error, Repeat};
 use crate::dns::added;
+use crate::errors::NeedsOperator;
 use crate::journal::Journal;
 use crate::names::Names;
 use crate::observe::World;
@@ -53,9 +54,6 @@ pub struct Fate {
     /// Where it is at the API.
     #[serde(skip)]
     path: String,
-    /// Whether it hangs on something that stays, and has to be taken off that first.
-    #[serde(skip)]
-    attached: bool,
     /// The values that go, where it is an RRSet that others keep values in.
     #[serde(skip)]
     values: Vec<Record>,
@@ -65,21 +63,18 @@ impl Fate {
     /// A resource that goes and is not protected. `plural` is its kind's path at the API.
     pub(crate) fn of(kind: &'static str, plural: &str, name: &str, id: u64) -> Self {
         let path = format!("/{plural}/{id}");
-        Self {
-            kind,
-            name: name.into(),
-            id,
-            goes: true,
-            protected: false,
-            path,
-            attached: false,
-            values: Vec::new(),
-        }
+        Self { kind, name: name.into(), id, goes: true, protected: false, path, values: Vec::new() }
     }
 }
 
 /// What goes and what stays, in the order things go. Pure.
-pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
+///
+/// # Errors
+/// Where it is not clear what is the project's. Of a lease everything goes that carries its labels, however much it is.
+pub fn fates(project: &Project, world: &World, also: Also) -> Result<Vec<Fate>, NeedsOperator> {
+    if project.lease.is_none() {
+        world.refuse_obstacles(project, "choosing what is removed")?;
+    }
     let names = Names::of(project);
     let fate = |kind, plural: &str, resource: &dyn Resource, goes, protected| Fate {
         goes,
@@ -91,11 +86,7 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
         fates.push(fate("server", "servers", server, true, server.protection.delete));
     }
     if let Some(volume) = &world.volume {
-        // With the project's own server it comes off that.
-        let attached =
-            volume.server.is_some() && volume.server != world.server.as_ref().map(|server| server.id);
-        let fate = fate("volume", "volumes", volume, also.volume, volume.protection.delete);
-        fates.push(Fate { attached, ..fate });
+        fates.push(fate("volume", "volumes", volume, also.volume, volume.protection.delete));
     }
     // One without the project's labels came with the server and goes with it.
     for ip in [&world.ipv4, &world.ipv6].into_iter().flatten().filter(|ip| names.own(&ip.labels)) {
@@ -114,7 +105,6 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
                     goes: also.addresses,
                     protected: false,
                     path: format!("/zones/{}/rrsets/{}/{}", zone.id, set.name, set.kind),
-                    attached: false,
                     values: if own { Vec::new() } else { values },
                 });
             }
@@ -136,7 +126,7 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Vec<Fate> {
     if let Some(key) = &world.ssh_key {
         fates.push(fate("ssh key", "ssh_keys", key, true, false));
     }
-    fates
+    Ok(fates)
 }
 
 /// Takes away what goes: the server first, since most of the rest hangs on it, and then that, side by side.
@@ -159,7 +149,7 @@ pub async fn destroy(client: &Client, folder: &Folder, fates: &[Fate], report: &
 }
 
 /// Takes one resource away.
-pub async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result<(), Error> {
+pub(crate) async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result<(), Error> {
     let stage = Stage::begin(report, format!("- {} {}", fate.kind, fate.name));
     let doing = format!("removing the {} {}", fate.kind, fate.name);
     if fate.protected {
@@ -169,9 +159,6 @@ pub async fn remove(client: &Client, fate: &Fate, report: &dyn Report) -> Result
         act(client, &doing, fate, "remove_records", json!({ "records": fate.values })).await?;
         stage.done("gone, what others keep there stays");
         return Ok(());
-    }
-    if fate.attached {
-        act(client, &doing, fate, "detach", json!({})).await?;
     }
     let answer = client.delete(&doing, &fate.path).await?;
     client.finish(&doing, &answer, LIMIT).await?;

@@ -5,6 +5,17 @@
 #[error("{0}")]
 pub struct NeedsOperator(pub String);
 
+impl NeedsOperator {
+    /// Refuses where something stands in the way of `doing`, and says what.
+    pub(crate) fn unless_clear(doing: &str, obstacles: &[String]) -> Result<(), Self> {
+        if obstacles.is_empty() {
+            return Ok(());
+        }
+        let list: String = obstacles.iter().map(|obstacle| format!("\n  {obstacle}")).collect();
+        Err(Self(format!("{doing}: not as things stand; nothing was changed:{list}")))
+    }
+}
+
 /// The exit code an error stands for: 2 where the project file is wrong, 4 where a person must act, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {

@@ -13,7 +13,7 @@ use host::{Cmd, Host as _, Output};
 use spec::paths;
 
 /// The project's server, asked about one thing.
-pub(crate) struct InUse<'a> {
+pub struct InUse<'a> {
     pub(crate) context: &'a Context<'a>,
     prepared: &'a Prepared,
     world: &'a World,
@@ -24,7 +24,7 @@ pub(crate) struct InUse<'a> {
 
 impl<'a> InUse<'a> {
     /// `about` says in errors what it is asked about: "its keys".
-    pub(crate) fn new(
+    pub fn new(
         context: &'a Context<'a>,
         prepared: &'a Prepared,
         world: &'a World,
@@ -43,14 +43,22 @@ impl<'a> InUse<'a> {
         let output = self.session.probe(&Cmd::new(paths::BINARY).args(words.iter().copied()))?;
         ensure!(
             output.code != Some(2),
-            "asking the server about {}: its firstboot is of an earlier release; run `cargo xtask provision` first",
-            self.about
+            "asking the server about {}: its firstboot is of an earlier release; run `cargo xtask provision --project {}` first",
+            self.about,
+            self.context.folder.name()
         );
         if !output.success() {
             let said = output.stderr.trim();
             bail!("on the server: {}", said.strip_prefix("error: ").unwrap_or(said));
         }
         Ok(output)
+    }
+
+    /// Has firstboot on the server answer to the operator itself; gives its exit code.
+    pub fn pass_on(&self, words: &[&str]) -> Result<u8> {
+        let asked = Cmd::new(paths::BINARY).args(words.iter().copied());
+        let code = self.session.sh(&asked.line()).run_inherited()?;
+        Ok(u8::try_from(code).unwrap_or(1))
     }
 
     /// Connects for a change; a locked server is refused.

@@ -96,7 +96,8 @@ impl<'a> KeySlots<'a> {
         if !self.keys()?.slots.iter().any(opens) {
             return Err(NeedsOperator(format!(
                 "revoking {slot}: it is the last slot that the escrow on file is known to open, so it stays; \
-                 run `cargo xtask provision` if a newer escrow should be taken first, or rotate the slot instead"
+                 run `cargo xtask provision --project {}` if a newer escrow should be taken first, or rotate the slot instead",
+                self.0.context.folder.name()
             ))
             .into());
         }

@@ -17,6 +17,12 @@
 //! * [`key_slots`]: the volume's keys, changed while the server runs.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody reads any more; take `host::say`"
+)]
+
 pub mod api;
 pub mod apply;
 mod clock;
@@ -28,7 +34,7 @@ pub mod door;
 pub mod errors;
 pub mod escrow_folder;
 pub mod first_boot;
-mod in_use;
+pub mod in_use;
 pub mod init;
 pub mod journal;
 pub mod key_slots;

@@ -6,6 +6,8 @@ use crate::api::model::{
 };
 use crate::api::{Client, Error};
 use crate::dns::{Addresses, first_address};
+use crate::door;
+use crate::errors::NeedsOperator;
 use crate::names::Names;
 use crate::project::Project;
 use std::time::Duration;
@@ -22,6 +24,8 @@ pub struct World {
     pub volume: Option<Volume>,
     /// The project's firewall.
     pub firewall: Option<Firewall>,
+    /// The doors for ssh that commands which are gone left open in it, each with whose it was.
+    pub doors_left_behind: Vec<String>,
     /// The project's ssh key.
     pub ssh_key: Option<SshKey>,
     /// The project's primary IPv4, or the one its server was made with.
@@ -59,6 +63,33 @@ impl World {
             ipv6: self.ipv6.as_ref().and_then(|ip| first_address(&ip.ip)),
         }
     }
+
+    /// What stands in the way of any change: what cannot be told apart, and what a server that is not the project's uses.
+    pub fn in_the_way(&self, names: &Names<'_>) -> Vec<String> {
+        let own = self.server.as_ref().map(|server| server.id);
+        let strangers = |user: Option<u64>| user.filter(|user| Some(*user) != own);
+        let volume = self.volume.iter().filter_map(|volume| {
+            let other = strangers(volume.server)?;
+            Some(format!(
+                "the volume {} is attached to server {other}, which is not this project's: detach it there first",
+                volume.name
+            ))
+        });
+        let ips = [&self.ipv4, &self.ipv6].into_iter().flatten().filter(|ip| names.own(&ip.labels));
+        let ips = ips.filter_map(|ip| {
+            let other = strangers(ip.assignee_id)?;
+            Some(format!(
+                "the primary IP {} is assigned to server {other}, which is not this project's: unassign it there first",
+                ip.name
+            ))
+        });
+        self.obstacles.iter().cloned().chain(volume).chain(ips).collect()
+    }
+
+    /// Refuses to change or remove anything of the project's while something stands in the way.
+    pub fn refuse_obstacles(&self, project: &Project, doing: &str) -> Result<(), NeedsOperator> {
+        NeedsOperator::unless_clear(doing, &self.in_the_way(&Names::of(project)))
+    }
 }
 
 /// Looks, with all requests side by side; changes nothing.
@@ -88,6 +119,9 @@ pub async fn observe(client: &Client, project: &Project) -> Result<World, Error>
     world.server = look.ours("server", servers, &names.server());
     world.volume = look.ours("volume", volumes, &names.volume());
     world.firewall = look.ours("firewall", firewalls, &names.firewall());
+    if let Some(firewall) = &world.firewall {
+        world.doors_left_behind = door::left_behind(&firewall.rules, client.cloud_time()?.as_secs());
+    }
     world.ssh_key = look.ours("ssh key", ssh_keys, &names.ssh_key());
     let (ipv4, ipv6) = ips.into_iter().partition(|ip| ip.family == "ipv4");
     let server = world.server.as_ref().map(|server| server.id);

@@ -138,7 +138,7 @@ impl Context<'_> {
 
     /// Applies the plan, or says what stands in its way.
     pub async fn apply(&self, prepared: &Prepared, world: World, plan: &Plan) -> Result<World> {
-        refuse_obstacles(plan)?;
+        NeedsOperator::unless_clear("applying the plan", &plan.obstacles)?;
         let wants = |change: fn(&Change) -> bool| plan.changes.iter().any(|planned| change(&planned.change));
         let rebuilt = world.server.as_ref().map(|server| server.id).filter(|_| wants(is_rebuild));
         let user_data = if rebuilt.is_some() || wants(|c| matches!(c, Change::CreateServer { .. })) {
@@ -157,6 +157,7 @@ impl Context<'_> {
             KnownHosts::new(self.folder, server).add(&keys::first_contact(self.folder)?.ed25519_public)?;
         }
         let inputs = Inputs {
+            folder: self.folder,
             project: self.project,
             public_key: &prepared.public_key,
             user_data,
@@ -296,15 +297,4 @@ pub(crate) fn filed_receipt(folder: &Folder) -> Result<Option<Receipt>> {
 
 fn is_rebuild(change: &Change) -> bool {
     matches!(change, Change::RebuildServer { .. })
-}
-
-fn refuse_obstacles(plan: &Plan) -> Result<()> {
-    if plan.obstacles.is_empty() {
-        return Ok(());
-    }
-    let list: String = plan.obstacles.iter().map(|o| format!("\n  {o}")).collect();
-    Err(NeedsOperator(format!(
-        "applying the plan: it cannot be applied as things stand; nothing was changed:{list}"
-    ))
-    .into())
 }

@@ -8,7 +8,9 @@ use crate::known_hosts::KnownHosts;
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Error, Host, Output};
 use sha2::{Digest as _, Sha256};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
@@ -58,7 +60,8 @@ impl Session {
             .args(["-F", "/dev/null"])
             .args(option("BatchMode", "yes"))
             .args(option("StrictHostKeyChecking", "yes"))
-            .args(option("UserKnownHostsFile", &quoted(&self.known_hosts)))
+            .arg("-o")
+            .arg(OsString::from_vec([b"UserKnownHostsFile=".to_vec(), quoted(&self.known_hosts)].concat()))
             .args(option("GlobalKnownHostsFile", "/dev/null"))
             .args(option("HostKeyAlias", &self.alias))
             .args(option("HostKeyAlgorithms", "ssh-ed25519"))
@@ -79,18 +82,20 @@ impl Session {
     }
 
     /// The same as a configuration file, in which the server is called `name`: for `ssh -F FILE NAME`.
-    pub fn config(&self, name: &str) -> String {
-        format!(
-            "Host {name}\n  HostName {}\n  Port {}\n  User root\n  IdentityFile \"{}\"\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
-             UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  HostKeyAlias {}\n  \
+    pub fn config(&self, name: &str) -> Vec<u8> {
+        let rest = format!(
+            "Host {name}\n  HostName {}\n  Port {}\n  User root\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
+             GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  HostKeyAlias {}\n  \
              HostKeyAlgorithms ssh-ed25519\n  UpdateHostKeys no\n  BatchMode yes\n  ConnectTimeout {}\n  LogLevel ERROR\n",
             self.address,
             self.port,
-            self.key.display(),
-            quoted(&self.known_hosts),
             self.alias,
             CONNECT_LIMIT.as_secs()
-        )
+        );
+        let file = |name: &str, path: &Path| [name.as_bytes(), &quoted(path), b"\n"].concat();
+        let files =
+            [file("  IdentityFile ", &self.key), file("  UserKnownHostsFile ", &self.known_hosts)].concat();
+        [rest.into_bytes(), files].concat()
     }
 
     /// Runs a shell line on the server.
@@ -182,8 +187,8 @@ impl Session {
 }
 
 /// ssh splits the value of `UserKnownHostsFile` at spaces.
-fn quoted(path: &Path) -> String {
-    format!("\"{}\"", path.display())
+fn quoted(path: &Path) -> Vec<u8> {
+    [b"\"", path.as_os_str().as_bytes(), b"\""].concat()
 }
 
 /// A file as it goes over: its SHA-256 and its length in a line, then its bytes. Not in the command, which is for everybody

@@ -118,9 +118,7 @@ async fn measure(running: &Running, run: impl FnOnce() -> Result<()> + Send) -> 
 fn run_ours(running: &Running, dir: &Path) -> Result<()> {
     let order = json!({ "url": running.url(), "token": running.token(), "dir": dir });
     let exe = std::env::current_exe().context("finding this program")?;
-    Local.run(
-        &Cmd::new(exe.to_string_lossy()).env(CHILD, order.to_string()).timeout(Duration::from_secs(300)),
-    )?;
+    Local.run(&Cmd::new(exe).env(CHILD, order.to_string()).timeout(Duration::from_secs(300)))?;
     Ok(())
 }
 
@@ -135,10 +133,11 @@ async fn our_run(order: &str) -> Result<()> {
     let nonce = Journal::load(&folder)?.volume_nonce(&folder)?;
     let text = || "#cloud-config\n{}\n".to_owned();
     let user_data = UserData { baked: text(), stock: text() };
-    let inputs = Inputs { project: &project, public_key: KEY, user_data, format_nonce: &nonce };
+    let inputs =
+        Inputs { folder: &folder, project: &project, public_key: KEY, user_data, format_nonce: &nonce };
     apply(&client, &plan, world, &inputs, &Silent).await?;
     let world = observe(&client, &project).await?;
-    destroy(&client, &folder, &fates(&project, &world, Also::ALL), &Silent).await
+    destroy(&client, &folder, &fates(&project, &world, Also::ALL)?, &Silent).await
 }
 
 fn run_script(running: &Running, dir: &Path, root: &Path) -> Result<()> {
@@ -156,7 +155,7 @@ fn run_script(running: &Running, dir: &Path, root: &Path) -> Result<()> {
     let script = Cmd::new("bash")
         .path(&here)
         .env("PATH", path)
-        .env("HOME", dir.to_string_lossy())
+        .env("HOME", dir)
         .env("HCLOUD_ENDPOINT", running.url())
         .env("HCLOUD_TOKEN", running.token())
         .env("IMAGE", "debian-13")

@@ -107,18 +107,15 @@ impl Lanes {
             .tempdir_in("/var/tmp")
             .context("making a lane's directory")?;
         let own = std::env::current_exe().context("finding this program")?;
-        let mut child = match subject.place {
+        let child = match subject.place {
             Place::Apart => Cmd::new("unshare")
                 .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", PREPARE])
                 .args(["taskset", "--cpu-list", &core.to_string()])
                 .path(&own),
             Place::Here => Cmd::new("taskset").args(["--cpu-list", &core.to_string()]).path(&own),
         };
-        for (name, value) in std::env::vars() {
-            child = child.env(name, value);
-        }
-        let child = child.env(CHILD, subject.name).env(world::KEY, &self.key);
-        let mut command = child.env(rig::DIRECTORY, dir.path().to_string_lossy()).to_std()?;
+        let child = child.whole_env_from_parent().env(CHILD, subject.name).env(world::KEY, &self.key);
+        let mut command = child.env(rig::DIRECTORY, dir.path()).to_std()?;
         command.stdin(Stdio::null());
         if self.aloud {
             let status = command.status().context("running the trial")?;

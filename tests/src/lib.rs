@@ -98,13 +98,11 @@ pub fn python_environment(packages: &[&str]) -> Result<PathBuf> {
     if !venv.join("complete").exists() {
         let make = Cmd::new("python3").args(["-m", "venv", "--clear"]).path(&venv);
         Local.run(&make.timeout(INSTALL_LIMIT))?;
-        let mut install = Cmd::new(bin.join("python").to_string_lossy())
+        let install = Cmd::new(bin.join("python"))
             .args(["-m", "pip", "install", "-q"])
             .args(packages.iter().copied())
-            .timeout(INSTALL_LIMIT);
-        for (name, value) in std::env::vars() {
-            install = install.env(name, value);
-        }
+            .timeout(INSTALL_LIMIT)
+            .whole_env_from_parent();
         Local.run(&install)?;
         host::files::write(&venv.join("complete"), b"", 0o644)?;
     }
@@ -114,6 +112,6 @@ pub fn python_environment(packages: &[&str]) -> Result<PathBuf> {
 /// Runs a Python script with these PyPI packages, from an environment kept in the cache, with `input` on stdin.
 pub fn python(packages: &[&str], script: &Path, args: &[&str], input: &str) -> Result<String> {
     let python = python_environment(packages)?.join("python");
-    let run = Cmd::new(python.to_string_lossy()).path(script).args(args.iter().copied()).stdin(input);
+    let run = Cmd::new(python).path(script).args(args.iter().copied()).stdin(input);
     Ok(Local.run(&run)?.text())
 }

@@ -39,6 +39,7 @@ impl Live<'_> {
         let nonce = Journal::load(&self.folder)?.volume_nonce(&self.folder)?;
         let text = || "#cloud-config\n{}\n".to_owned();
         let inputs = Inputs {
+            folder: &self.folder,
             project: &self.project,
             public_key: &self.public_key,
             user_data: UserData { baked: text(), stock: text() },
@@ -54,13 +55,14 @@ pub async fn full_cycle(client: &Client, folders: &std::path::Path) -> Result<()
     let name = lease::new_name()?;
     let text = "[cloud]\nrehearsal = true\nlocation = [\"fsn1\", \"nbg1\", \"hel1\"]\n[server]\ntype = [\"cax11\", \"cx23\", \"cpx22\"]\n[volume]\nsize_gb = 10\n[escrow]\nthrowaway_identity = true\n";
     let like = Project::parse("live", text)?;
-    let project = lease::project(&like, &name, Lease::new("sovereign-tests", TTL), true);
+    let lease = Lease::new("sovereign-tests", lease::time(client).await?, TTL);
+    let project = lease::project(&like, &name, lease, true);
     let folder = Folder::new(folders, &name);
     let (_, public_key) = provisioner::keys::project_key(&folder)?;
     let mut live = Live { client, project, folder, public_key };
     let outcome = cycle(&mut live).await;
     let world = observe_settled(client, &live.project).await?;
-    destroy(client, &live.folder, &fates(&live.project, &world, Also::ALL), &Silent).await?;
+    destroy(client, &live.folder, &fates(&live.project, &world, Also::ALL)?, &Silent).await?;
     outcome?;
     let left = lease::leased(client).await?;
     ensure!(!left.iter().any(|found| found.name.starts_with(&name)), "something is left: {left:?}");

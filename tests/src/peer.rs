@@ -45,8 +45,8 @@ impl Peer {
         ]);
         let cmd = cmd.arg(format!("--statedir={}", dir.join("state").display()));
         let cmd = cmd.arg(format!("--socket={}", dir.join("socket").display()));
-        let cmd = cmd.env("HOME", dir.to_string_lossy()).env("SSL_CERT_DIR", "/nonexistent");
-        let mut command = cmd.env("SSL_CERT_FILE", dir.join("certificate.pem").to_string_lossy()).to_std()?;
+        let cmd = cmd.env("HOME", &dir).env("SSL_CERT_DIR", "/nonexistent");
+        let mut command = cmd.env("SSL_CERT_FILE", dir.join("certificate.pem")).to_std()?;
         let log = std::fs::File::create(dir.join("log"))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let peer = Self { dir, programs: programs.into(), name: name.into(), control: control.into(), child };

@@ -119,11 +119,6 @@ impl Rig {
         self
     }
 
-    /// The program behind `cargo xtask`.
-    pub(crate) fn front_door(&self) -> &Path {
-        &self.xtask
-    }
-
     /// Gives it a cache of its own.
     #[must_use]
     pub fn with_cache(mut self, cache: &Path) -> Self {
@@ -151,6 +146,11 @@ impl Rig {
         Registry::new(self.path().join("state/registry"), 0)
     }
 
+    /// The front door.
+    pub fn program(&self) -> &Path {
+        &self.xtask
+    }
+
     /// Writes a project's file.
     pub fn project(&self, name: &str, toml: &str) -> Result<()> {
         Ok(host::files::write(&self.projects().join(name).join("project.toml"), toml.as_bytes(), 0o644)?)
@@ -163,21 +163,16 @@ impl Rig {
     }
 
     fn cmd(&self, args: &[&str]) -> Cmd {
-        let mut cmd = Cmd::new(self.xtask.to_string_lossy());
-        for (name, value) in std::env::vars() {
-            cmd = cmd.env(name, value);
-        }
+        let mut cmd = Cmd::new(&self.xtask).whole_env_from_parent();
         if let Some(cache) = &self.cache {
-            cmd = cmd.env("SOVEREIGN_CACHE", cache.to_string_lossy());
+            cmd = cmd.env("SOVEREIGN_CACHE", cache);
         }
         let state = self.path().join("state");
-        cmd.env("SOVEREIGN_STATE", state.to_string_lossy())
-            .args(args.iter().copied())
-            .args(["--projects".to_owned(), self.projects().to_string_lossy().into_owned()])
+        cmd.env("SOVEREIGN_STATE", state).args(args.iter().copied()).arg("--projects").path(self.projects())
     }
 
     /// A whole command line.
-    fn line(&self, args: &[&str]) -> Cmd {
+    pub fn line(&self, args: &[&str]) -> Cmd {
         // `--projects` must stand before the `--` of `ssh`.
         let at = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
         self.cmd(&args[..at]).args(args[at..].iter().copied())

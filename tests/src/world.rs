@@ -186,6 +186,6 @@ pub(crate) fn key() -> Result<String> {
     hash.update(rig.xtask(&["images", "build"])?.expect(0)?.stdout);
     let qemu = host::Host::run(&host::Local, &host::Cmd::new("qemu-img").arg("--version"))?;
     hash.update(qemu.stdout);
-    hash.update(crate::sha256_file(rig.front_door())?);
+    hash.update(crate::sha256_file(rig.program())?);
     Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
 }

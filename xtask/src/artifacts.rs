@@ -58,7 +58,7 @@ pub(crate) fn run(verb: &Images) -> Result<u8> {
             } else {
                 built
                     .iter()
-                    .for_each(|made| println!("{} {} {}", made.name, made.digest, made.path.display()));
+                    .try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))?;
             }
         }
         Images::List { json } => list(&cache, *json)?,
@@ -192,7 +192,7 @@ fn list(cache: &Path, json: bool) -> Result<()> {
         return crate::verbs::print_json(&manifests);
     }
     for (path, manifest) in &manifests {
-        println!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite);
+        say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)?;
     }
     Ok(())
 }

@@ -5,11 +5,11 @@ mod arrows;
 mod deny;
 mod text;
 
+use crate::verbs::print_json;
 use crate::{places, toolchain};
 use anyhow::{Context, Result, bail, ensure};
 use host::{Cmd, Host, Local};
 use serde::Serialize;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -94,9 +94,12 @@ pub(crate) fn run(json: bool) -> Result<u8> {
     let mut lines = Vec::new();
     let mut take = |name, check: &dyn Fn() -> Result<Held>| {
         let line = timed(name, check);
-        let mut screen: Box<dyn Write> =
-            if json { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
-        show(&mut screen, &line)?;
+        let shown = show(&line);
+        if json {
+            host::say::err(shown.trim_end());
+        } else {
+            host::say::out(shown)?;
+        }
         lines.push(line);
         anyhow::Ok(())
     };
@@ -112,10 +115,10 @@ pub(crate) fn run(json: bool) -> Result<u8> {
     let failed = count("failed");
     if json {
         let summary = Summary { ok: failed == 0, checks: &lines };
-        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&summary)?)?;
+        print_json(&summary)?;
     } else {
         let (passed, skipped) = (count("passed"), count("SKIPPED"));
-        writeln!(std::io::stdout(), "{passed} passed, {failed} failed, {skipped} skipped")?;
+        say!("{passed} passed, {failed} failed, {skipped} skipped")?;
     }
     Ok(u8::from(failed > 0))
 }
@@ -130,17 +133,15 @@ fn timed(name: &'static str, check: &dyn Fn() -> Result<Held>) -> Line {
     Line { name, outcome, seconds: (start.elapsed().as_secs_f64() * 100.0).round() / 100.0, detail }
 }
 
-fn show(out: &mut dyn Write, line: &Line) -> Result<()> {
+fn show(line: &Line) -> String {
     let mark = match line.outcome {
         "passed" => "✓",
         "failed" => "✗",
         _ => "-",
     };
-    writeln!(out, "{mark} {:<26} {:>7.1} s  {}", line.name, line.seconds, line.outcome)?;
-    for detail in line.detail.lines() {
-        writeln!(out, "      {detail}")?;
-    }
-    Ok(())
+    let mut shown = format!("{mark} {:<26} {:>7.1} s  {}\n", line.name, line.seconds, line.outcome);
+    line.detail.lines().for_each(|detail| shown.push_str(&format!("      {detail}\n")));
+    shown
 }
 
 /// Runs a program that only speaks when something is wrong. What it says is shown whole: it is what is to be mended.
@@ -185,9 +186,7 @@ mod tests {
     fn a_failed_check_shows_all_that_was_said() {
         let cmd = Cmd::new("sh").args(["-c", "echo 'Diff in a.rs'; echo warning >&2; exit 1"]);
         let line = timed("formatting", &|| quiet(&cmd));
-        let mut shown = Vec::new();
-        show(&mut shown, &line).unwrap();
-        let shown = String::from_utf8(shown).unwrap();
+        let shown = show(&line);
         assert!(
             shown.starts_with("✗ formatting") && shown.contains("      Diff in a.rs\n      warning\n"),
             "{shown}"

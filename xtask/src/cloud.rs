@@ -46,6 +46,12 @@ pub(crate) enum Cloud {
         #[command(flatten)]
         print: OnlyJson,
     },
+    /// What runs in the background.
+    #[command(hide = true)]
+    Daemon {
+        /// Where its state is.
+        state: PathBuf,
+    },
     /// One connection of a guest to its metadata service.
     #[command(hide = true)]
     Relay {
@@ -84,8 +90,8 @@ pub(crate) struct Serve {
     /// Take any token of 64 characters.
     #[arg(long)]
     any_token: bool,
-    /// Serve in this process instead.
-    #[arg(long, hide = true)]
+    /// Serve in this process, until it is told to end.
+    #[arg(long, conflicts_with = "json")]
     foreground: bool,
     /// Where its state is.
     #[arg(long, value_name = "DIR")]
@@ -154,7 +160,7 @@ impl Serve {
 
     /// Starts it in the background and says how to reach it.
     fn start(&self, state: &Path) -> Result<()> {
-        let config = self.configure(Config::load(state).unwrap_or_else(|_| Config::new(state)));
+        let config = self.configure(known(state)?);
         let endpoint = ensure_running(&config)?;
         if self.print.json {
             return print_json(&json!({
@@ -163,7 +169,7 @@ impl Serve {
                 "profile": config.profile, "clock": config.clock,
             }));
         }
-        println!("export HCLOUD_ENDPOINT={}\nexport HCLOUD_TOKEN={}", endpoint.url, endpoint.token);
+        say!("export HCLOUD_ENDPOINT={}\nexport HCLOUD_TOKEN={}", endpoint.url, endpoint.token)?;
         Ok(())
     }
 }
@@ -174,7 +180,7 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
         Cloud::Serve(serve) => {
             let state = serve.state.clone().map_or_else(state_dir, Ok)?;
             if serve.foreground {
-                rehearsal::serve(Config::load(&state)?).await?;
+                rehearsal::serve(serve.configure(known(&state)?)).await?;
             } else {
                 serve.start(&state)?;
             }
@@ -194,9 +200,10 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
                 print_json(&json!({"daemon": stopped.daemon, "machines": stopped.machines}))?;
             } else {
                 let what = if stopped.daemon { "the cloud" } else { "no cloud ran" };
-                println!("stopped: {what}, and {} machines", stopped.machines);
+                say!("stopped: {what}, and {} machines", stopped.machines)?;
             }
         }
+        Cloud::Daemon { state } => rehearsal::serve(Config::load(state)?).await?,
         Cloud::Relay { socket } => rehearsal::relay(socket)?,
     }
     Ok(0)
@@ -210,18 +217,27 @@ pub(crate) async fn start(
 ) -> Result<Endpoint> {
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;
-    let mut config = Config::load(&state).unwrap_or_else(|_| Config::new(&state));
-    // One that was last served to test clients of the API gets machines and the time of day again.
-    (config.machines, config.clock) = (Machines::Qemu, rehearsal::Clock::Real);
-    config.emulator = emulator;
+    let config = for_projects(known(&state)?, images, emulator);
+    let endpoint = tokio::task::spawn_blocking(move || ensure_running(&config)).await??;
+    stage.done(if endpoint.started { "started" } else { "is running" });
+    Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
+}
+
+/// What a state directory was last served with; the default where it never was.
+fn known(state: &Path) -> Result<Config> {
+    Ok(if state.join("config.json").exists() { Config::load(state)? } else { Config::new(state) })
+}
+
+/// The cloud that projects are made in, whatever clients it was served to in between: of how it was served then only its
+/// token and its images stay.
+fn for_projects(was: Config, images: &[(Arch, ServerImage)], emulator: Option<PathBuf>) -> Config {
+    let mut config = Config { token: was.token, images: was.images, emulator, ..Config::new(was.state_dir) };
     for (arch, image) in images {
         let source = source(image, *arch);
         config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);
         config.images.push(source);
     }
-    let endpoint = tokio::task::spawn_blocking(move || ensure_running(&config)).await??;
-    stage.done(if endpoint.started { "started" } else { "is running" });
-    Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
+    config
 }
 
 /// The cloud that an earlier run started; brought up again from its state where this machine was restarted since.
@@ -352,6 +368,18 @@ mod tests {
         assert_eq!(config.action_durations, [("create_server".to_owned(), 60_000)].into());
         assert_eq!((config.token.as_deref(), config.read_only_token.as_deref()), (Some("new"), Some("r")));
         assert_eq!(configured("--virtual-clock").unwrap().clock, Clock::Virtual { auto: false });
+    }
+
+    #[test]
+    fn what_clients_were_served_with_is_not_what_projects_get() {
+        let served = configured(
+            "--port 8080 --profile legacy-2026-06 --virtual-clock --latency 20 --read-only-token r --any-token \
+             --action-duration 100 --action-duration create_server=60000 --token t",
+        );
+        let served = served.unwrap();
+        let (token, images) = (served.token.clone(), served.images.clone());
+        let wanted = Config { token, images, ..Config::new("/nowhere") };
+        assert_eq!(for_projects(served, &[], None), wanted);
     }
 
     #[test]

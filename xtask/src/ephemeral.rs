@@ -11,9 +11,9 @@ use crate::verbs::print_json;
 use anyhow::{Context as _, Result, bail};
 use host::Cmd;
 use provisioner::cloud::Endpoint;
-use provisioner::destroy::{Also, destroy, fates, remove};
+use provisioner::destroy::{Also, destroy, fates};
 use provisioner::known_hosts::KnownHosts;
-use provisioner::lease::{self, Ceiling, End, Leased};
+use provisioner::lease::{self, Ceiling, End};
 use provisioner::money::Money;
 use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::Wish;
@@ -21,9 +21,10 @@ use provisioner::project::{Folder, Lease, Project};
 use provisioner::provision::Prepared;
 use provisioner::report::{Report as _, Stage};
 use provisioner::ssh::Session;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,7 +67,7 @@ pub(crate) struct Options {
     json: bool,
     /// What to run, here; it finds the server in SOVEREIGN_ADDRESS and `ssh -F "$SOVEREIGN_SSH_CONFIG" server`.
     #[arg(last = true, required = true, value_name = "CMD")]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 /// For `reap`.
@@ -165,8 +166,14 @@ impl Leasing {
         let screen = Arc::new(Screen::new());
         let endpoint =
             if like.rehearsal { provision::start_cloud(&like, &screen).await? } else { endpoint(&like)? };
-        let owner = options.owner.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-        let lease = Lease::new(&owner, options.ttl);
+        let owner = options
+            .owner
+            .clone()
+            .or_else(|| std::env::var_os("USER").map(|user| user.to_string_lossy().into_owned()))
+            .unwrap_or_default();
+        let notices = Arc::clone(&screen);
+        let client = endpoint.client(Arc::new(move |text: &str| notices.note(text)))?;
+        let lease = Lease::new(&owner, lease::time(&client).await?, options.ttl);
         let folder = lease_folder()?;
         host::files::write(&folder.file(EXPIRES), lease.expires.to_string().as_bytes(), 0o644)?;
         let project = lease::project(&like, folder.name(), lease, options.whole);
@@ -190,7 +197,7 @@ impl Leasing {
         let world = context.apply(&self.prepared, world, &plan).await?;
         let session = self.bring_up(world.clone()).await?;
         let config = self.opened.folder.file("ssh_config");
-        host::files::write(&config, session.config("server").as_bytes(), 0o600)?;
+        host::files::write(&config, &session.config("server"), 0o600)?;
         let address = provisioner::provision::address(&world)?.to_owned();
         let status = self.command(options, &address, &config).await?;
         Ok(Ended { code: exit_code(status), address: Some(address) })
@@ -228,20 +235,17 @@ impl Leasing {
     async fn command(&self, options: &Options, address: &str, config: &Path) -> Result<ExitStatus> {
         let port = self.opened.project.ssh_port.to_string();
         let expires = self.opened.project.lease.as_ref().map_or(0, |lease| lease.expires).to_string();
-        let mut cmd = Cmd::new("env").args(["--"]).args(options.command.iter().cloned());
+        let mut cmd = Cmd::new("env").arg("--").args(options.command.iter().cloned()).whole_env_from_parent();
         let own = [
             ("SOVEREIGN_SERVER", self.opened.folder.name()),
             ("SOVEREIGN_ADDRESS", address),
             ("SOVEREIGN_SSH_PORT", &port),
             ("SOVEREIGN_EXPIRES", &expires),
         ];
-        for (name, value) in std::env::vars() {
-            cmd = cmd.env(name, value);
-        }
         for (name, value) in own {
             cmd = cmd.env(name, value);
         }
-        let mut command = cmd.env("SOVEREIGN_SSH_CONFIG", config.to_string_lossy()).to_std()?;
+        let mut command = cmd.env("SOVEREIGN_SSH_CONFIG", config).to_std()?;
         command.stdin(std::process::Stdio::inherit());
         if options.json {
             command.stdout(std::io::stderr());
@@ -274,7 +278,7 @@ impl Leasing {
                     continue;
                 }
             };
-            let fates = fates(&self.opened.project, &world, Also::ALL);
+            let fates = fates(&self.opened.project, &world, Also::ALL)?;
             // The first look may have come before a request that was still on its way.
             if fates.is_empty() && (round > 0 || last.is_err()) {
                 let path = self.opened.folder.path();
@@ -344,24 +348,12 @@ fn default_project() -> Result<Project> {
 
 /// A new folder for the lease's keys, under a name that nothing else has.
 fn lease_folder() -> Result<Folder> {
-    Ok(Folder::new(&places::state()?.join("leases"), &lease::new_name()?))
+    Ok(Folder::new(&leases()?, &lease::new_name()?))
 }
 
-/// Removes the folders of leases that are over, with the keys in them.
-fn forget_folders(now: u64) -> Result<()> {
-    let leases = places::state()?.join("leases");
-    if !leases.exists() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(&leases).with_context(|| format!("reading {}", leases.display()))? {
-        let folder = entry?.path();
-        let expires = host::files::read(&folder.join(EXPIRES))?;
-        let expires: Option<u64> = expires.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
-        if expires.is_some_and(|expires| expires < now) {
-            std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-        }
-    }
-    Ok(())
+/// Where the folders of leases are.
+fn leases() -> Result<PathBuf> {
+    Ok(places::state()?.join("leases"))
 }
 
 /// `reap`: removes what leases that are over left behind, by their labels alone.
@@ -373,45 +365,14 @@ pub(crate) async fn reap(projects: &Path, options: &Reap) -> Result<u8> {
     };
     let notices = Arc::clone(&screen);
     let client = endpoint.client(Arc::new(move |text: &str| notices.note(text)))?;
-    let now = lease::now();
-    let all = lease::leased(&client).await?;
-    let (over, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| found.is_expired(now));
-    let shown = |found: &Leased| format!("{} {} (id {}, {})", found.kind, found.name, found.id, found.owner);
-    for found in &others {
-        let until = match found.expires {
-            Some(expires) => format!("its lease lasts {} s more", expires.saturating_sub(now)),
-            None => "its lease's end cannot be read; remove it by hand".into(),
-        };
-        screen.note(&format!("  stays {}: {until}", shown(found)));
-    }
-    over.iter().for_each(|found| screen.note(&format!("- goes {}", shown(found))));
+    let swept = lease::sweep(&client, &*screen).await?;
     if options.json {
-        print_json(&serde_json::json!({ "over": over, "others": others }))?;
+        print_json(&swept)?;
     }
     if options.plan {
-        return Ok(if over.is_empty() { 0 } else { 3 });
+        return Ok(if swept.over.is_empty() { 0 } else { 3 });
     }
-    remove_over(&client, &screen, &over).await?;
-    forget_folders(now)?;
+    lease::remove(&client, &swept.over, &*screen).await?;
+    lease::forget_folders(&leases()?, swept.now)?;
     Ok(0)
-}
-
-/// Removes them, servers first; what fails is told at the end, when all others are gone.
-async fn remove_over(client: &provisioner::api::Client, screen: &Screen, over: &[Leased]) -> Result<()> {
-    let mut failed = Vec::new();
-    for found in over {
-        // Protection is lifted by a person only, for a project and for a lease.
-        let removed = if found.protected {
-            Err(anyhow::anyhow!("it is protected"))
-        } else {
-            remove(client, &found.fate(), screen).await.map_err(Into::into)
-        };
-        if let Err(error) = removed {
-            failed.push(format!("\n  {} {} (id {}): {error:#}", found.kind, found.name, found.id));
-        }
-    }
-    if failed.is_empty() {
-        return Ok(());
-    }
-    bail!("reaping: {} of {} could not be removed:{}", failed.len(), over.len(), failed.concat())
 }

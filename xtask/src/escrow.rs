@@ -5,7 +5,7 @@ use crate::verbs::print_json;
 use anyhow::{Context as _, Result};
 use provisioner::escrow_folder::{identity, need_current};
 use provisioner::project::Folder;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 /// What to do with the escrow.
@@ -82,27 +82,28 @@ fn verify(projects: &Path, name: &str, key: Option<&Path>, json: bool) -> Result
     if json {
         print_json(&serde_json::json!({ "problems": problems, "manifest": manifest }))?;
     } else if problems.is_empty() {
-        println!("The escrow of {name} is whole: {} bytes, SHA-256 {}", manifest.size, manifest.sha256);
-        println!(
+        say!("The escrow of {name} is whole: {} bytes, SHA-256 {}", manifest.size, manifest.sha256)?;
+        say!(
             "  sealed {} by server {}, signed by its pinned host key",
-            manifest.created, manifest.server_id
-        );
-        println!("  opens volume {}", manifest.volume_id);
+            manifest.created,
+            manifest.server_id
+        )?;
+        say!("  opens volume {}", manifest.volume_id)?;
         for slot in &manifest.key_slots {
-            println!("  holds the header's {}: {}", slot.slot(), slot.slot().purpose());
+            say!("  holds the header's {}: {}", slot.slot(), slot.slot().purpose())?;
         }
-        manifest.recipients.iter().for_each(|recipient| println!("  for {recipient}"));
-        println!(
+        manifest.recipients.iter().try_for_each(|recipient| say!("  for {recipient}"))?;
+        say!(
             "{}",
             if opening.is_some() {
                 "This identity opened it; the LUKS header inside is the one that was signed for."
             } else {
                 "That the offline key opens it was proved with a canary; `--identity` proves it again."
             }
-        );
+        )?;
     } else {
-        println!("The escrow of {name} is NOT as it must be:");
-        problems.iter().for_each(|problem| println!("  {problem}"));
+        say!("The escrow of {name} is NOT as it must be:")?;
+        problems.iter().try_for_each(|problem| say!("  {problem}"))?;
     }
     Ok(u8::from(!problems.is_empty()))
 }
@@ -112,7 +113,7 @@ fn show(projects: &Path, name: &str, json: bool) -> Result<u8> {
     if json {
         print_json(&manifest)?;
     } else {
-        manifest.contents.iter().for_each(|entry| println!("{:<40} {}", entry.name, entry.purpose));
+        manifest.contents.iter().try_for_each(|entry| say!("{:<40} {}", entry.name, entry.purpose))?;
     }
     Ok(0)
 }
@@ -132,12 +133,12 @@ fn open(projects: &Path, name: &str, key: &Path, show: Option<&str>, to: Option<
     if let Some(wanted) = show {
         let entry =
             bundle.get(wanted).with_context(|| format!("opening the escrow: there is no {wanted} in it"))?;
-        let (mut out, value) = (std::io::stdout().lock(), entry.value.expose());
+        let value = entry.value.expose();
         // A person wants the prompt on a line of its own, and a terminal that does as before; a pipe wants the bytes and no other.
-        if out.is_terminal() {
-            writeln!(out, "{}", host::clean(&String::from_utf8_lossy(value)))?;
+        if std::io::stdout().is_terminal() {
+            host::say::out(format!("{}\n", host::clean(&String::from_utf8_lossy(value))))?;
         } else {
-            out.write_all(value)?;
+            host::say::out(value)?;
         }
         return Ok(0);
     }
@@ -146,15 +147,15 @@ fn open(projects: &Path, name: &str, key: &Path, show: Option<&str>, to: Option<
         for entry in &bundle.entries {
             host::files::write(&dir.join(&entry.name), entry.value.expose(), 0o400)?;
         }
-        println!(
+        say!(
             "wrote {} entries below {}; remove them when they have served",
             bundle.entries.len(),
             dir.display()
-        );
+        )?;
         return Ok(0);
     }
     for entry in &bundle.entries {
-        println!("{:<40} {:>9} bytes  {}", entry.name, entry.value.expose().len(), entry.purpose);
+        say!("{:<40} {:>9} bytes  {}", entry.name, entry.value.expose().len(), entry.purpose)?;
     }
     Ok(0)
 }

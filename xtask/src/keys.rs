@@ -82,7 +82,7 @@ async fn list(projects: &Path, name: &str, from: &From, json: bool) -> Result<u8
     let look = || KeySlots::new(&context, &prepared, &world)?.list();
     let look = async || tokio::task::block_in_place(look);
     let listed = context.through_the_door(&world, "keys-list", look).await?;
-    show(&listed, json)?;
+    show(name, &listed, json)?;
     Ok(0)
 }
 
@@ -100,7 +100,7 @@ async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
     let alter = || KeySlots::new(&context, &prepared, &world)?.change(wish, change.slot);
     let alter = async || tokio::task::block_in_place(alter);
     let listed = context.through_the_door(&world, "keys", alter).await?;
-    show(&listed, change.json)?;
+    show(&change.name.project, &listed, change.json)?;
     Ok(0)
 }
 
@@ -120,21 +120,21 @@ fn agree(wish: Wish, change: &Change) -> Result<()> {
     }
 }
 
-fn show(listed: &Listed, json: bool) -> Result<()> {
+fn show(project: &str, listed: &Listed, json: bool) -> Result<()> {
     if json {
         return print_json(listed);
     }
-    println!("LUKS volume {}", listed.luks_uuid);
+    say!("LUKS volume {}", listed.luks_uuid)?;
     for slot in &listed.slots {
         let escrowed = match slot.escrowed {
             Some(true) => "in escrow",
             Some(false) => "NOT in escrow",
             None => "the escrow does not say",
         };
-        println!("  {:>2}  {:<10} {:<24} {}", slot.number, slot.name, escrowed, slot.purpose);
+        say!("  {:>2}  {:<10} {:<24} {}", slot.number, slot.name, escrowed, slot.purpose)?;
     }
     if listed.changing {
-        println!("A change was begun and is not done; `cargo xtask provision` goes on.");
+        say!("A change was begun and is not done; `cargo xtask provision --project {project}` goes on.")?;
     }
     Ok(())
 }

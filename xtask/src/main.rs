@@ -1,8 +1,20 @@
 //! The front door of Sovereign: `cargo xtask help` lists the verbs, each `--help` has an example.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody reads any more; take `host::say`"
+)]
+
+/// Says a line on stdout; see [`host::say`].
+macro_rules! say {
+    ($($text:tt)*) => { host::say::out(format!("{}\n", format_args!($($text)*))) };
+}
+
 mod artifacts;
 mod check;
 mod cloud;
+mod drift;
 mod ephemeral;
 mod escrow;
 mod keys;
@@ -12,6 +24,8 @@ mod project;
 mod provision;
 mod screen;
 mod test;
+#[cfg(test)]
+mod texts;
 mod toolchain;
 mod verbs;
 mod vpn;
@@ -56,6 +70,9 @@ enum Verb {
     /// Look into the escrow: is it whole, what is in it, open it.
     #[command(subcommand)]
     Escrow(escrow::Escrow),
+    /// Files of ours that were edited by hand on the server: show the edits, keep one, put one back.
+    #[command(subcommand)]
+    Drift(drift::Drift),
     /// The volume's keys: list them, give a slot a new one, take one away. The server keeps running.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -113,7 +130,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            host::say::err(format_args!("error: {error:#}"));
             ExitCode::from(provisioner::exit_code(&error))
         }
     }
@@ -126,6 +143,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Status(options) => verbs::status(projects, &options).await,
         Verb::Verify(options) => verbs::verify(projects, &options).await,
         Verb::Escrow(verb) => escrow::run(projects, &verb),
+        Verb::Drift(verb) => drift::run(projects, &verb).await,
         Verb::Vpn(verb) => vpn::run(projects, &verb).await,
         Verb::Keys(verb) => keys::run(projects, &verb).await,
         Verb::Unlock(options) => verbs::unlock(projects, &options).await,

@@ -1,11 +1,12 @@
 //! The programs this machine must have: what is missing is said, and installed from its packages when the operator
 //! agrees. Debian and Ubuntu only; elsewhere the missing programs are named.
 
+use crate::verbs::ask;
 use anyhow::{Context, Result, ensure};
 use host::{Cmd, Host, Local};
 use provisioner::NeedsOperator;
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -119,13 +120,9 @@ fn packages<'a>(missing: &[(&str, &'a str)]) -> Vec<&'a str> {
 }
 
 fn agreed(missing: &[(&str, &str)]) -> Result<bool> {
-    let mut screen = std::io::stderr().lock();
-    writeln!(screen, "This machine lacks {}.", programs(missing))?;
-    write!(screen, "Install the packages {}? [y/N] ", packages(missing).join(" "))?;
-    screen.flush()?;
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).context("reading the answer")?;
-    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    host::say::err(format_args!("This machine lacks {}.", programs(missing)));
+    let answer = ask(&format!("Install the packages {}? [y/N]", packages(missing).join(" ")))?;
+    Ok(answer.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")))
 }
 
 /// Installs with lists that are fresh enough, and once more with new ones where the mirror has moved on.

@@ -75,10 +75,11 @@ impl Opened {
         }
     }
 
-    /// The keys on this side, and what there is in the cloud.
+    /// The keys on this side, and what there is in the cloud; refused where it is not clear which is the project's server.
     pub(crate) async fn look(&self) -> Result<(Prepared, World)> {
         let prepared = self.context().prepare()?;
         let world = observe(&self.client, &self.project).await?;
+        world.refuse_obstacles(&self.project, "reaching the server")?;
         Ok((prepared, world))
     }
 }

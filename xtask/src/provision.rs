@@ -207,7 +207,7 @@ async fn show_plan(folder: Folder, project: Project, wish: Wish, json: bool) -> 
     if json {
         print_json(&plan)?;
     } else {
-        print!("{plan}");
+        host::say::out(format!("{plan}"))?;
     }
     Ok(match (plan.obstacles.is_empty(), plan.is_empty()) {
         (false, _) => 4,

@@ -3,7 +3,7 @@
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use provisioner::report::Report;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Screen {
         match &self.bars {
             // A bar that cannot be drawn must not end the work it shows.
             Some(bars) => drop(bars.println(text)),
-            None => drop(writeln!(std::io::stderr(), "{text}")),
+            None => host::say::err(text),
         }
     }
 }

@@ -55,8 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
         .chain(rehearsal::host_packages(rehearsal::Architecture::Arm).iter().copied())
         .chain(images::HOST_PACKAGES.iter().copied())
         .collect();
-    if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| eprintln!("{text}")) {
-        eprintln!("{error:#}\ntests that need what is missing will say SKIPPED");
+    if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| host::say::err(format_args!("{text}")))
+    {
+        host::say::err(format_args!("{error:#}\ntests that need what is missing will say SKIPPED"));
     }
     if matches!(tier, Tier::Fast | Tier::All)
         && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())?
@@ -84,10 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
 
 /// Runs cargo with the caller's own environment, since the toolchain is found through it.
 fn cargo(args: &[&str], filter: Option<&str>) -> Result<bool> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let mut cmd = Cmd::new(cargo).args(args.iter().copied()).args(filter);
-    for (name, value) in std::env::vars() {
-        cmd = cmd.env(name, value);
-    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let cmd = Cmd::new(cargo).args(args.iter().copied()).args(filter).whole_env_from_parent();
     Ok(cmd.run_inherited()? == 0)
 }

@@ -277,7 +277,8 @@ fn run_logged(cmd: &host::Cmd, log: &Path) -> Result<()> {
     let mut command = cmd.to_std()?;
     command.stdout(file.try_clone()?).stderr(file);
     let status = command.status().with_context(|| format!("starting {}", cmd.program()))?;
-    let name = Path::new(cmd.program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program = cmd.program();
+    let name = Path::new(&*program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     ensure!(
         status.success(),
         "running {name}: {status}; all it said is in {}:\n{}",

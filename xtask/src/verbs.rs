@@ -138,9 +138,7 @@ pub(crate) struct Init {
 
 /// Prints the one document of `--json`.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    Ok(writeln!(out)?)
+    Ok(say!("{}", serde_json::to_string_pretty(value)?)?)
 }
 
 /// Asks for a typed answer on the terminal; `None` where there is no terminal to ask on.
@@ -148,7 +146,7 @@ pub(crate) fn ask(question: &str) -> Result<Option<String>> {
     if !std::io::stdin().is_terminal() {
         return Ok(None);
     }
-    eprint!("{question} ");
+    write!(std::io::stderr(), "{question} ").context("asking on the terminal")?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("reading the answer")?;
     Ok(Some(answer.trim().to_owned()))
@@ -188,9 +186,9 @@ async fn show_records(opened: &Opened, options: &Status) -> Result<u8> {
     let world = provisioner::observe::observe(&opened.client, &opened.project).await?;
     let (records, addresses) = (opened.project.records(), world.addresses());
     if options.zone_file {
-        print!("{}", dns::zone_file(&dns.zone, &records, addresses));
+        host::say::out(dns::zone_file(&dns.zone, &records, addresses))?;
     } else {
-        print!("{}", dns::table(&records, addresses));
+        host::say::out(dns::table(&records, addresses))?;
     }
     Ok(0)
 }
@@ -207,27 +205,27 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         print_json(&status)?;
     } else {
         let changing = if status.keys_changing { " (changing keys)" } else { "" };
-        println!("{}: {}{changing}", options.name.project, status.state);
+        say!("{}: {}{changing}", options.name.project, status.state)?;
         if let Some(error) = &status.error {
-            println!("  error   {error}");
+            say!("  error   {error}")?;
         }
         if let Some((id, state)) = &status.server {
-            println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
+            say!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"))?;
         }
         if let Some(volume) = status.volume {
-            println!("  volume  {volume}");
+            say!("  volume  {volume}")?;
         }
         if let Some(zone) = &status.zone {
-            println!("  zone    {zone}");
+            say!("  zone    {zone}")?;
         }
-        println!("  unlock  {}", status.unlock);
-        println!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"));
+        say!("  unlock  {}", status.unlock)?;
+        say!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"))?;
         if let Some(receipt) = &status.receipt {
             let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
-            println!("  steps   {}", steps.join(", "));
-            println!("  done    {}", receipt.done.as_deref().unwrap_or("not yet"));
+            say!("  steps   {}", steps.join(", "))?;
+            say!("  done    {}", receipt.done.as_deref().unwrap_or("not yet"))?;
         }
-        print!("{}", status.pending);
+        host::say::out(format!("{}", status.pending))?;
     }
     Ok(if status.needs_operator() { 4 } else { 0 })
 }
@@ -246,7 +244,7 @@ pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
     if options.json {
         print_json(&checks)?;
     } else {
-        print!("{}", for_people(&checks));
+        host::say::out(for_people(&checks))?;
     }
     Ok(u8::from(!Tally::of(&checks).is_well()))
 }
@@ -308,7 +306,7 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
         storage_box: options.storage_box,
         zone: options.zone,
     };
-    let fates = fates(&opened.project, &world, also);
+    let fates = fates(&opened.project, &world, also)?;
     for fate in &fates {
         let what = if fate.goes { "- goes " } else { "  stays" };
         opened.screen.note(&format!("{what} {} {} (id {})", fate.kind, fate.name, fate.id));
@@ -333,17 +331,23 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
 /// `init`.
 pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
     let folder = Folder::new(projects, &options.name.project);
-    let say = |text: String| if options.json { eprintln!("{text}") } else { println!("{text}") };
+    let say = |text: String| {
+        if options.json {
+            host::say::err(text);
+            return Ok(());
+        }
+        say!("{text}")
+    };
     let mut proved = Vec::new();
     if options.answer.is_empty() && options.identity.is_none() {
         provisioner::init::init(&folder, &options.recipient, options.rehearsal)?;
-        say(format!("wrote {}", folder.file("project.toml").display()));
+        say(format!("wrote {}", folder.file("project.toml").display()))?;
     }
     let project = match folder.load() {
         Ok(project) => project,
         // A project without a recipient yet: its file says what comes next.
         Err(error) if options.recipient.is_empty() => {
-            say(format!("next: {error:#}"));
+            say(format!("next: {error:#}"))?;
             return Ok(4);
         }
         Err(error) => return Err(error),
@@ -363,7 +367,7 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
             .chain(identity.iter().map(Proof::Identity));
         for proof in proofs {
             if recipients::prove(&folder, recipient, &proof).is_ok() {
-                say(format!("proved {recipient}"));
+                say(format!("proved {recipient}"))?;
                 proved.push(recipient);
             }
         }
@@ -373,6 +377,6 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
         let file = folder.file("project.toml");
         print_json(&serde_json::json!({ "file": file, "recipients": all, "proved_now": proved }))?;
     }
-    say(format!("next: cargo xtask provision --project {} --plan", options.name.project));
+    say(format!("next: cargo xtask provision --project {} --plan", options.name.project))?;
     Ok(0)
 }

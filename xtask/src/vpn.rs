@@ -61,22 +61,18 @@ pub(crate) async fn run(projects: &Path, verb: &Vpn) -> Result<u8> {
                     return print_json(&listed);
                 }
                 for device in listed {
-                    println!(
-                        "{:<24} {}",
-                        device.name,
-                        if device.issued { "key issued" } else { "no key yet" }
-                    );
+                    say!("{:<24} {}", device.name, if device.issued { "key issued" } else { "no key yet" })?;
                 }
             }
             Vpn::Renew { device, .. } => {
                 devices.renew(device)?;
-                println!("The new key of {device}:");
-                println!(
+                say!("The new key of {device}:")?;
+                say!(
                     "    cargo xtask escrow open --project {} --identity FILE --show secrets/vpn-device-{device}",
                     name.project
-                );
+                )?;
             }
-            Vpn::Certificate { .. } => print!("{}", devices.certificate()?),
+            Vpn::Certificate { .. } => host::say::out(devices.certificate()?)?,
         }
         Ok(())
     };

@@ -1,6 +1,7 @@
 use crate::Secret;
 use rustix::process::{Pid, Signal};
-use std::ffi::OsStr;
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -65,11 +66,12 @@ enum Input {
 
 /// A program to run: its name, its arguments, what it reads.
 ///
-/// Arguments are public (`ps` shows them), so a [`Secret`] is only accepted by [`Cmd::stdin_secret`].
+/// Arguments are public (`ps` shows them), so a [`Secret`] is only accepted by [`Cmd::stdin_secret`]. Names, paths and values
+/// reach the program byte for byte, be they text or not.
 pub struct Cmd {
-    program: String,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
     cwd: Option<PathBuf>,
     stdin: Input,
     timeout: Option<Duration>,
@@ -79,7 +81,7 @@ pub struct Cmd {
 
 impl Cmd {
     /// A program by name (looked for in the fixed directories) or by absolute path.
-    pub fn new(program: impl Into<String>) -> Self {
+    pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
             args: Vec::new(),
@@ -94,7 +96,7 @@ impl Cmd {
 
     /// Adds one argument.
     #[must_use]
-    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
@@ -102,19 +104,19 @@ impl Cmd {
     /// Adds a path as an argument.
     #[must_use]
     pub fn path(self, path: impl AsRef<Path>) -> Self {
-        self.arg(path.as_ref().to_string_lossy().into_owned())
+        self.arg(path.as_ref())
     }
 
     /// Adds several arguments.
     #[must_use]
-    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+    pub fn args<S: Into<OsString>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
     /// Sets one variable in the otherwise clean environment.
     #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
@@ -122,9 +124,16 @@ impl Cmd {
     /// Passes one of the caller's own variables on, if it is set.
     #[must_use]
     pub fn env_from_parent(mut self, name: &str) -> Self {
-        if let Ok(value) = std::env::var(name) {
+        if let Some(value) = std::env::var_os(name) {
             self.env.push((name.into(), value));
         }
+        self
+    }
+
+    /// Passes all of the caller's own variables on: for what works in the caller's place.
+    #[must_use]
+    pub fn whole_env_from_parent(mut self) -> Self {
+        self.env.extend(std::env::vars_os());
         self
     }
 
@@ -184,12 +193,12 @@ impl Cmd {
 
     /// Program and arguments as a shell would be given them; for messages and transcripts.
     pub fn line(&self) -> String {
-        let mut line = self.program.clone();
-        for arg in &self.args {
+        let mut line = self.program().into_owned();
+        for arg in self.arguments() {
             line.push(' ');
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+^".contains(c);
             if !arg.is_empty() && arg.chars().all(plain) {
-                line.push_str(arg);
+                line.push_str(&arg);
             } else {
                 line.push_str(&format!("'{}'", arg.replace('\'', r"'\''")));
             }
@@ -197,14 +206,14 @@ impl Cmd {
         line
     }
 
-    /// The program's name as given.
-    pub fn program(&self) -> &str {
-        &self.program
+    /// The program's name as given, as text.
+    pub fn program(&self) -> Cow<'_, str> {
+        self.program.to_string_lossy()
     }
 
-    /// The arguments.
-    pub fn arguments(&self) -> &[String] {
-        &self.args
+    /// The arguments, as text.
+    pub fn arguments(&self) -> Vec<Cow<'_, str>> {
+        self.args.iter().map(|arg| arg.to_string_lossy()).collect()
     }
 
     /// What it is fed; for doubles that act like the program.
@@ -237,17 +246,17 @@ impl Cmd {
     /// (128 + signal where a signal ended it).
     pub fn run_inherited(&self) -> Result<i32, Error> {
         let status = self.to_std()?.status();
-        status.map(exit_code).map_err(|e| Error::Io { doing: "starting", what: self.program.clone(), why: e })
+        status.map(exit_code).map_err(|e| Error::io("starting", &self.program, e))
     }
 
     /// The same with the caller's own stdin: for a command a person works in.
     pub fn run_interactive(&self) -> Result<i32, Error> {
         let status = self.to_std()?.stdin(Stdio::inherit()).status();
-        status.map(exit_code).map_err(|e| Error::Io { doing: "starting", what: self.program.clone(), why: e })
+        status.map(exit_code).map_err(|e| Error::io("starting", &self.program, e))
     }
 
     pub(crate) fn capture(&self) -> Result<Output, Error> {
-        let io = |doing, e| Error::Io { doing, what: self.program.clone(), why: e };
+        let io = |doing, e| Error::io(doing, &self.program, e);
         let mut command = self.to_std()?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if !matches!(self.stdin, Input::Closed) {
@@ -361,18 +370,19 @@ impl Output {
 }
 
 /// The absolute path of a program.
-pub fn find_program(program: &str) -> Result<PathBuf, Error> {
+pub fn find_program(program: impl AsRef<OsStr>) -> Result<PathBuf, Error> {
+    let program = program.as_ref();
     let usable =
         |path: &Path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && !path.is_dir();
     let given = Path::new(program);
     if given.is_absolute() && usable(given) {
         return Ok(given.to_owned());
     }
-    let named = DIRECTORIES.iter().map(|dir| Path::new(dir).join(OsStr::new(program)));
+    let named = DIRECTORIES.iter().map(|dir| Path::new(dir).join(program));
     named
         .into_iter()
         .find(|path| !given.is_absolute() && usable(path))
-        .ok_or_else(|| Error::NotFound { program: program.into() })
+        .ok_or_else(|| Error::NotFound { program: program.to_string_lossy().into() })
 }
 
 #[cfg(test)]
@@ -412,6 +422,14 @@ mod tests {
         let names: Vec<_> = out.lines().filter_map(|l| l.split('=').next()).collect();
         assert_eq!(names, ["LC_ALL", "PATH"]);
         assert_eq!(Cmd::new("cat").capture().unwrap().stdout, b"");
+    }
+
+    #[test]
+    fn what_is_no_text_reaches_the_program_as_it_is() {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = OsStr::from_bytes(b"\xff/\xfe");
+        let echo = Cmd::new("sh").args(["-c", "printf %s%s \"$1\" \"$X\"", "sh"]).path(odd).env("X", odd);
+        assert_eq!(echo.capture().unwrap().stdout, b"\xff/\xfe\xff/\xfe");
     }
 
     #[test]

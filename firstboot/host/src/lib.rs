@@ -6,13 +6,20 @@
 //! * [`Host`] is what steps are written against: [`Local`] is this machine, [`Fake`] an in-memory double
 //!   with a transcript; the provisioner adds one that goes over ssh.
 //! * [`Secret`] is bytes that cannot be printed, serialised or passed as an argument.
-//! * [`files`] writes whole files or nothing.
+//! * [`files`] writes whole files or nothing; [`say`] writes for whoever reads, as long as they do.
 //! * [`clean`] makes what somebody else wrote fit for a terminal; what a program said has been through it.
+
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody reads any more; take `host::say`"
+)]
 
 mod cmd;
 mod fake;
 pub mod files;
 mod local;
+pub mod say;
 mod secret;
 mod text;
 

@@ -105,7 +105,7 @@ fn another_opens(cx: &Cx<'_>, device: &Path, revoked: Slot) -> Result<()> {
     }
     bail!(
         "revoking {revoked}: it is the last slot that the escrow can open, so it stays; \
-         change its key instead, with `cargo xtask keys rotate`"
+         change its key instead, with `cargo xtask keys rotate --project NAME --slot unlock`"
     )
 }
 

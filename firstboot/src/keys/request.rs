@@ -58,7 +58,7 @@ fn allowed() -> String {
 pub(crate) fn list(cx: &Cx<'_>) -> Result<Keys> {
     ensure!(
         disk::on_record(cx).is_some_and(|volume| volume.formatted),
-        "listing the keys: first boot has not come as far as making the volume; see `firstboot status`"
+        "listing the keys: first boot has not come as far as making the volume; see `cargo xtask status --project NAME`"
     );
     let header = luks::header(cx, &disk::attached(cx)?)?;
     Ok(Keys::new(&header.uuid, &header.slots, super::changing(cx)?))
@@ -101,11 +101,14 @@ pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
 /// The volume's device, on a server whose keys can be changed now.
 fn ready(cx: &Cx<'_>) -> Result<PathBuf> {
     let record = cx.receipt().volume.clone().filter(|volume| volume.formatted);
-    let record = record.context("changing the keys: there is no volume yet; run `cargo xtask provision`")?;
+    let record = record
+        .context("changing the keys: there is no volume yet; run `cargo xtask provision --project NAME`")?;
     let device = luks::opened_from(cx, &record.luks_uuid)?;
-    let device = device.context("changing the keys: the volume is locked; run `cargo xtask unlock`")?;
+    let device = device.context(
+        "changing the keys: the volume is locked; run `cargo xtask unlock --project NAME --identity FILE`",
+    )?;
     if !cx.exists(paths::DONE)? && !super::changing(cx)? {
-        bail!("changing the keys: first boot is not done; `cargo xtask provision` goes on");
+        bail!("changing the keys: first boot is not done; `cargo xtask provision --project NAME` goes on");
     }
     Ok(device)
 }

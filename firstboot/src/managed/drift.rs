@@ -54,7 +54,7 @@ pub(crate) fn accept(cx: &Cx<'_>, path: &Path) -> Result<()> {
         bail!(
             "accepting an edit of {path}: it says who is let in, and the server is held to what the project declares; \
              declare the port in `[firewall] open` of project.toml, then `{binary} drift restore {path}` and run \
-             `cargo xtask provision`",
+             `cargo xtask provision --project NAME`",
             path = path.display(),
             binary = paths::BINARY
         );

@@ -85,8 +85,9 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
     // The public part is written after the private one. Once it is there, the staged copy is not looked at again: it
     // may be half overwritten already.
     if !in_place(cx, public_key)? {
-        let key =
-            cx.read(&staged())?.context("the staged host key is gone; run `cargo xtask provision` again")?;
+        let key = cx
+            .read(&staged())?
+            .context("the staged host key is gone; run `cargo xtask provision --project NAME` again")?;
         cx.write(Path::new(HOST_KEY), Secret::new(key).expose(), 0o600)?;
     }
     let line = format!("{public_key} sovereign\n");

@@ -289,7 +289,7 @@ impl Host for Fake {
     fn probe(&self, cmd: &Cmd) -> Result<Output, Error> {
         let cut = self.act()?;
         let mut state = self.state.borrow_mut();
-        if ["cryptsetup", "mkfs.ext4"].contains(&cmd.program()) {
+        if ["cryptsetup", "mkfs.ext4"].contains(&&*cmd.program()) {
             let act = state.acts;
             state.halves.insert(act);
         }

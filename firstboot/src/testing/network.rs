@@ -17,8 +17,9 @@ pub(super) const PROGRAM: &str = "/srv/sovereign/vpn/bin/tailscale";
 
 /// What of this the programs of the network answer; `None` for every other program.
 pub(super) fn run(state: &mut State, cmd: &Cmd) -> Option<Output> {
-    let args: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
-    Some(match (cmd.program(), &args[..]) {
+    let (program, args) = (cmd.program(), cmd.arguments());
+    let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
+    Some(match (&*program, &args[..]) {
         ("openssl", ["req", rest @ ..]) => {
             for flag in ["-keyout", "-out"] {
                 let at = rest.iter().position(|arg| *arg == flag).unwrap();

@@ -10,13 +10,14 @@ const TRANSIENT: &str = "/run/systemd/transient";
 
 /// Runs one; `torn` cuts it off half-way where it has a half-way.
 pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
-    let args: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
+    let (program, args) = (cmd.program(), cmd.arguments());
+    let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
     if !torn && let Some(answer) = network::run(state, cmd) {
         return answer;
     }
-    match (cmd.program(), &args[..]) {
+    match (&*program, &args[..]) {
         ("cryptsetup", args) => cryptsetup(state, args, cmd, torn),
-        _ if torn && cmd.program() != "mkfs.ext4" => code(0),
+        _ if torn && program != "mkfs.ext4" => code(0),
         ("ssh-keygen", [.., "-f", path]) if args.contains(&"-t") => {
             state.drawn = state.drawn.wrapping_add(1);
             let drawn = state.drawn;

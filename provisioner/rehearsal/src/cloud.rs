@@ -144,7 +144,7 @@ impl Cloud {
             });
             match done {
                 Ok(()) => return,
-                Err(error) => eprintln!("rehearsal: {}", error.message),
+                Err(error) => host::say::err(format_args!("rehearsal: {}", error.message)),
             }
             tokio::time::sleep(WRITE_AGAIN).await;
         }
@@ -173,7 +173,7 @@ impl Cloud {
     /// Removes a volume's file, once its record is gone.
     pub(crate) async fn remove_volume_file(&self, volume: u64) {
         if let Ok(Err(failure)) = self.machine(move |h| h.remove_volume(volume)).await {
-            eprintln!("rehearsal: {}", failure.message);
+            host::say::err(format_args!("rehearsal: {}", failure.message));
         }
     }
 
@@ -191,7 +191,7 @@ impl Cloud {
         }
         match metadata::listen(Arc::clone(self), server) {
             Ok(task) => drop(listeners.insert(server, task)),
-            Err(error) => eprintln!("rehearsal: {error}"),
+            Err(error) => host::say::err(format_args!("rehearsal: {error}")),
         }
     }
 

@@ -111,6 +111,12 @@ impl Config {
         let private = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(dir, private).map_err(|e| host::Error::io("closing", dir, e))?;
         self.state_dir = dir.canonicalize().map_err(|e| host::Error::io("resolving", dir, e))?;
+        if self.state_dir.to_str().is_none() {
+            return Err(Error::Said(format!(
+                "using {} for the rehearsal cloud: the path must be UTF-8, since it is written into its files; choose another",
+                self.state_dir.display()
+            )));
+        }
         let length = self.state_dir.as_os_str().len();
         if length > LONGEST_STATE_DIR {
             return Err(Error::Said(format!(

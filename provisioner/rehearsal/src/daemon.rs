@@ -99,7 +99,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         api::router(Arc::clone(&cloud)).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let server = tokio::spawn(async move {
         if let Err(e) = axum::serve(listener, router).await {
-            eprintln!("rehearsal: serving the API: {e}");
+            host::say::err(format_args!("rehearsal: serving the API: {e}"));
         }
     });
     let text =
@@ -108,13 +108,15 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     Ok(Running { cloud, port, server, _lock: lock })
 }
 
-/// Serves a cloud until the process is told to end. Its machines go on running.
+/// Serves a cloud until the process is told to end, and notes in its state directory how. Its machines go on running.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let failed = |e| host::Error::io("listening for", "signals", e);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let config = config.prepared()?;
+    config.save()?;
     let running = start(config).await?;
-    eprintln!("rehearsal: serving {} as process {}", running.url(), std::process::id());
+    host::say::err(format_args!("rehearsal: serving {} as process {}", running.url(), std::process::id()));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -42,6 +42,12 @@
 //! Under `/_rehearsal/` is the operator's side, with the same token: bad days on order (see `cloud::faults`; forgotten
 //! when the daemon ends), stock, limits, the clock, and what was asked. `docs/rehearsal-cloud.md` shows how to use it.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these panic where nobody reads any more; take `host::say`"
+)]
+
 mod api;
 mod cloud;
 mod config;

@@ -36,7 +36,7 @@ pub(crate) fn listen(cloud: Arc<Cloud>, server: u64) -> Result<JoinHandle<()>, E
         .with_state(shared);
     Ok(tokio::spawn(async move {
         if let Err(e) = axum::serve(listener, router).await {
-            eprintln!("rehearsal: serving the metadata of server {server}: {e}");
+            host::say::err(format_args!("rehearsal: serving the metadata of server {server}: {e}"));
         }
     }))
 }

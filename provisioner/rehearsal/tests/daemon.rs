@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args().skip(1).collect();
+    let args: Vec<_> = std::env::args_os().skip(1).filter_map(|arg| arg.into_string().ok()).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["cloud", "serve", "--foreground", "--state", dir] => serve(dir),
+        ["cloud", "daemon", dir] => serve(dir),
         ["cloud", "relay", socket] => report(rehearsal::relay(Path::new(socket))),
         _ => {
             let trials = vec![

@@ -73,9 +73,19 @@ impl Client {
         Self { clock, ..self }
     }
 
-    /// The time by its clock, since 1970.
+    /// The time by this machine's clock, since 1970. What is decided about the cloud's things is decided by
+    /// [`cloud_time`](Self::cloud_time).
     pub fn now(&self) -> Duration {
         self.clock.now()
+    }
+
+    /// The time by the cloud's own clock, since 1970: what its last answer said, and what has passed since.
+    pub fn cloud_time(&self) -> Result<Duration, Error> {
+        let told = self.cloud.told().ok_or_else(|| Error::Unusable {
+            doing: "reading the cloud's clock".into(),
+            why: format!("no answer of {} had a Date; look what stands between", self.cloud.access.url),
+        })?;
+        Ok(told.cloud(self.now()))
     }
 
     /// Waits by its clock.

@@ -2,10 +2,11 @@
 
 use super::budget::{Budget, Level};
 use super::client::Client;
+use super::clock::Told;
 use super::error::{self, Error, clean};
 use super::policy::{Effect, Step, Tries, Wait, jitter};
 use host::Secret;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -88,6 +89,7 @@ pub(super) struct Base {
     pub(super) access: Access,
     http: reqwest::Client,
     budget: Mutex<Budget>,
+    told: Mutex<Option<Told>>,
 }
 
 impl Base {
@@ -110,11 +112,27 @@ impl Base {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|e| unusable(deepest(&e)))?;
-        Ok(Self { access, http, budget: Mutex::default() })
+        Ok(Self { access, http, budget: Mutex::default(), told: Mutex::default() })
     }
 
     pub(super) fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What its last answer said of its clock.
+    pub(super) fn told(&self) -> Option<Told> {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what an answer's headers say, and gives back what they say of the budget by the client's clock.
+    fn hear(&self, headers: &HeaderMap, now: Duration) -> Option<Level> {
+        let told = Told::read(headers, now);
+        if told.is_some() {
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        }
+        let level = Level::read(headers)?;
+        let reset = told.map_or(level.reset, |told| told.here(level.reset));
+        Some(Level { reset, ..level })
     }
 
     fn authorization(&self, doing: &str) -> Result<HeaderValue, Error> {
@@ -203,12 +221,12 @@ impl Client {
         }
         let response = built.send().await.map_err(|e| self.lost(doing, base, &e))?;
         let status = response.status();
-        let level = Level::read(response.headers());
+        let now = self.clock.now();
+        if let Some(level) = base.hear(response.headers(), now) {
+            base.budget().record(level, now);
+        }
         let correlation =
             response.headers().get("x-correlation-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        if let Some(level) = level {
-            base.budget().record(level, self.clock.now());
-        }
         let bytes = self.read(doing, base, response).await?;
         if !status.is_success() {
             let token = String::from_utf8_lossy(base.access.token.expose());

@@ -107,11 +107,11 @@ fn from_command(line: &[String], environment: &BTreeMap<String, String>, limit: 
 }
 
 /// The program as the caller's shell would find it; `Cmd` itself looks in fixed directories only.
-fn in_path(program: &str, environment: &BTreeMap<String, String>) -> String {
+fn in_path(program: &str, environment: &BTreeMap<String, String>) -> PathBuf {
     let path = environment.get("PATH").map_or("", String::as_str);
     let found = std::env::split_paths(path)
         .filter(|dir| dir.is_absolute() && !program.contains('/'))
-        .map(|dir| dir.join(program).to_string_lossy().into_owned())
+        .map(|dir| dir.join(program))
         .find(|candidate| host::find_program(candidate).is_ok());
     found.unwrap_or_else(|| program.into())
 }

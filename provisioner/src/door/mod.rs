@@ -3,7 +3,8 @@
 //! [`through`] is the only way: it opens the door where the project keeps ssh shut, does the work, and closes the door
 //! however the work ends: well, with an error, with a panic, or by a signal. The door is a rule of the project's firewall
 //! whose description names the process that opened it. One that was killed outright cannot close anything; whoever comes
-//! next, [`through`] or the plan of `provision`, finds its rule by that description and closes it.
+//! next, [`through`] or the plan of `provision`, finds its rule by that description and closes it. A door whose command is
+//! still at work is left alone by everybody else.
 
 mod tag;
 mod whereabouts;
@@ -14,7 +15,7 @@ use crate::api::model::{Firewall, Rule};
 use crate::api::{Client, Notice};
 use crate::network::Network;
 use crate::observe::World;
-use crate::project::Project;
+use crate::project::{Folder, Project};
 use crate::provision::Context;
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::FutureExt as _;
@@ -80,7 +81,7 @@ pub async fn through<T>(
         (Err(panic), closed) => {
             if let Err(open) = closed {
                 // The panic ends the process; this must be said before.
-                eprintln!("error: {open:#}");
+                host::say::err(format_args!("error: {open:#}"));
             }
             std::panic::resume_unwind(panic)
         }
@@ -114,18 +115,16 @@ async fn close_on_signal(mut ears: Ears, hinges: Arc<Mutex<Door>>) {
     let door = hinges.lock().await;
     (door.notice)("broken off by a signal; closing the door for ssh first");
     if let Err(open) = door.close().await {
-        eprintln!("error: {open:#}");
+        host::say::err(format_args!("error: {open:#}"));
     }
     std::process::exit(128 + number);
 }
 
 /// One rule of the firewall, ours for a while.
 struct Door {
-    client: Client,
+    wall: Wall,
     notice: Notice,
-    lock: PathBuf,
     project: String,
-    firewall: u64,
     /// None where only what others left behind has to be closed.
     rule: Option<Rule>,
 }
@@ -134,47 +133,41 @@ impl Door {
     /// The door that has to be opened, or closed after others; `None` where ssh is let in anyway.
     async fn needed(context: &Context<'_>, world: &World, verb: &str) -> Result<Option<Self>> {
         let Some(firewall) = &world.firewall else { return Ok(None) };
-        let now = context.client.now().as_secs();
-        let left_behind =
-            firewall.rules.iter().any(|rule| Tag::of(rule).is_some_and(|tag| tag.is_left_behind(now)));
         let address = context.project.needs_door().then(|| context.way.whereabouts.find());
         let address = match address {
             Some(found) => Some(found.await?).filter(|address| !context.project.admits(*address)),
             None => None,
         };
-        if address.is_none() && !left_behind {
+        if address.is_none() && world.doors_left_behind.is_empty() {
             return Ok(None);
         }
-        let tag = Tag::new(verb, now);
+        world.refuse_obstacles(context.project, "changing the cloud's firewall")?;
+        let tag = Tag::new(verb, context.client.cloud_time()?.as_secs());
         Ok(Some(Self {
-            client: context.client.clone(),
+            wall: Wall::new(context.client, context.folder, firewall.id),
             notice: Arc::clone(&context.way.notice),
-            lock: context.folder.file(".door.lock"),
             project: context.folder.name().into(),
-            firewall: firewall.id,
             rule: address.map(|address| rule(context.project.ssh_port, Network::of(address), &tag)),
         }))
     }
 
     async fn open(&self) -> Result<()> {
-        let _turn = self.turn().await?;
-        let now = self.client.now().as_secs();
-        let mut rules = self.rules("looking at the firewall").await?;
-        rules.retain(|rule| match Tag::of(rule) {
-            Some(tag) if tag.is_left_behind(now) => {
-                (self.notice)(&format!(
-                    "closing a door for ssh that was left open to {}: {tag}",
-                    sources(rule)
-                ));
-                false
-            }
-            _ => true,
-        });
+        let _turn = self.wall.turn().await?;
+        let now = self.wall.client.cloud_time()?.as_secs();
+        let (left, mut rules): (Vec<_>, Vec<_>) = self
+            .wall
+            .rules("looking at the firewall")
+            .await?
+            .into_iter()
+            .partition(|rule| tag::is_left_behind(rule, now));
+        for rule in &left {
+            (self.notice)(&format!("closing a door for ssh that was left open to {}", described(rule)));
+        }
         if let Some(rule) = &self.rule {
             (self.notice)(&format!("opening ssh in the cloud's firewall for {}", sources(rule)));
             rules.push(rule.clone());
         }
-        self.set(&rules).await.context("opening the door for ssh; nothing was sent to the server")
+        self.wall.set(&rules).await.context("opening the door for ssh; nothing was sent to the server")
     }
 
     /// Closes it, and looks whether it is closed: again and again, since this is what must not be left undone.
@@ -193,36 +186,63 @@ impl Door {
                 }
             }
             if attempt < TRIES {
-                self.client.rest(TRY_AGAIN).await;
+                self.wall.client.rest(TRY_AGAIN).await;
             }
         }
         Err(last.context(format!(
             "closing the door for ssh: IT IS STILL OPEN for {} in firewall {}; `cargo xtask status --project {}` closes it \
              as soon as the cloud answers",
             sources(own),
-            self.firewall,
+            self.wall.firewall,
             self.project
         )))
     }
 
     async fn close_once(&self, own: &Rule) -> Result<()> {
-        let _turn = self.turn().await?;
+        let _turn = self.wall.turn().await?;
         let is_own = |rule: &Rule| rule.description == own.description;
-        let mut rules = self.rules("looking whether the door for ssh is closed").await?;
+        let mut rules = self.wall.rules("looking whether the door for ssh is closed").await?;
         if !rules.iter().any(is_own) {
             return Ok(());
         }
         rules.retain(|rule| !is_own(rule));
-        self.set(&rules).await?;
-        if self.rules("looking whether the door for ssh is closed").await?.iter().any(is_own) {
+        self.wall.set(&rules).await?;
+        if self.wall.rules("looking whether the door for ssh is closed").await?.iter().any(is_own) {
             bail!("the cloud said that it is done, but the rule is still there");
         }
         Ok(())
     }
+}
 
+/// Sets a firewall's rules around the doors that are open in it for commands at work.
+pub(crate) async fn set_rules(client: &Client, folder: &Folder, firewall: u64, rules: &[Rule]) -> Result<()> {
+    let wall = Wall::new(client, folder, firewall);
+    let _turn = wall.turn().await?;
+    let now = client.cloud_time()?.as_secs();
+    let there = wall.rules("looking for doors in the firewall").await?;
+    let at_work = there.into_iter().filter(|rule| tag::is_door(rule) && !tag::is_left_behind(rule, now));
+    wall.set(&rules.iter().cloned().chain(at_work).collect::<Vec<_>>()).await
+}
+
+/// A firewall whose rules several commands of one folder change.
+struct Wall {
+    client: Client,
+    lock: PathBuf,
+    firewall: u64,
+}
+
+impl Wall {
+    fn new(client: &Client, folder: &Folder, firewall: u64) -> Self {
+        Self { client: client.clone(), lock: folder.file(".door.lock"), firewall }
+    }
+
+    /// Its rules; a firewall that is gone has none.
     async fn rules(&self, doing: &str) -> Result<Vec<Rule>> {
         let path = format!("/firewalls/{}", self.firewall);
-        Ok(self.client.get::<Firewall>(doing, &path, "firewall").await?.rules)
+        match self.client.get::<Firewall>(doing, &path, "firewall").await {
+            Err(error) if error.code() == Some("not_found") => Ok(Vec::new()),
+            firewall => Ok(firewall?.rules),
+        }
     }
 
     async fn set(&self, rules: &[Rule]) -> Result<()> {
@@ -280,10 +300,16 @@ fn sources(rule: &Rule) -> String {
     rule.source_ips.join(", ")
 }
 
-/// What the rules of a firewall say of doors that are open in it.
-pub(crate) fn open_in(rules: &[Rule]) -> Vec<String> {
-    let doors = rules.iter().filter(|rule| tag::is_door(rule));
-    doors
-        .map(|rule| format!("{} ({})", sources(rule), rule.description.as_deref().unwrap_or_default()))
-        .collect()
+fn described(rule: &Rule) -> String {
+    format!("{} ({})", sources(rule), rule.description.as_deref().unwrap_or_default())
+}
+
+/// The doors among a firewall's rules that nobody will close any more: to whom each is open, and whose it was.
+pub(crate) fn left_behind(rules: &[Rule], now: u64) -> Vec<String> {
+    rules.iter().filter(|rule| tag::is_left_behind(rule, now)).map(described).collect()
+}
+
+/// A firewall's rules but for its doors.
+pub(crate) fn without_doors(rules: &[Rule]) -> Vec<Rule> {
+    rules.iter().filter(|rule| !tag::is_door(rule)).cloned().collect()
 }

@@ -13,7 +13,7 @@ pub(super) struct Tag {
     /// When that process started, in the kernel's ticks since boot: a process id alone is used again.
     began: u64,
     machine: String,
-    /// Unix time.
+    /// Unix time, by the cloud's clock.
     opened: u64,
 }
 
@@ -39,7 +39,7 @@ impl Tag {
     }
 
     /// Whether nobody is there any more who would close it.
-    pub(super) fn is_left_behind(&self, now: u64) -> bool {
+    fn is_left_behind(&self, now: u64) -> bool {
         if self.machine == machine() {
             began(self.process) != Some(self.began)
         } else {
@@ -53,6 +53,11 @@ impl fmt::Display for Tag {
         let Self { verb, process, began, machine, opened } = self;
         write!(f, "{BEGINNING}{verb} process={process} began={began} on={machine} since={opened}")
     }
+}
+
+/// Whether a rule is a door that nobody will close any more. Who opened it cannot be asked where that cannot be read.
+pub(super) fn is_left_behind(rule: &Rule, now: u64) -> bool {
+    is_door(rule) && Tag::of(rule).is_none_or(|tag| tag.is_left_behind(now))
 }
 
 /// Whether a rule's description is that of a door, whoever wrote it.
@@ -102,7 +107,9 @@ mod tests {
         for other in [None, Some("ssh".into()), Some(format!("{BEGINNING}x")), Some(BEGINNING.into())] {
             assert_eq!(Tag::of(&rule(other)), None);
         }
-        assert!(is_door(&rule(Some(format!("{BEGINNING}x")))) && !is_door(&rule(Some("ssh".into()))));
+        let unreadable = rule(Some(format!("{BEGINNING}x")));
+        assert!(is_door(&unreadable) && !is_door(&rule(Some("ssh".into()))));
+        assert!(is_left_behind(&unreadable, 0) && !is_left_behind(&rule(Some("ssh".into())), 0));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum Change {
     SetFirewallRules {
         /// The firewall.
         id: u64,
-        /// The rules it shall have.
+        /// The rules it shall have, besides the doors that commands at work opened.
         rules: Vec<Rule>,
     },
     /// The firewall, applied to a server that lost it.

@@ -66,7 +66,7 @@ pub struct Wish {
 /// What has to be done so that the world is as the project says.
 pub fn plan(project: &Project, public_key: &str, world: &World, wish: Wish) -> Plan {
     let mut planner = Planner { project, names: Names::of(project), world, wish, plan: Plan::default() };
-    planner.plan.obstacles.clone_from(&world.obstacles);
+    planner.plan.obstacles = world.in_the_way(&planner.names);
     planner.plan.currency = world.pricing.as_ref().map(|p| p.currency.clone()).unwrap_or_default();
     planner.ssh_key(public_key);
     planner.firewall();
@@ -127,11 +127,11 @@ impl Planner<'_> {
         let Some(firewall) = &self.world.firewall else {
             return self.add(Change::CreateFirewall { name: self.names.firewall(), rules }, "there is none");
         };
-        let doors = door::open_in(&firewall.rules);
+        let doors = &self.world.doors_left_behind;
         if !doors.is_empty() {
             let why = format!("a door for ssh was left open to {}", doors.join(", "));
             self.add(Change::SetFirewallRules { id: firewall.id, rules }, why);
-        } else if comparable(&firewall.rules) != comparable(&rules) {
+        } else if comparable(&door::without_doors(&firewall.rules)) != comparable(&rules) {
             self.add(Change::SetFirewallRules { id: firewall.id, rules }, "its rules are not the project's");
         }
         let server = self.world.server.as_ref();
@@ -151,13 +151,7 @@ impl Planner<'_> {
         match (found, server) {
             (Some(ip), _) if self.names.own(&ip.labels) => {
                 self.check_place("primary IP", &ip.name, ip.location.as_ref());
-                if ip.assignee_id.is_some() && ip.assignee_id != server.map(|s| s.id) {
-                    self.obstacle(format!(
-                        "the primary IP {} is assigned to server {}, which is not this project's: unassign it there first",
-                        ip.name,
-                        ip.assignee_id.unwrap_or_default()
-                    ));
-                } else if ip.auto_delete {
+                if ip.auto_delete {
                     self.add(Change::KeepPrimaryIp { name, family }, "it would be deleted with the server");
                 } else if let Some(server) = server.filter(|_| ip.assignee_id.is_none()) {
                     // An address can only be assigned while the server is off, so a running one keeps what it has.
@@ -204,14 +198,8 @@ impl Planner<'_> {
             return self.add_priced(change, "there is none", monthly);
         };
         self.check_place("volume", &volume.name, volume.location.as_ref());
-        let server = self.world.server.as_ref().map(|s| s.id);
-        match volume.server {
-            Some(other) if server != Some(other) => self.obstacle(format!(
-                "the volume {} is attached to server {other}, which is not this project's: detach it there first",
-                volume.name
-            )),
-            None => self.add(Change::AttachVolume { volume: volume.id }, "it is not attached"),
-            Some(_) => {}
+        if volume.server.is_none() {
+            self.add(Change::AttachVolume { volume: volume.id }, "it is not attached");
         }
         if volume.size < wanted_gb {
             let change = Change::GrowVolume { volume: volume.id, size_gb: wanted_gb };

@@ -23,7 +23,8 @@ const PLAYBOOK: &str = include_str!("playbook.yaml");
 const LOOK: &str = include_str!("look.sh");
 
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["peer", which, dir, cloud] => peer(which, Path::new(dir), Path::new(cloud)),
         _ => compare(),
@@ -183,7 +184,7 @@ fn peer(which: &str, dir: &Path, cloud: &Path) -> Result<()> {
             host::files::write(&work.path().join("inventory"), inventory.as_bytes(), 0o644)?;
             let ansible = std::fs::read_to_string(dir.join("ansible"))?;
             let play = || {
-                let play = Cmd::new(Path::new(&ansible).join("ansible-playbook").to_string_lossy());
+                let play = Cmd::new(Path::new(&ansible).join("ansible-playbook"));
                 let play = play.arg("--inventory").path(work.path().join("inventory"));
                 play.path(work.path().join("playbook.yaml"))
             };
@@ -197,7 +198,7 @@ fn peer(which: &str, dir: &Path, cloud: &Path) -> Result<()> {
 /// What the peers are told, in the environment.
 struct Peer {
     ssh_config: PathBuf,
-    environment: Vec<(String, String)>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Peer {
@@ -228,12 +229,12 @@ impl Peer {
             ("ANSIBLE_HOME", path(work.join("home"))),
             ("ANSIBLE_SSH_ARGS", "-o ControlMaster=auto -o ControlPersist=60s".into()),
         ];
-        let own = own.map(|(name, value)| (name.to_owned(), value));
-        Ok(Self { ssh_config, environment: std::env::vars().chain(own).collect() })
+        Ok(Self { ssh_config, environment: own.into() })
     }
 
     /// Seconds.
     fn run(&self, cmd: Cmd) -> Result<f64> {
+        let cmd = cmd.whole_env_from_parent();
         let cmd = self.environment.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
         let start = Instant::now();
         let output = Local.probe(&cmd.timeout(LIMIT))?;

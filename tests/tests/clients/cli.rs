@@ -92,12 +92,12 @@ impl Stage {
     }
 
     fn command(&self, arguments: &[String]) -> Cmd {
-        Cmd::new(self.program.to_string_lossy())
+        Cmd::new(&self.program)
             .args(["--poll-interval", "50ms"])
             .args(arguments.iter().map(String::as_str))
             .env("HCLOUD_ENDPOINT", self.cloud.url())
             .env("HCLOUD_TOKEN", self.cloud.token())
-            .env("HOME", self.cloud.dir().to_string_lossy())
+            .env("HOME", self.cloud.dir())
             .env("TZ", "UTC")
             .current_dir(self.cloud.dir())
             .timeout(LIMIT)

@@ -66,7 +66,7 @@ pub(crate) fn finds_nothing() -> Result<()> {
 /// One worker: Debian 12's Python breaks down where two threads parse Python at once, and is no faster with two.
 fn command(cloud: &Cloud, document: &Path, report: &Path, events: &Path) -> Result<Cmd> {
     let program = python_environment(&PACKAGES)?.join("st");
-    let cmd = Cmd::new(program.to_string_lossy())
+    let cmd = Cmd::new(program)
         .args(["run", "--no-color", "--url", &cloud.url()])
         .args(["--header", &format!("Authorization: Bearer {}", cloud.token())])
         .args(["--checks", CHECKS, "--seed", SEED, "--max-examples", EXAMPLES, "--workers", "1"])
@@ -77,7 +77,7 @@ fn command(cloud: &Cloud, document: &Path, report: &Path, events: &Path) -> Resu
         .arg("--report-ndjson-path")
         .path(events)
         .path(document);
-    Ok(cmd.current_dir(cloud.dir()).env("HOME", cloud.dir().to_string_lossy()).timeout(LIMIT))
+    Ok(cmd.current_dir(cloud.dir()).env("HOME", cloud.dir()).timeout(LIMIT))
 }
 
 /// Puts some of everything into the cloud: enough for some to be left when others were deleted.

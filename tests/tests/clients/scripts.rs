@@ -23,12 +23,12 @@ pub(crate) fn run_all() -> Result<()> {
         let shown = script.file_name().unwrap_or_default().to_string_lossy();
         let cloud = Cloud::start()?;
         // What the library gives up soon, Hetzner has given up already.
-        let run = Cmd::new(python.to_string_lossy())
+        let run = Cmd::new(&python)
             .args(["-W", "error::DeprecationWarning"])
             .path(script)
             .env("HCLOUD_ENDPOINT", cloud.url())
             .env("HCLOUD_TOKEN", cloud.token())
-            .env("HOME", cloud.dir().to_string_lossy())
+            .env("HOME", cloud.dir())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .timeout(LIMIT);
         let start = Instant::now();

@@ -91,6 +91,68 @@ pub(crate) fn a_strangers_name() -> Result<()> {
     })
 }
 
+/// Two of a kind carry the project's labels, or a stranger's server uses what is the project's: nothing is chosen between
+/// them, whatever verb it is.
+pub(crate) fn obstacles_stop_every_verb() -> Result<()> {
+    let rig = tests::Rig::new()?;
+    rig.demo("demo")?;
+    rig.xtask(&["cloud", "serve", "--without-machines"])?.expect(0)?;
+    let labels = json!({ "managed-by": "sovereign", "sovereign-project": "demo" });
+    let volumes = block_on(async {
+        let client = rig.client()?;
+        let server = json!({ "name": "demo", "server_type": "cax11", "image": "debian-13", "location": "fsn1", "labels": labels });
+        client.create("making the server", "/servers", &server).await?;
+        for name in ["demo-data", "copy-of-demo-data"] {
+            let body = json!({ "name": name, "size": 10, "location": "fsn1", "labels": labels });
+            client.create("making a volume", "/volumes", &body).await?;
+        }
+        Ok(client.list::<Value>("looking", "/volumes", "volumes", &[]).await?)
+    })?;
+    let identity = rig.path().join("identity.txt");
+    host::files::write(&identity, escrow::Identity::generate().to_file_contents().expose(), 0o600)?;
+    let identity = identity.to_string_lossy();
+    let verbs: [&[&str]; 11] = [
+        &["destroy", "--volume", "--yes"],
+        &["unlock", "--identity", &identity],
+        &["ssh"],
+        &["verify"],
+        &["keys", "list"],
+        &["keys", "rotate", "--slot", "recovery", "--yes"],
+        &["vpn", "list"],
+        &["drift", "list"],
+        &["drift", "restore", "/etc/docker/daemon.json"],
+        &["vpn", "renew", "laptop"],
+        &["provision", "--plan"],
+    ];
+    for verb in verbs {
+        let ended = rig.xtask(&[verb, &["--project", "demo"]].concat())?.expect(4)?;
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        ensure!(said.contains("2 volumes carry this project's labels"), "{verb:?} said\n{said}");
+    }
+    let left = block_on(async {
+        let client = rig.client()?;
+        ensure!(client.list::<Value>("looking", "/servers", "servers", &[]).await?.len() == 1, "no server");
+        Ok(client.list::<Value>("looking", "/volumes", "volumes", &[]).await?)
+    })?;
+    ensure!(left == volumes, "{left:?}");
+
+    block_on(async {
+        let scene = Scene::new(PLAIN).await?;
+        let world = scene.operator.run(Wish::default()).await?;
+        scene.operator.destroy(Also::default()).await?;
+        let other = json!({ "name": "others", "server_type": "cax11", "image": "debian-13", "location": "fsn1", "volumes": [world.volume.context("no volume")?.id] });
+        let doing = "making a stranger's server";
+        let made = scene.operator.client.create(doing, "/servers", &other).await?;
+        scene.operator.client.finish(doing, &made, std::time::Duration::from_secs(60)).await?;
+        let before = scene.inventory().await?;
+        let refused = scene.operator.destroy(Also::ALL).await.err().context("it went on")?;
+        ensure!(provisioner::exit_code(&refused) == 4, "{refused:#}");
+        ensure!(format!("{refused:#}").contains("detach it there first"), "{refused:#}");
+        ensure!(scene.inventory().await? == before, "something was taken away");
+        Ok(())
+    })
+}
+
 pub(crate) fn destroy_keeps_data() -> Result<()> {
     block_on(async {
         let scene = Scene::new(WHOLE).await?;

@@ -82,7 +82,7 @@ async fn kill(job: Job, start: &Scene, nth: u64, moment: &str, wanted: &[String]
 fn child(job: Job, scene: &Scene) -> Result<std::process::Child> {
     let order = json!({ "job": format!("{job:?}"), "url": scene.running.url(), "token": scene.running.token(), "dir": scene.path() });
     let exe = std::env::current_exe().context("finding this program")?;
-    let mut command = Cmd::new(exe.to_string_lossy()).env(CHILD, order.to_string()).to_std()?;
+    let mut command = Cmd::new(exe).env(CHILD, order.to_string()).to_std()?;
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     command.spawn().context("starting the run")
 }

@@ -2,6 +2,9 @@
 
 use anyhow::{Result, ensure};
 use host::{Cmd, Host as _, Local, files};
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use tests::Rig;
 
@@ -86,7 +89,8 @@ pub(crate) fn init() -> Result<()> {
 
 pub(crate) fn help() -> Result<()> {
     let rig = Rig::new()?;
-    let verbs: [&[&str]; 18] = [
+    let verbs: [&[&str]; 19] = [
+        &["drift", "list"],
         &["provision"],
         &["status"],
         &["verify"],
@@ -113,6 +117,104 @@ pub(crate) fn help() -> Result<()> {
         let passes_on = matches!(verb, ["ssh"] | ["test"]);
         ensure!(passes_on || help.stdout.contains("--json"), "{verb:?} has no --json:\n{}", help.stdout);
     }
+    Ok(())
+}
+
+/// A cloud on a state that never was one, in the process itself.
+pub(crate) fn foreground() -> Result<()> {
+    let rig = Rig::new()?;
+    let state = rig.path().join("new");
+    let serve = ["cloud", "serve", "--foreground", "--without-machines", "--state", &state.to_string_lossy()];
+    let mut found = Ok(None);
+    let (ended, served) = rig.run_until(&serve, |line| {
+        let serves = line.starts_with("rehearsal: serving ");
+        if serves {
+            found = rehearsal::find(&state);
+        }
+        serves
+    })?;
+    ensure!(served && found?.is_some(), "it ended with {:?}: {}", ended.code, ended.stderr);
+    Ok(())
+}
+
+/// Nobody reads what a verb says, on stdout, on stderr, or on both: it does the same, and says nothing of that.
+pub(crate) fn nobody_reads() -> Result<()> {
+    let rig = Rig::new()?;
+    rig.demo("demo")?;
+    rig.xtask(&["cloud", "serve", "--without-machines"])?.expect(0)?;
+    let verbs: [&[&str]; 21] = [
+        &["--help"],
+        &["provision", "--help"],
+        &["no-such-verb"],
+        &["provision", "--project", "demo", "--plan"],
+        &["provision", "--project", "demo", "--plan", "--json"],
+        &["provision", "--project", "absent"],
+        &["status", "--project", "demo"],
+        &["status", "--project", "demo", "--json"],
+        &["verify", "--project", "demo"],
+        &["escrow", "verify", "--project", "demo"],
+        &["keys", "list", "--project", "demo"],
+        &["vpn", "list", "--project", "demo"],
+        &["ssh", "--project", "demo", "--", "true"],
+        &["destroy", "--project", "demo", "--yes", "--json"],
+        &["reap", "--project", "demo", "--json"],
+        &["init", "--project", "demo", "--rehearsal"],
+        &["images", "list"],
+        &["images", "list", "--json"],
+        &["cloud", "serve", "--without-machines"],
+        &["cloud", "serve", "--without-machines", "--json"],
+        &["cloud", "stop"],
+    ];
+    for verb in verbs {
+        let heard = rig.xtask(verb)?;
+        for (stdout, stderr) in [(false, true), (true, false), (false, false)] {
+            let (code, said) = half_heard(&rig, verb, stdout, stderr)?;
+            ensure!(code == heard.code, "{verb:?} ended with {code:?} instead of {:?}: {said}", heard.code);
+            ensure!(!said.contains("panicked") && !said.contains("Broken pipe"), "{verb:?} said {said}");
+        }
+    }
+    Ok(())
+}
+
+/// Runs a verb whose reader on stdout, or on stderr, is gone before it says anything; gives back what was heard.
+fn half_heard(rig: &Rig, verb: &[&str], stdout: bool, stderr: bool) -> Result<(Option<i32>, String)> {
+    let mut command = rig.line(verb).to_std()?;
+    let (ends, writers) = [stdout, stderr]
+        .map(|kept| std::io::pipe().map(|(reader, writer)| (kept.then_some(reader), writer)))
+        .into_iter()
+        .collect::<std::io::Result<(Vec<_>, Vec<_>)>>()?;
+    for (writer, set) in
+        writers.into_iter().zip([std::process::Command::stdout, std::process::Command::stderr])
+    {
+        set(&mut command, writer);
+    }
+    let mut child = command.spawn()?;
+    drop(command);
+    let mut said = String::new();
+    for mut reader in ends.into_iter().flatten() {
+        reader.read_to_string(&mut said)?;
+    }
+    Ok((child.wait()?.code(), said))
+}
+
+/// Names and values that are no UTF-8, in the environment and in paths.
+pub(crate) fn what_is_no_text() -> Result<()> {
+    let odd = OsStr::from_bytes(b"caf\xe9");
+    let rig = Rig::new()?;
+    rig.demo("demo")?;
+    let projects = rig.path().join(odd);
+    let demo = files::read(&rig.projects().join("demo/project.toml"))?.unwrap_or_default();
+    files::write(&projects.join("demo/project.toml"), &demo, 0o644)?;
+    let run = |words: &[&str], state: &Path| -> Result<host::Output> {
+        let cmd = Cmd::new(rig.program()).args(words.iter().copied()).arg("--projects").path(&projects);
+        Ok(Local.probe(&cmd.env("X", odd).env(odd, odd).env("USER", odd).env("SOVEREIGN_STATE", state))?)
+    };
+    let plan = run(&["provision", "--project", "demo", "--plan"], &rig.path().join("state"))?;
+    ensure!(plan.code == Some(3), "{plan:?}");
+    let init = run(&["init", "--project", "other", "--rehearsal"], &rig.path().join("state"))?;
+    ensure!(init.code == Some(0) && projects.join("other/project.toml").exists(), "{init:?}");
+    let refused = run(&["cloud", "serve"], &projects)?;
+    ensure!(refused.code == Some(1) && refused.stderr.contains("must be UTF-8"), "{refused:?}");
     Ok(())
 }
 

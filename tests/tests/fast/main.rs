@@ -6,6 +6,7 @@ mod documents;
 mod door;
 mod faults;
 mod job;
+mod leases;
 mod scene;
 mod ssh_door;
 mod worlds;
@@ -35,6 +36,7 @@ fn main() {
         trial("fast_out_of_stock_destroys_nothing_and_says_what_was_tried", behaviour::out_of_stock),
         trial("fast_a_type_out_of_stock_leaves_the_server_as_it_was", behaviour::type_out_of_stock),
         trial("fast_a_name_taken_by_a_stranger_is_not_adopted", behaviour::a_strangers_name),
+        trial("fast_obstacles_stop_every_verb", behaviour::obstacles_stop_every_verb),
         trial("fast_destroy_keeps_what_holds_data", behaviour::destroy_keeps_data),
         trial("fast_protection_holds", behaviour::protection_holds),
         trial("fast_records_of_others_are_left_alone", behaviour::foreign_records),
@@ -47,10 +49,19 @@ fn main() {
         trial("fast_an_unproved_key_stops_before_anything_is_made", door::unproved_key_stops),
         trial("fast_init_writes_what_provision_reads", door::init),
         trial("fast_a_full_disk_is_said_before_anything_is_built", door::full_disk),
+        trial("fast_a_wrong_clock_here_removes_nothing_that_is_leased", leases::by_the_clouds_clock),
+        trial(
+            "fast_the_door_for_ssh_of_another_machine_is_judged_by_the_clouds_clock",
+            leases::a_door_of_another_machine,
+        ),
         trial("fast_the_door_for_ssh_closes_however_work_ends", ssh_door::however_work_ends),
         trial("fast_the_door_for_ssh_is_closed_again_and_again_until_it_is_shut", ssh_door::hard_to_close),
+        trial("fast_the_door_for_ssh_of_a_command_at_work_is_left_alone", ssh_door::in_use),
         trial("fast_the_door_for_ssh_stays_shut_where_it_is_not_needed", ssh_door::not_needed),
         trial("fast_the_door_for_ssh_closes_on_signals_and_is_found_after_a_kill", ssh_door::broken_off),
+        trial("fast_a_new_cloud_is_served_in_the_foreground", door::foreground),
+        trial("fast_nobody_reading_is_no_failure_of_any_verb", door::nobody_reads),
+        trial("fast_what_is_no_text_is_taken_as_it_is", door::what_is_no_text),
         trial("fast_help_has_an_example_everywhere", door::help),
     ];
     tests::run(&arguments, trials).exit();

@@ -9,10 +9,11 @@ use provisioner::observe::{World, observe, observe_settled};
 use provisioner::plan::{Plan, Wish, plan};
 use provisioner::project::{Folder, Project};
 use provisioner::report::Silent;
-use rehearsal::{Architecture, Config, Machines, Running};
-use serde_json::Value;
+use rehearsal::{Architecture, Clock, Config, Machines, Running};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tests::{Hurried, PUBLIC_KEY as KEY, offered_image};
 
@@ -66,22 +67,28 @@ impl Operator {
     pub(crate) async fn run(&self, wish: Wish) -> Result<World> {
         let world = observe_settled(&self.client, &self.project).await?;
         let plan = plan(&self.project, KEY, &world, wish);
+        self.apply(world, &plan).await
+    }
+
+    /// Makes the changes of a plan.
+    pub(crate) async fn apply(&self, world: World, plan: &Plan) -> Result<World> {
         ensure!(plan.obstacles.is_empty(), "{plan}");
         let nonce = Journal::load(&self.folder)?.volume_nonce(&self.folder)?;
         let text = || "#cloud-config\n{}\n".to_owned();
         let inputs = Inputs {
+            folder: &self.folder,
             project: &self.project,
             public_key: KEY,
             user_data: UserData { baked: text(), stock: text() },
             format_nonce: &nonce,
         };
-        apply(&self.client, &plan, world, &inputs, &Silent).await
+        apply(&self.client, plan, world, &inputs, &Silent).await
     }
 
     /// Does what `destroy` does, once the name was typed.
     pub(crate) async fn destroy(&self, also: Also) -> Result<()> {
         let world = observe_settled(&self.client, &self.project).await?;
-        destroy(&self.client, &self.folder, &fates(&self.project, &world, also), &Silent).await
+        destroy(&self.client, &self.folder, &fates(&self.project, &world, also)?, &Silent).await
     }
 
     pub(crate) fn journal(&self) -> Result<Journal> {
@@ -101,6 +108,19 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn new(toml: &str) -> Result<Self> {
         Self::serve(scratch()?, toml, |_| {}).await
+    }
+
+    /// One whose clock only [`pass`](Self::pass) moves.
+    pub(crate) async fn by_hand(toml: &str) -> Result<Self> {
+        Self::serve(scratch()?, toml, |config| config.clock = Clock::Virtual { auto: false }).await
+    }
+
+    /// Lets time pass, for the cloud and for its operator.
+    pub(crate) async fn pass(&self, time: Duration) -> Result<()> {
+        let body = json!({ "advance_ms": time.as_millis() });
+        self.admin("POST", "clock", Some(body)).await?;
+        self.operator.client.rest(time).await;
+        Ok(())
     }
 
     /// A scene that begins where another has come to.

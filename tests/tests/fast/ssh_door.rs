@@ -6,6 +6,7 @@ use crate::scene::{Operator, PLAIN, Scene, block_on};
 use anyhow::{Context as _, Result, bail, ensure};
 use host::{Cmd, Host as _, Local};
 use provisioner::api::model::{Firewall, Rule};
+use provisioner::destroy::Also;
 use provisioner::door::{Way, Whereabouts};
 use provisioner::observe::observe;
 use provisioner::plan::Wish;
@@ -142,14 +143,61 @@ pub(crate) fn hard_to_close() -> Result<()> {
             ensure!(provisioner::exit_code(&error) == 1, "{text}");
             ensure!(open_to(operator).await? == ["127.0.0.1/32"], "it is not open at all");
             scene.calm().await?;
-            // It is this process's, which lives, so only a plan closes it.
+            // It is this process's, which lives and may still need it, so that a person closes it here.
             let (_, plan) = operator.plan(Wish::default()).await?;
-            ensure!(plan.to_string().contains("left open to 127.0.0.1/32"), "{plan}");
-            operator.run(Wish::default()).await?;
-            ensure!(open_to(operator).await?.is_empty(), "the plan did not close it");
+            ensure!(plan.is_empty(), "{plan}");
+            let shut: Vec<_> = rules(operator).await?;
+            let shut: Vec<_> = shut.into_iter().filter(|r| r.port.as_deref() != Some("2222")).collect();
+            set_rules(operator, &shut).await?;
         }
         Ok(())
     })
+}
+
+/// `provision` beside a command that is at work: what it finds to change in the firewall it changes around that door.
+pub(crate) fn in_use() -> Result<()> {
+    block_on(async {
+        let scene = scene().await?;
+        let operator = &scene.operator;
+        let before = rules(operator).await?;
+        let mut command = start(&scene)?;
+        let (world, plan) = operator.plan(Wish::default()).await?;
+        ensure!(plan.is_empty(), "a door in use is no change to be made:\n{plan}");
+
+        // Somebody opens a port by hand: put right around the door that is open, and around one that was opened since.
+        let own = rules(operator).await?;
+        let door = own.last().context("no rule")?;
+        let by_hand = Rule { port: Some("8080".into()), description: None, ..door.clone() };
+        set_rules(operator, &[own.clone(), vec![by_hand.clone()]].concat()).await?;
+        operator.run(Wish::default()).await?;
+        ensure!(rules(operator).await? == own, "the door was closed: {:?}", rules(operator).await?);
+        end(&mut command, "TERM").await?;
+        ensure!(rules(operator).await? == before, "it did not close");
+
+        set_rules(operator, &[before.clone(), vec![by_hand]].concat()).await?;
+        let (_, plan) = operator.plan(Wish::default()).await?;
+        let mut second = start(&scene)?;
+        operator.apply(world, &plan).await?;
+        ensure!(open_to(operator).await? == ["127.0.0.1/32"], "one that was opened since was closed, too");
+        end(&mut second, "TERM").await?;
+        ensure!(rules(operator).await? == before, "{:?}", rules(operator).await?);
+
+        // A firewall that is gone meanwhile has no door that could be open.
+        let (way, said) = way(&service(&scene.running.url()));
+        operator.run(Wish::default()).await?;
+        through(operator, &way, async || operator.destroy(Also::default()).await).await?;
+        let heard = said.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        ensure!(heard.contains("closed the door"), "{heard}");
+        Ok(())
+    })
+}
+
+async fn set_rules(operator: &Operator, rules: &[Rule]) -> Result<()> {
+    let found: Vec<Firewall> = operator.client.list("looking", "/firewalls", "firewalls", &[]).await?;
+    let path = format!("/firewalls/{}/actions/set_rules", found.first().context("there is no firewall")?.id);
+    let body = json!({ "rules": rules });
+    operator.client.change("changing the rules by hand", "POST".parse()?, &path, Some(&body)).await?;
+    Ok(())
 }
 
 pub(crate) fn not_needed() -> Result<()> {
@@ -192,6 +240,10 @@ pub(crate) fn broken_off() -> Result<()> {
         let heard = said.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
         ensure!(heard.contains("closing a door for ssh that was left open to 127.0.0.1/32"), "{heard}");
         ensure!(open_to(&scene.operator).await?.is_empty(), "it did not close");
+        // A run closes it as well as a command does.
+        end(&mut start(&scene)?, "KILL").await?;
+        scene.operator.run(Wish::default()).await?;
+        ensure!(open_to(&scene.operator).await?.is_empty(), "the run did not close what was left behind");
         // The same where ssh has been opened to everybody since.
         end(&mut start(&scene)?, "KILL").await?;
         let project = Project::parse("demo", &format!("{PLAIN}[ssh]\nport = 2222\n"))?;
@@ -209,7 +261,7 @@ pub(crate) fn broken_off() -> Result<()> {
 fn start(scene: &Scene) -> Result<Child> {
     let order = json!({ "url": scene.running.url(), "token": scene.running.token(), "dir": scene.path() });
     let exe = std::env::current_exe().context("finding this program")?;
-    let mut command = Cmd::new(exe.to_string_lossy()).env(CHILD, order.to_string()).to_std()?;
+    let mut command = Cmd::new(exe).env(CHILD, order.to_string()).to_std()?;
     let mut child = command.stdout(Stdio::piped()).spawn().context("starting the command")?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;

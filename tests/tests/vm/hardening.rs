@@ -109,7 +109,7 @@ fn audited(address: &str) -> Result<()> {
     let package = ssh_audit()?;
     let audit = Cmd::new("python3")
         .path(package.root.join("usr/bin/ssh-audit"))
-        .env("PYTHONPATH", package.root.join("usr/lib/python3/dist-packages").to_string_lossy())
+        .env("PYTHONPATH", package.root.join("usr/lib/python3/dist-packages"))
         // The rate test opens hundreds of connections, for which newer sshds shut their caller out.
         .args(["--no-colors", "--skip-rate-test", "--port", SSH, address]);
     // Its exit code also speaks of warnings.

@@ -45,10 +45,10 @@ pub(crate) fn removed_whatever_happens() -> Result<()> {
         line.starts_with("... connecting")
     })?;
     ensure!(killed, "the run ended before it was killed");
-    rig.xtask(&["reap", "--project", "demo"])?.expect(0)?.says(&["stays server", "s more"])?;
+    rig.xtask(&["reap", "--project", "demo"])?.expect(0)?.says(&["stays server", "in "])?;
     ensure!(!leftovers(&rig)?.is_empty(), "what still had its lease was removed");
     let mut planned = rig.xtask(&["reap", "--project", "demo", "--plan"])?;
-    for _ in 0..40 {
+    for _ in 0..80 {
         if planned.code == Some(3) {
             break;
         }

@@ -97,7 +97,7 @@ pub enum Refusal {
     /// The leave to format speaks of another volume.
     #[error(
         "checking {device}: the leave to format is for volume {token}, this is volume {wanted}; nothing was written. \
-         Run `cargo xtask provision` again"
+         Run `cargo xtask provision --project NAME` again"
     )]
     TokenForAnother {
         /// The device.
@@ -110,7 +110,7 @@ pub enum Refusal {
     /// This server already had another volume.
     #[error(
         "checking {device}: this server keeps its data on volume {recorded}, the node spec names volume {wanted}; \
-         nothing was written. Put the volume back, or rebuild the server with `cargo xtask rebuild`"
+         nothing was written. Attach the volume that is in the receipt again, and give this one to no server"
     )]
     OtherVolume {
         /// The device.
@@ -123,7 +123,7 @@ pub enum Refusal {
     /// The secrets of this volume are in the operator's hands: it may hold data.
     #[error(
         "checking {device}: its escrow was acknowledged, so it may hold data and is never formatted again; nothing \
-         was written. Rebuild with `cargo xtask rebuild`"
+         was written. Restore its LUKS header from the escrow, as docs/recovery.md says, or begin anew with another volume"
     )]
     Escrowed {
         /// The device.
@@ -164,7 +164,7 @@ pub enum Refusal {
     /// Inside LUKS lies something else than our file system.
     #[error(
         "checking the opened volume: it carries {found:?} instead of ext4; nothing was written. \
-         Restore from a backup with `cargo xtask rebuild`"
+         Find out what wrote it; what the volume held must come from a copy of yours"
     )]
     ForeignContent {
         /// What.

@@ -85,7 +85,9 @@ pub(crate) fn authority(cx: &Cx<'_>) -> Result<PathBuf> {
             return Ok(stored(name));
         }
     }
-    bail!("changing the volume's keys: no key is stored on the volume; see `firstboot status`")
+    bail!(
+        "changing the volume's keys: no key is stored on the volume; see `cargo xtask status --project NAME`"
+    )
 }
 
 /// Makes the key in a file the one that opens a slot.

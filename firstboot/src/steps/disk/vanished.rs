@@ -8,8 +8,8 @@ use std::path::Path;
 
 /// What happened and the way back.
 pub(crate) const SENTENCE: &str = "the volume was taken away while it was open, and what is mounted of it is dead; \
-     nothing on the volume itself was changed since. Attach it again with `cargo xtask provision`, restart the server \
-     with `cargo xtask ssh -- systemctl reboot --force`, then open it with `cargo xtask unlock`";
+     nothing on the volume itself was changed since. Attach it again with `cargo xtask provision --project NAME`, restart the server \
+     with `cargo xtask ssh --project NAME -- systemctl reboot --force`, then open it with `cargo xtask unlock --project NAME --identity FILE`";
 
 /// Whether the mapping is there and the device below it is not.
 pub(crate) fn vanished(machine: &dyn Machine) -> Result<bool> {

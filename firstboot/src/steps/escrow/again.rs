@@ -59,7 +59,9 @@ pub fn kept(cx: &Cx<'_>, name: &str) -> Result<Option<Secret>> {
 fn open_device(cx: &Cx<'_>) -> Result<PathBuf> {
     let record = cx.receipt().volume.clone().context("escrowing again: there is no volume yet")?;
     let device = luks::opened_from(cx, &record.luks_uuid)?;
-    device.context("escrowing again: the volume is locked; run `cargo xtask unlock`")
+    device.context(
+        "escrowing again: the volume is locked; run `cargo xtask unlock --project NAME --identity FILE`",
+    )
 }
 
 /// Puts a value where it waits for its bundle.

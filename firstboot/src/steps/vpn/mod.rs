@@ -77,7 +77,7 @@ pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
     if !Certificate::new(&stack, &vpn.host, 0).holds(cx)? {
         wrong.push(format!(
             "the certificate of {} ends within 30 days: run `{} run` on the server, then have every device trust the new \
-             one (`cargo xtask vpn certificate`)",
+             one (`cargo xtask vpn certificate --project NAME`)",
             vpn.host,
             paths::BINARY
         ));

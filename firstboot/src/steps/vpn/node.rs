@@ -86,7 +86,7 @@ fn status(cx: &Cx<'_>) -> Result<Option<Value>> {
 }
 
 fn tailscale() -> Cmd {
-    Cmd::new(program("tailscale").to_string_lossy()).arg(format!("--socket={SOCKET}"))
+    Cmd::new(program("tailscale")).arg(format!("--socket={SOCKET}"))
 }
 
 /// Puts it there and has it join, where it is not in the network.

@@ -9,19 +9,20 @@ use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, pricing};
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::http::{StatusCode, Uri};
-use axum::routing::get;
+use axum::routing::{any, get};
 use serde_json::json;
 use std::sync::Arc;
 
-/// Kinds of resources of which there are none.
-const NONE: [&str; 7] = [
-    "load_balancers",
-    "load_balancer_types",
-    "floating_ips",
-    "networks",
-    "placement_groups",
-    "certificates",
-    "isos",
+/// Kinds of resources that this cloud does not have: the path, and what people call them. Their lists are empty, since
+/// clients look through all there is; whatever else is asked of them is refused with one sentence.
+const ABSENT: [(&str, &str); 7] = [
+    ("load_balancers", "load balancers"),
+    ("load_balancer_types", "load balancer types"),
+    ("floating_ips", "floating IPs"),
+    ("networks", "private networks"),
+    ("placement_groups", "placement groups"),
+    ("certificates", "certificates"),
+    ("isos", "ISOs"),
 ];
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
@@ -33,11 +34,12 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
         .route("/pricing", get(|| async { ok(json!({"pricing": pricing()})) }))
         .route("/datacenters", get(gone))
         .route("/datacenters/{id}", get(gone));
-    for plural in NONE {
+    for (plural, what) in ABSENT {
         let empty = move |uri: Uri| async move { Listing::new(&Query::parse(uri)?, []).page(plural) };
-        let missing = move |Path(id): Path<String>| async move { ApiError::not_found(plural, id) };
-        router =
-            router.route(&format!("/{plural}"), get(empty)).route(&format!("/{plural}/{{id}}"), get(missing));
+        let absent = move || async move { ApiError::absent(what) };
+        router = router
+            .route(&format!("/{plural}"), get(empty).fallback(absent))
+            .route(&format!("/{plural}/{{*rest}}"), any(absent));
     }
     router
 }

@@ -50,6 +50,11 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
+    /// This cloud has nothing of the kind, though Hetzner does.
+    pub(crate) fn absent(what: &str) -> Self {
+        Self::unprocessable("unsupported_error", format!("the rehearsal cloud has no {what}; Hetzner does"))
+    }
+
     pub(crate) fn uniqueness(field: &str, message: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::CONFLICT, "uniqueness_error", message);
         error.details = Box::new(json!({"fields": [{"name": field}]}));

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 /// What a request's token allows.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,8 +31,11 @@ pub(crate) async fn guard(State(cloud): State<Arc<Cloud>>, request: Request, nex
         (true, _) => unauthorized(),
         (false, right) => clock.scope(metered(&cloud, right, request, next)).await,
     };
-    if let Ok(id) = HeaderValue::from_str(&correlation_id()) {
-        response.headers_mut().insert("x-correlation-id", id);
+    let told = [("x-correlation-id", correlation_id()), ("date", date(clock.now()))];
+    for (name, value) in told {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }
@@ -82,6 +87,14 @@ fn right_of(cloud: &Cloud, request: &Request) -> Right {
 fn unauthorized() -> Response {
     let message = "the token is not this cloud's; it is in the state directory, in the file `token`";
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message).into_response()
+}
+
+/// A moment as HTTP writes it.
+fn date(moment: OffsetDateTime) -> String {
+    let form = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    moment.format(form).unwrap_or_default()
 }
 
 /// Sixteen hexadecimal digits, different for every request of this process.

@@ -47,7 +47,7 @@ impl Cloud {
             state.servers.get(&server).is_some_and(|s| s.forwards != wanted)
         });
         if differs && let Err(failure) = self.sync_ports(server).await {
-            eprintln!("rehearsal: {}", failure.message);
+            host::say::err(format_args!("rehearsal: {}", failure.message));
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct Stopped {
 }
 
 /// Finds the daemon of the configuration's state directory, or starts it with a copy of `exe`, which must
-/// understand `cloud serve --foreground --state DIR` and `cloud relay SOCKET`. A daemon of another executable or
+/// understand `cloud daemon DIR` and `cloud relay SOCKET`. A daemon of another executable or
 /// another configuration is replaced; its machines go on running. This blocks.
 pub fn ensure_running(config: &Config, exe: &Path) -> Result<Endpoint, Error> {
     let config = config.clone().prepared()?;
@@ -139,7 +139,7 @@ fn launch(config: &Config) -> Result<Endpoint, Error> {
     let err = out.try_clone().map_err(failed)?;
     // A session of its own: neither the terminal's end nor Ctrl-C reaches it.
     let cmd = Cmd::new("setsid").path(config.path("daemon"));
-    let cmd = cmd.args(["cloud", "serve", "--foreground", "--state"]).path(&config.state_dir);
+    let cmd = cmd.args(["cloud", "daemon"]).path(&config.state_dir);
     let mut command = cmd.to_std()?;
     command.stdout(Stdio::from(out)).stderr(Stdio::from(err)).current_dir(&config.state_dir);
     let mut child = command.spawn().map_err(|e| host::Error::io("starting", "the cloud's daemon", e))?;

@@ -214,10 +214,10 @@ mod tests {
 
     fn lines(machine: &Machine, host: &Host) -> String {
         let cmd = command(machine, &Files::new(Path::new("/state")), host);
-        let mut text = cmd.program().to_owned();
+        let mut text = cmd.program().into_owned();
         for arg in cmd.arguments() {
             text.push(if arg.starts_with('-') { '\n' } else { ' ' });
-            text.push_str(arg);
+            text.push_str(&arg);
         }
         text + "\n"
     }
@@ -262,7 +262,7 @@ mod tests {
     fn another_emulator_is_started_where_it_is_there() {
         let there = std::env::current_exe().unwrap();
         let started =
-            |host: &Host| command(&machine(), &Files::new(Path::new("/state")), host).program().to_owned();
+            |host: &Host| command(&machine(), &Files::new(Path::new("/state")), host).program().into_owned();
         assert_eq!(started(&Host::look(Some(&there))), there.display().to_string());
         for none in [None, Some(Path::new("/removed/from/the/cache"))] {
             assert_eq!(started(&Host::look(none)), "qemu-system-aarch64");

@@ -86,6 +86,14 @@ fn what_is_on_sale_is_listed() {
         "isos",
     ] {
         assert_eq!(world.get(&format!("/v1/{plural}"))[plural], json!([]));
+        let below = ["", "/1", "/1/actions", "/1/actions/change_protection", "/actions/1"];
+        for (method, below) in ["POST", "PUT", "DELETE", "GET"].iter().flat_map(|m| below.map(|b| (m, b))) {
+            if (*method, below) != ("GET", "") {
+                let path = format!("/v1/{plural}{below}");
+                let error = world.refused(422, "unsupported_error", method, &path, Value::Null);
+                assert!(error["message"].as_str().unwrap().contains("the rehearsal cloud has no"), "{error}");
+            }
+        }
     }
     world.refused(410, "deprecated_api_endpoint", "GET", "/v1/datacenters", Value::Null);
 }

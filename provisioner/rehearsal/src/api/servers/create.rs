@@ -85,10 +85,10 @@ fn read(mut input: Input) -> Result<Order, ApiError> {
     }
     let networks: Vec<Id> = input.optional("networks").unwrap_or_default();
     if !networks.is_empty() {
-        input.complain("networks", "there are no private networks in the rehearsal cloud");
+        input.complain("networks", "the rehearsal cloud has no private networks; Hetzner does");
     }
     if input.optional::<Id>("placement_group").is_some() {
-        input.complain("placement_group", "there are no placement groups in the rehearsal cloud");
+        input.complain("placement_group", "the rehearsal cloud has no placement groups; Hetzner does");
     }
     input.done()?;
     Ok(order)

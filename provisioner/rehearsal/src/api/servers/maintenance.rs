@@ -41,6 +41,12 @@ pub(super) fn plan(
             return Err(ApiError::not_found("iso", iso.text()));
         }
         "detach_iso" => Plan::new(Job::DetachIso { server: id }),
+        "attach_to_network" | "detach_from_network" | "change_alias_ips" => {
+            return Err(ApiError::absent("private networks"));
+        }
+        "add_to_placement_group" | "remove_from_placement_group" => {
+            return Err(ApiError::absent("placement groups"));
+        }
         _ => return Err(ApiError::not_found("action", action)),
     })
 }

@@ -1,45 +1,30 @@
 //! Throw-away servers: what they are made like, what they may cost, and how what is left of them is found.
 //!
-//! A lease is labels: whose it is and when it ends. What carries them belongs to no project, and what belongs to a
-//! project never carries them, so [`leased`] can be trusted with everything it finds.
+//! A lease is labels: whose it is and when it ends, by the cloud's own clock. What carries them belongs to no project, and
+//! what belongs to a project never carries them, so [`leased`] can be trusted with everything it finds.
 
-use crate::api::model::Labels;
-use crate::api::{Client, Error};
-use crate::destroy::Fate;
+mod reap;
+
+pub use reap::{Leased, Swept, forget_folders, leased, remove, sweep};
+
+use crate::api::Client;
 use crate::errors::NeedsOperator;
 use crate::money::Money;
-use crate::names::{EXPIRES, OWNER, is_leased, leased_selector};
 use crate::network::Network;
 use crate::observe::World;
 use crate::plan::{Change, Plan};
 use crate::project::{ImageSource, Lease, Project};
 use anyhow::{Result, bail};
 use futures_util::FutureExt as _;
-use serde::{Deserialize, Serialize};
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The shortest and the longest lease.
 const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+/// How far this machine's clock and the cloud's may be apart.
+const MOST_APART: Duration = Duration::from_secs(300);
 /// The longest value a label may have (OpenAPI document, "Labels").
 const LONGEST_LABEL: usize = 63;
-
-/// Every kind of resource that carries labels: what it is called, and its path at the API.
-const KINDS: [(&str, &str); 13] = [
-    ("server", "servers"),
-    ("load balancer", "load_balancers"),
-    ("volume", "volumes"),
-    ("primary IP", "primary_ips"),
-    ("floating IP", "floating_ips"),
-    ("network", "networks"),
-    ("placement group", "placement_groups"),
-    ("snapshot", "images"),
-    ("certificate", "certificates"),
-    ("storage box", "storage_boxes"),
-    ("zone", "zones"),
-    ("firewall", "firewalls"),
-    ("ssh key", "ssh_keys"),
-];
 
 /// Reads how long a lease is: `90s`, `30m`, `2h`, `1d`.
 pub fn parse_ttl(text: &str) -> Result<Duration, String> {
@@ -52,13 +37,13 @@ pub fn parse_ttl(text: &str) -> Result<Duration, String> {
 }
 
 impl Lease {
-    /// A lease that begins now.
-    pub fn new(owner: &str, ttl: Duration) -> Self {
+    /// A lease that begins at `start`, which [`time`] gives.
+    pub fn new(owner: &str, start: u64, ttl: Duration) -> Self {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         let owner: String = owner.chars().map(plain).take(LONGEST_LABEL).collect();
         let owner = owner.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         let owner = if owner.is_empty() { "unknown" } else { owner };
-        Self { owner: owner.into(), expires: now() + ttl.as_secs() }
+        Self { owner: owner.into(), expires: start + ttl.as_secs() }
     }
 }
 
@@ -67,9 +52,33 @@ pub fn new_name() -> Result<String> {
     Ok(format!("e-{}", crate::journal::random_hex(4)?))
 }
 
-/// The present, in seconds of Unix time.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// The present by which leases begin and end, in seconds of Unix time: the cloud's, as everybody's machine is told it.
+///
+/// # Errors
+/// Where this machine's clock says something else: one of the two is wrong, and servers are removed by them.
+pub async fn time(client: &Client) -> Result<u64> {
+    // Any answer says it.
+    let _: Vec<serde::de::IgnoredAny> =
+        client.list("asking the cloud for its time", "/locations", "locations", &[]).await?;
+    agreed(client)
+}
+
+/// The same by the cloud's last answer.
+fn agreed(client: &Client) -> Result<u64> {
+    compared(client.cloud_time()?, client.now())
+}
+
+fn compared(cloud: Duration, here: Duration) -> Result<u64> {
+    let apart = cloud.abs_diff(here);
+    if apart > MOST_APART {
+        let which = if here > cloud { "ahead of" } else { "behind" };
+        bail!(NeedsOperator(format!(
+            "comparing clocks: this machine's is {} s {which} the cloud's, and leases begin and end by them; set it right \
+             (`timedatectl set-ntp true`), then try again; nothing was changed",
+            apart.as_secs()
+        )));
+    }
+    Ok(cloud.as_secs())
 }
 
 /// A throw-away server's project: named and leased anew, with an identity that is thrown away with it, and without what
@@ -175,83 +184,11 @@ pub async fn guarded<T, B>(
     (ended, remove().await)
 }
 
-/// Something that was leased.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Leased {
-    /// What it is.
-    pub kind: &'static str,
-    /// Its name, or for what has none its description.
-    pub name: String,
-    /// Its id.
-    pub id: u64,
-    /// Who holds the lease.
-    pub owner: String,
-    /// When the lease ends, in seconds of Unix time; none where the label cannot be read.
-    pub expires: Option<u64>,
-    /// Whether it is protected from being deleted.
-    pub protected: bool,
-    #[serde(skip)]
-    plural: &'static str,
-}
-
-impl Leased {
-    /// Whether its lease is over. One that cannot be read is not.
-    pub fn is_expired(&self, now: u64) -> bool {
-        self.expires.is_some_and(|expires| expires < now)
-    }
-
-    /// The same, to be removed.
-    pub fn fate(&self) -> Fate {
-        Fate::of(self.kind, self.plural, &self.name, self.id)
-    }
-}
-
-/// A resource of any kind, as far as it matters here.
-#[derive(Deserialize)]
-struct Labelled {
-    id: u64,
-    name: Option<String>,
-    #[serde(default)]
-    description: Option<String>,
-    #[serde(default)]
-    labels: Labels,
-    #[serde(default)]
-    protection: crate::api::model::Protection,
-}
-
-/// Everything that was ever leased and is still there, of every kind, in the order it can be removed. The cloud is asked
-/// for the labels and its answers are looked at once more here.
-pub async fn leased(client: &Client) -> Result<Vec<Leased>, Error> {
-    let selector = leased_selector();
-    let selector = selector.as_str();
-    let lists = KINDS.map(async |(kind, plural)| {
-        let doing = format!("looking for leased {kind}s");
-        let listed: Result<Vec<Labelled>, _> =
-            client.list(&doing, &format!("/{plural}"), plural, &[("label_selector", selector)]).await;
-        let all = match listed {
-            // Storage boxes have an API of their own, which a token for servers need not open.
-            Err(Error::Refused { status: 401 | 403, .. }) if kind == "storage box" => Vec::new(),
-            listed => listed?,
-        };
-        let leased = all.into_iter().filter(|found| is_leased(&found.labels)).map(|found| Leased {
-            kind,
-            plural,
-            id: found.id,
-            name: found.name.or(found.description).unwrap_or_default(),
-            owner: found.labels.get(OWNER).cloned().unwrap_or_default(),
-            expires: found.labels.get(EXPIRES).and_then(|text| text.parse().ok()),
-            protected: found.protection.delete,
-        });
-        Ok::<_, Error>(leased.collect::<Vec<_>>())
-    });
-    let lists = futures_util::future::try_join_all(lists).await?;
-    Ok(lists.into_iter().flatten().collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Names;
+    use crate::api::model::Labels;
+    use crate::names::{Names, is_leased};
 
     fn demo() -> Project {
         let text = "[cloud]\nrehearsal = true\n[dns]\nzone = \"example.org\"\n[storage_box]\n[escrow]\nthrowaway_identity = true\n[stacks]\nenabled = [\"postgres\"]\n";
@@ -270,19 +207,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_leased_or_removed_by_clocks_that_do_not_agree() {
+        let at = Duration::from_secs;
+        assert_eq!(compared(at(1_000_000), at(1_000_300)).unwrap(), 1_000_000, "the cloud's counts");
+        assert_eq!(compared(at(1_000_000), at(999_700)).unwrap(), 1_000_000);
+        for (here, words) in [(1_086_400, "86400 s ahead of"), (999_699, "301 s behind")] {
+            let refused = compared(at(1_000_000), at(here)).unwrap_err();
+            assert!(refused.is::<NeedsOperator>() && refused.to_string().contains(words), "{refused}");
+        }
+    }
+
+    #[test]
     fn an_owner_is_always_a_label() {
         for (owner, label) in
             [("ci@build.example", "ci-build.example"), ("", "unknown"), ("--", "unknown"), ("Zoë", "Zo")]
         {
-            assert_eq!(Lease::new(owner, Duration::from_secs(60)).owner, label);
+            assert_eq!(Lease::new(owner, 0, Duration::from_secs(60)).owner, label);
         }
-        assert!(Lease::new(&"x".repeat(100), Duration::from_secs(60)).owner.len() <= LONGEST_LABEL);
+        assert!(Lease::new(&"x".repeat(100), 0, Duration::from_secs(60)).owner.len() <= LONGEST_LABEL);
     }
 
     #[test]
     fn a_lease_and_a_project_never_take_each_other_for_their_own() {
         let project_labels = Names::of(&demo()).labels();
-        let leased = project(&demo(), "demo", Lease::new("ci", Duration::from_secs(60)), true);
+        let leased = project(&demo(), "demo", Lease::new("ci", 1000, Duration::from_secs(60)), true);
         let lease_labels = Names::of(&leased).labels();
         assert!(!is_leased(&project_labels) && is_leased(&lease_labels));
         assert!(!Names::of(&demo()).own(&lease_labels), "the same name on both sides");
@@ -294,26 +242,11 @@ mod tests {
 
     #[test]
     fn what_would_outlive_a_lease_is_not_made() {
-        let whole = project(&demo(), "e-1", Lease::new("ci", Duration::from_secs(60)), true);
+        let whole = project(&demo(), "e-1", Lease::new("ci", 1000, Duration::from_secs(60)), true);
         assert!(whole.dns.is_none() && whole.storage_box.is_none() && !whole.protect);
         assert_eq!((whole.volume_gb, whole.stacks.len()), (Some(40), 1));
-        let bare = project(&demo(), "e-1", Lease::new("ci", Duration::from_secs(60)), false);
+        let bare = project(&demo(), "e-1", Lease::new("ci", 1000, Duration::from_secs(60)), false);
         assert_eq!((bare.volume_gb, bare.stacks.len()), (None, 0));
-    }
-
-    #[test]
-    fn a_lease_that_cannot_be_read_is_not_over() {
-        let found = |expires| Leased {
-            kind: "server",
-            plural: "servers",
-            name: String::new(),
-            id: 1,
-            owner: String::new(),
-            expires,
-            protected: false,
-        };
-        assert!(found(Some(5)).is_expired(6));
-        assert!(!found(Some(6)).is_expired(6) && !found(None).is_expired(u64::MAX));
     }
 
     #[tokio::test]
