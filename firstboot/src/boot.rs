@@ -7,14 +7,14 @@ use crate::steps::{
     disk, docker, escrow, finish, firewall, harden, identity, images, packages, preflight, secrets, stacks,
     verify, vpn,
 };
-use crate::{Cx, Locked};
+use crate::{Cx, Locked, phase};
 use anyhow::Result;
-use spec::{EventKind, StepName, paths};
+use spec::{EventKind, Phase, StepName, UnlockSpec};
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// All steps hold and the marker is written.
+    /// All steps hold and nothing is pending.
     Done,
     /// The volume is locked and its key is not here.
     Locked,
@@ -24,12 +24,7 @@ pub enum Ended {
 
 /// Runs every step, and says in the event stream how it ended.
 pub fn run(cx: &Cx<'_>) -> Result<Ended> {
-    let over = finish::was_cut_off(cx)?;
-    let completed = if over { finish::complete(cx) } else { Ok(()) };
-    // Where nobody here can open the volume there is no more to do.
-    let waits = over && cx.spec.unlock == spec::UnlockSpec::Operator;
-    let ended = completed.and_then(|()| if waits { Ok(()) } else { steps(cx) });
-    match ended {
+    match begin(cx) {
         Ok(()) => {
             cx.emit(EventKind::Done)?;
             Ok(Ended::Done)
@@ -39,16 +34,25 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
             Ok(Ended::Locked)
         }
         Err(e) => {
-            if cx.exists(paths::DONE)? {
-                // Something does not hold any more: the operator's command has to see to it, and finds it undone.
-                cx.reopen()?;
-            }
+            // The operator's command has to see to it, and finds it undone.
+            cx.unsettle("something does not hold any more")?;
             let step = cx.failures().first().copied().unwrap_or(StepName::Finish);
             let needs_operator = needs_operator(&e);
             cx.emit(EventKind::Failed { step, error: format!("{e:#}"), needs_operator })?;
             Ok(Ended::Failed(e))
         }
     }
+}
+
+/// Where nobody here can open the volume of a server that is done, there is no more to do.
+fn begin(cx: &Cx<'_>) -> Result<()> {
+    if disk::shut(cx)? {
+        finish::end_behind_the_lock(cx)?;
+        if phase::read(cx.machine())? == Phase::Settled && cx.spec.unlock == UnlockSpec::Operator {
+            return Err(Locked.into());
+        }
+    }
+    steps(cx)
 }
 
 /// Whether only a person can decide what to do about an error.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 const SOCKET: &str = "/run/docker.sock";
 const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// `docker info`, or `None` when it does not run.
 pub(crate) fn info(cx: &Cx<'_>) -> Result<Option<Value>> {
@@ -48,6 +50,16 @@ pub(crate) fn programs(cx: &Cx<'_>, id: &str) -> Result<Vec<String>> {
     let top = get(cx, &format!("/containers/{id}/top?ps_args=-eo%20pid,args"))?.unwrap_or_default();
     let processes = top["Processes"].as_array().into_iter().flatten();
     Ok(processes.filter_map(|process| process[1].as_str().map(str::to_owned)).collect())
+}
+
+/// What a label of a container says.
+pub(crate) fn label<'c>(container: &'c Value, name: &str) -> Option<&'c str> {
+    container["Config"]["Labels"][name].as_str()
+}
+
+/// The service that compose made a container for; none where somebody only ran one in its network for once.
+pub(crate) fn service(container: &Value) -> Option<&str> {
+    label(container, SERVICE).filter(|_| label(container, ONE_OFF) != Some("True"))
 }
 
 /// A container's name without the slash.

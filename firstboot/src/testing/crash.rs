@@ -15,7 +15,7 @@ pub(super) fn slots(header: &[u8]) -> Vec<u32> {
 pub(super) fn assert_converged(fake: &Fake, at: &str) {
     let luks = fake.luks();
     assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0, 2], "{at}: slots");
-    assert!(fake.get(paths::DONE).is_some() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
+    assert!(fake.is_settled() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
     let stored = |name: &str| {
         let path = std::path::PathBuf::from("/srv/sovereign/secrets").join(name);
         luks.files.as_ref().and_then(|f| f.get(&path)).map(|n| n.bytes.clone()).unwrap_or_default()
@@ -85,7 +85,7 @@ fn every_cut(power: bool, lanes: Lanes) {
             match fake.run() {
                 Ok(Ended::Done) => {}
                 // The marker was written, and then the power failed: the locked server waits for its operator.
-                Ok(Ended::Locked) if power && fake.get(paths::DONE).is_some() => {}
+                Ok(Ended::Locked) if power && fake.is_settled() => {}
                 other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
             }
             assert_converged(&fake, &what);
@@ -113,7 +113,7 @@ fn the_power_is_cut_while_lanes_run_at_once() {
         let what = format!("cut at act {at}");
         match fake.run() {
             Ok(Ended::Done) => {}
-            Ok(Ended::Locked) if fake.get(paths::DONE).is_some() => {}
+            Ok(Ended::Locked) if fake.is_settled() => {}
             other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
         }
         assert_converged(&fake, &what);

@@ -12,11 +12,11 @@ mod table;
 use super::packages::Programs;
 use crate::Cx;
 use crate::step::Step;
+use crate::untold::Untold;
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _};
 use spec::StepName;
 use stacks::release::Release;
-use std::path::Path;
 use table::{Managed, Then};
 
 /// The host is as docs/hardening.md says.
@@ -29,8 +29,8 @@ pub struct Harden {
     pub programs: Programs,
 }
 
-/// In memory: files were written, and not every service knows yet.
-const UNTOLD: &str = "/run/sovereign/hardening";
+/// Every service has read its files.
+const UNREAD: Untold = Untold("hardening");
 const OS_RELEASE: &str = "/etc/os-release";
 const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
 const SWAPS: &str = "/proc/swaps";
@@ -46,7 +46,7 @@ impl Step for Harden {
                 return Ok(None);
             }
         }
-        let holds = !cx.exists(UNTOLD)?
+        let holds = !UNREAD.is_noted(cx)?
             && unstarted(cx)?.is_empty()
             && unmasked(cx, release)?.is_empty()
             && !swaps(cx)?
@@ -60,7 +60,7 @@ impl Step for Harden {
         let needless = unmasked(cx, release)?;
         if !needless.is_empty() {
             // What is masked could still be started before systemd reads its units again, below.
-            cx.write(Path::new(UNTOLD), b"", 0o600)?;
+            UNREAD.note(cx)?;
             cx.at_boot("mask", needless.iter().copied())?;
             // Most are not there, which stopping them says by its exit code.
             cx.probe(&Cmd::new("systemctl").args(["stop", "--quiet"]).args(needless))?;
@@ -107,16 +107,12 @@ pub(super) fn confines(cx: &Cx<'_>) -> Result<()> {
 
 /// Writes the files that differ, and tells those who read them.
 fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
-    let untold = cx.exists(UNTOLD)?;
+    let untold = UNREAD.is_noted(cx)?;
     let mut tell: Vec<Then> = Vec::new();
-    let mut noted = untold;
     for file in files {
         let differs = !cx.holds(file.path, file.text.as_bytes())?;
-        if differs && !noted {
-            cx.write(Path::new(UNTOLD), b"", 0o600)?;
-            noted = true;
-        }
         if differs {
+            UNREAD.note(cx)?;
             cx.ensure_file(file.path, file.text.as_bytes(), file.mode)?;
         }
         if (differs || untold) && !tell.contains(&file.then) {
@@ -127,8 +123,7 @@ fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
     for then in tell {
         then.tell(cx)?;
     }
-    cx.remove(Path::new(UNTOLD))?;
-    Ok(())
+    UNREAD.told(cx)
 }
 
 /// The units that are not started at boot.

@@ -4,6 +4,7 @@ use crate::steps::identity;
 use crate::testing::Fake;
 use spec::RebootWindow;
 use stacks::release::RELEASES;
+use std::path::Path;
 
 /// A folder with a file for each release: everything that is written on it.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hardening/golden");
@@ -122,7 +123,7 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     let fake = Fake::new();
     done(&fake);
     let lines = fake.state.borrow().lines.len();
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     cx.remove(Path::new("/etc/chrony/chrony.conf")).unwrap();
     let release = release(&cx).unwrap();
     let files = table::files(release, &cx.spec);
@@ -134,17 +135,17 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     write_and_tell(&cx, &files).unwrap();
     assert!(told(&fake, lines).is_empty());
     // Written, and cut off before it was told.
-    fake.put(UNTOLD, b"");
+    UNREAD.note(&cx).unwrap();
     write_and_tell(&cx, &files).unwrap();
     assert_eq!(chrony(&told(&fake, lines)), 1);
-    assert!(fake.get(UNTOLD).is_none());
+    assert!(!UNREAD.is_noted(&cx).unwrap());
 }
 
 #[test]
 fn systemd_hears_what_was_masked_wherever_the_run_is_cut_off() {
     let start = Fake::new();
     done(&start);
-    Cx::begin(&start, "t").unwrap().remove(Path::new("/etc/systemd/system/rpcbind.service")).unwrap();
+    Cx::begin(&start).unwrap().remove(Path::new("/etc/systemd/system/rpcbind.service")).unwrap();
     let heard = |fake: &Fake| {
         let state = fake.state.borrow();
         let last = |part| state.lines.iter().rposition(|line: &String| line.contains(part));
@@ -166,7 +167,7 @@ fn what_an_earlier_release_told_sshd_is_changed_only_where_somebody_confirms_it(
     done(&fake);
     let ours = fake.get(identity::SSHD).unwrap();
     let old = b"# Written by firstboot; changes here are overwritten.\nPort 22\n";
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     cx.ensure_file(identity::SSHD, old, 0o644).unwrap();
     cx.remove(Path::new("/var/lib/sovereign/closing/sshd/asked")).unwrap();
     fake.state.borrow_mut().silent_at = Some("sshd");
