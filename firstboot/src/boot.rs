@@ -7,9 +7,9 @@ use crate::steps::{
     disk, docker, escrow, finish, firewall, harden, identity, images, packages, preflight, secrets, stacks,
     verify, vpn,
 };
-use crate::{Cx, Locked, phase};
+use crate::{Cx, Locked};
 use anyhow::Result;
-use spec::{EventKind, Phase, StepName, UnlockSpec};
+use spec::{EventKind, StepName};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub enum Ended {
 
 /// Runs every step, and says in the event stream how it ended.
 pub fn run(cx: &Cx<'_>) -> Result<Ended> {
-    match begin(cx) {
+    let ended = finish::end_behind_the_lock(cx).and_then(|()| steps(cx));
+    match ended {
         Ok(()) => {
             cx.emit(EventKind::Done)?;
             Ok(Ended::Done)
@@ -42,17 +43,6 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
             Ok(Ended::Failed(e))
         }
     }
-}
-
-/// Where nobody here can open the volume of a server that is done, there is no more to do.
-fn begin(cx: &Cx<'_>) -> Result<()> {
-    if disk::shut(cx)? {
-        finish::end_behind_the_lock(cx)?;
-        if phase::read(cx.machine())? == Phase::Settled && cx.spec.unlock == UnlockSpec::Operator {
-            return Err(Locked.into());
-        }
-    }
-    steps(cx)
 }
 
 /// Whether only a person can decide what to do about an error.

@@ -28,7 +28,8 @@ pub(crate) fn changing(cx: &Cx<'_>) -> Result<bool> {
     Ok(matches!(phase::read(cx.machine())?, Phase::KeysChanging { .. }))
 }
 
-/// Brings every change that was begun to its end. What was begun, the volume says: after a rebuild nothing else remembers.
+/// Brings every change that was begun to its end, but for the last bundle, with the header as it is then: the last step has
+/// that escrowed. What was begun, the volume says: after a rebuild nothing else remembers.
 pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
     hear(cx)?;
     for slot in KEYS {
@@ -55,7 +56,6 @@ pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
             drop_other(cx, device, other)?;
         }
     }
-    go(cx, device, &[])?;
     // Wishes that are fulfilled, and what a request or a step that was cut off left half-said.
     for left in cx.machine().list(Path::new(NEXT))? {
         cx.remove(&next(&left))?;

@@ -42,7 +42,7 @@ impl Step for Finish<'_> {
         if !unattended::settled(cx, device)? {
             unattended::settle(cx, device)?;
         }
-        // A slot that was found empty and filled again is in no header on file.
+        // Whatever changed a slot, its header is on file before anything is done.
         go(cx, device, &[])?;
         cx.write(Path::new(paths::HELD), format!("{}\n", phase::digest(cx)?).as_bytes(), 0o600)?;
         cx.enter(&Phase::Ending)?;
@@ -56,11 +56,11 @@ impl Step for Finish<'_> {
 /// Completes what a power cut interrupted at the very end: everything held, the bootstrap key opens nothing any more, and
 /// what is left needs no open volume.
 pub(crate) fn end_behind_the_lock(cx: &Cx<'_>) -> Result<()> {
-    let Ok(device) = disk::attached(cx) else { return Ok(()) };
-    if phase::read(cx.machine())? == Phase::Ending && !luks::header(cx, &device)?.has(Slot::Bootstrap) {
-        complete(cx)?;
+    if phase::read(cx.machine())? != Phase::Ending || !disk::shut(cx)? {
+        return Ok(());
     }
-    Ok(())
+    let over = !luks::header(cx, &disk::attached(cx)?)?.has(Slot::Bootstrap);
+    if over { complete(cx) } else { Ok(()) }
 }
 
 /// What follows once the bootstrap key opens nothing.

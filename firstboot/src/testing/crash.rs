@@ -3,6 +3,7 @@
 use super::flow::done;
 use super::{Cut, Fake, Lanes};
 use crate::boot::Ended;
+use crate::status;
 use crate::steps::secrets::BOOTSTRAP_KEY;
 use spec::{EventKind, Gate, paths};
 
@@ -36,6 +37,10 @@ pub(super) fn assert_converged(fake: &Fake, at: &str) {
         }
         let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
         assert_eq!(slots(&header), [0, 2], "{at}: the copied header");
+    }
+    for (path, text) in crate::units::UNITS {
+        let known = fake.state.borrow().loaded.get(std::path::Path::new(path)).map(|node| node.bytes.clone());
+        assert!(known.as_deref() == Some(text.as_bytes()), "{at}: systemd has not read {path}");
     }
     let pinned = fake.events().into_iter().filter_map(|kind| match kind {
         EventKind::GatePassed { gate: Gate::HostKey { public_key } } => Some(public_key),
@@ -82,6 +87,7 @@ fn every_cut(power: bool, lanes: Lanes) {
             } else {
                 fake.restart();
             }
+            status::status(&fake, false).unwrap_or_else(|error| panic!("{what}: {error:#}"));
             match fake.run() {
                 Ok(Ended::Done) => {}
                 // The marker was written, and then the power failed: the locked server waits for its operator.

@@ -279,7 +279,7 @@ fn a_secret_whose_escrow_was_cut_off_is_not_in_use_until_it_is_escrowed() {
 }
 
 /// Brings it up with what the operator's newest escrow holds, as `unlock` does.
-fn bring_up(fake: &Fake) {
+pub(super) fn bring_up(fake: &Fake) {
     for _ in 0..3 {
         match fake.run().unwrap() {
             Ended::Done => return,
