@@ -72,6 +72,11 @@ pub(crate) fn healthy(container: &Value) -> bool {
     container["State"]["Running"] == true && container["State"]["Health"]["Status"] == "healthy"
 }
 
+/// Whether a container's health check says that it is not well.
+pub(crate) fn unhealthy(container: &Value) -> bool {
+    container["State"]["Health"]["Status"] == "unhealthy"
+}
+
 fn get(cx: &Cx<'_>, path: &str) -> Result<Option<Value>> {
     // A socket unit may hold the socket while the daemon does not run: asking would start it.
     if !cx.exists("/run/docker.pid")? {

@@ -11,7 +11,7 @@
 use crate::Cx;
 use crate::cx::{receipt, sha256};
 use crate::machine::Machine;
-use crate::steps::disk::{self, luks, slots};
+use crate::steps::disk::{self, luks, slots, vanished};
 use crate::steps::stacks;
 use crate::unattended;
 use anyhow::{Context as _, Result};
@@ -32,6 +32,9 @@ pub(crate) fn pending(cx: &Cx<'_>) -> Result<Option<String>> {
     let phase = read(cx.machine())?;
     if phase != Phase::Settled {
         return Ok(Some(phase.to_string()));
+    }
+    if vanished::vanished(cx.machine())? {
+        return Ok(Some(vanished::SENTENCE.into()));
     }
     if !disk::mounted(cx)? {
         return Ok(Some("the volume is locked".into()));

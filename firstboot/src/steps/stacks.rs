@@ -12,7 +12,7 @@ use crate::cx::sha256;
 use crate::machine::Stat;
 use crate::step::Step;
 use crate::{Cx, engine, units};
-use ::stacks::{Labelled, Stack};
+use ::stacks::{Labelled, SecretNeed, Stack};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _, Secret};
 use spec::{StackSpec, StepName, paths};
@@ -64,8 +64,6 @@ impl Step for Stacks {
                 one.start(cx)?;
             }
         }
-        // Until it is started, stopping it would stop nothing.
-        cx.systemctl(["start", units::STACKS])?;
         Ok(())
     }
 }
@@ -94,6 +92,11 @@ pub(crate) fn compose(name: &str, words: &[&str]) -> Cmd {
 /// A stack's compose file as it shall lie on the volume. The volume is mounted.
 pub(crate) fn labelled(cx: &Cx<'_>, wanted: &StackSpec) -> Result<Labelled> {
     One::new(cx, wanted)?.labelled(cx)
+}
+
+/// Whether a secret's file is its reader's alone.
+fn belongs(cx: &Cx<'_>, file: &Path, need: &SecretNeed) -> Result<bool> {
+    Ok(cx.machine().stat(file)?.is_some_and(|found| found.uid == need.uid && found.mode == 0o400))
 }
 
 /// One stack, rendered.
@@ -161,8 +164,9 @@ impl<'a> One<'a> {
     /// Whether all its files are as they must be.
     fn files_hold(&self, cx: &Cx<'_>, labelled: &Labelled) -> Result<bool> {
         for need in self.stack.secrets {
+            let file = self.folder.join("secrets").join(need.name);
             let value = Zeroizing::new(cx.read(&stored(need.name))?.unwrap_or_default());
-            if !cx.holds(self.folder.join("secrets").join(need.name), &value)? {
+            if !cx.holds(&file, &value)? || !belongs(cx, &file, need)? {
                 return Ok(false);
             }
         }
@@ -201,7 +205,10 @@ impl<'a> One<'a> {
         if state.text() == "activating" {
             cx.probe(&Cmd::new("systemctl").args(["start", &unit]))?;
         }
-        if cx.run(&Cmd::new("systemctl").args(["reload-or-restart", &unit])).is_err() {
+        // A container that runs and is not well is left alone by compose.
+        let unwell = engine::containers(cx, name)?.iter().any(engine::unhealthy);
+        let verb = if unwell { "restart" } else { "reload-or-restart" };
+        if cx.run(&Cmd::new("systemctl").args([verb, &unit])).is_err() {
             bail!(
                 "starting stack {name}: it did not become healthy; see `journalctl -u {unit}` on the server, then try \
                  again. Its containers' last words:\n{}",
@@ -229,15 +236,12 @@ impl<'a> One<'a> {
             let file = secrets.join(need.name);
             let value = cx.read(&stored(need.name))?;
             let value = Secret::new(value.with_context(|| format!("{} is not on the volume", need.name))?);
-            let theirs = |s: &Stat| s.uid == need.uid && s.mode == 0o400;
-            let owned = machine.stat(&file)?.is_some_and(|s| theirs(&s));
-            if !cx.ensure_file(&file, value.expose(), 0o400)? {
-                if owned {
-                    continue;
-                }
+            if !cx.ensure_file(&file, value.expose(), 0o400)? && !belongs(cx, &file, need)? {
                 cx.write(&file, value.expose(), 0o400)?;
             }
-            machine.chown(&file, need.uid, need.uid)?;
+            if !belongs(cx, &file, need)? {
+                machine.chown(&file, need.uid, need.uid)?;
+            }
         }
         for dir in self.stack.data {
             let path = Path::new(paths::DATA).join("data").join(dir.path);

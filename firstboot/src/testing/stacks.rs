@@ -6,7 +6,7 @@ use super::{Cut, Fake, network};
 use crate::Cx;
 use crate::steps::taken_out::{list, request_removal};
 use crate::steps::{stacks, verify};
-use host::{Cmd, Host as _};
+use host::{Cmd, Host};
 use spec::{NodeSpec, Phase, paths};
 use std::path::Path;
 
@@ -153,7 +153,7 @@ fn the_power_is_cut_at_every_act_of_a_removal() {
 }
 
 fn systemctl(fake: &Fake, verb: &str) {
-    fake.run(&Cmd::new("systemctl").args([verb, "docker.service"])).unwrap();
+    Host::run(fake, &Cmd::new("systemctl").args([verb, "docker.service"])).unwrap();
 }
 
 #[test]

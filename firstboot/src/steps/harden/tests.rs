@@ -202,3 +202,44 @@ fn sshd_that_nobody_comes_through_is_put_back_as_it_was() {
     done(&fake);
     assert!(fake.get(sshd::PATH).is_some());
 }
+
+#[test]
+fn what_is_enabled_is_started_and_what_is_masked_is_stopped_wherever_the_run_is_cut_off() {
+    let start = Fake::new();
+    done(&start);
+    let cx = Cx::begin(&start).unwrap();
+    for gone in ["multi-user.target.wants/fail2ban.service", "rpcbind.service"] {
+        cx.remove(&Path::new("/etc/systemd/system").join(gone)).unwrap();
+    }
+    crate::testing::flow::cut_at_every_act(&start, |fake, at| {
+        fake.restart();
+        done(fake);
+        let state = fake.state.borrow();
+        let last = |words: &str, unit: &str| {
+            state.lines.iter().rposition(|line| line.contains(words) && line.contains(unit)).unwrap()
+        };
+        let unit = "fail2ban.service";
+        assert!(last("start --no-block", unit) > last("enable", unit), "{at}: it is not started");
+        assert!(last("stop --quiet", "rpcbind") > last("mask", "rpcbind"), "{at}: it is not stopped");
+    });
+}
+
+#[test]
+fn sshd_reads_what_was_restored_wherever_the_run_is_cut_off() {
+    let start = Fake::new();
+    done(&start);
+    start.put(identity::SSHD, b"PasswordAuthentication yes\n");
+    crate::managed::drift::restore(&Cx::begin(&start).unwrap(), Path::new(identity::SSHD)).unwrap();
+    let before = start.state.borrow().lines.len();
+    crate::testing::flow::cut_at_every_act(&start, |fake, at| {
+        let written = fake.state.borrow().lines.len();
+        fake.restart();
+        done(fake);
+        let state = fake.state.borrow();
+        let reloads = |from: usize, to: usize| {
+            state.lines[from..to].iter().any(|line| line == "systemctl reload ssh.service")
+        };
+        let after = reloads(written, state.lines.len());
+        assert!(after || reloads(before, written), "{at}: it goes on with the edit");
+    });
+}
