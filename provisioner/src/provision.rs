@@ -11,7 +11,7 @@ use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::node::{ImageLock, node_spec, user_data};
 use crate::observe::{World, observe, observe_settled};
-use crate::plan::{Change, Plan, Wish, plan};
+use crate::plan::{Change, Plan, Wish, plan, taken_out};
 use crate::project::{Folder, Project};
 use crate::recipients;
 use crate::report::{Report, Stage};
@@ -90,7 +90,7 @@ impl Context<'_> {
 
     fn plan_for(&self, world: World, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
         let mut plan = plan(self.project, public_key, &world, wish);
-        plan.on_server = taken_out(self.project, filed_receipt(self.folder)?.as_ref());
+        plan.on_server = taken_out(&self.project.stacks, filed_receipt(self.folder)?.as_ref());
         let made_anew = plan.changes.iter().any(|planned| is_rebuild(&planned.change));
         if world.server.is_some() && !made_anew {
             plan.obstacles.extend(Journal::load(self.folder)?.moved_ssh(self.project.ssh_port));
@@ -294,13 +294,6 @@ pub fn address(world: &World) -> Result<&str> {
 pub(crate) fn filed_receipt(folder: &Folder) -> Result<Option<Receipt>> {
     let json = host::files::read(&folder.file(RECEIPT))?;
     json.map(|json| Receipt::from_json(&json)).transpose().context("opening the receipt on file")
-}
-
-/// The stacks that the project no longer enables and that ran when the receipt was filed.
-fn taken_out(project: &Project, filed: Option<&Receipt>) -> Vec<String> {
-    let ran = filed.into_iter().flat_map(|receipt| &receipt.stacks);
-    let out = ran.filter(|stack| !project.stacks.contains(stack));
-    out.map(|stack| format!("stack {stack}: stopped, its data kept")).collect()
 }
 
 fn is_rebuild(change: &Change) -> bool {

@@ -3,8 +3,10 @@
 mod change;
 mod dns;
 mod server;
+mod stacks;
 
 pub use change::{Change, Place, Protected, Stage};
+pub(crate) use stacks::taken_out;
 
 use crate::api::model::{Location, LocationPrice, Rule};
 use crate::door;
