@@ -31,10 +31,17 @@ fn services(compose: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The engine was started: with it whatever systemd knows to start with it.
+/// The engine was started: with it whatever systemd knows to start with it. A target that is up still when it is wanted is
+/// left alone, and so is what it wants: it has to end with the engine.
 pub(super) fn started(state: &mut State) {
-    let with_it = state.loaded.get(Path::new("/etc/systemd/system/docker.service.d/10-sovereign.conf"));
-    if !with_it.is_some_and(|node| node.bytes.windows(27).any(|w| w == b"Wants=sovereign-stacks.targ")) {
+    let says = |unit: &str, line: &str| {
+        let text =
+            state.loaded.get(&Path::new("/etc/systemd/system").join(unit)).map(|node| node.bytes.clone());
+        text.is_some_and(|text| String::from_utf8(text).unwrap().lines().any(|there| there == line))
+    };
+    if !says("docker.service.d/10-sovereign.conf", "Wants=sovereign-stacks.target")
+        || !says("sovereign-stacks.target", "PartOf=docker.service")
+    {
         return;
     }
     let wants = Path::new("/etc/systemd/system/sovereign-stacks.target.wants");
