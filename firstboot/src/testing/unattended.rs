@@ -106,7 +106,7 @@ fn it_comes_back_by_itself_and_nobody_is_asked() {
 }
 
 #[test]
-fn a_server_that_opens_itself_waits_for_nobody_behind_its_done_marker() {
+fn a_server_that_opens_itself_waits_for_nobody_while_it_is_taken_for_done() {
     let start = changed(tang());
     // As `clevis luks regen` leaves it: it opens the volume, and nothing says for which servers it was made.
     if let super::Content::Luks(luks) = &mut start.state.borrow_mut().volume {
