@@ -51,10 +51,17 @@ fn written(cx: &Cx<'_>) -> Result<bool> {
 
 /// Writes the units that differ and tells systemd.
 pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
-    let write = || {
-        UNITS.into_iter().try_for_each(|(path, text)| cx.ensure_file(path, text.as_bytes(), 0o644).map(drop))
-    };
-    UNREAD.ensure(cx, written(cx)?, write, || reload(cx))?;
+    if !written(cx)? {
+        UNREAD.note(cx)?;
+    }
+    // Also those that hold: what somebody made of them by hand and is wanted now is ours from now on.
+    for (path, text) in UNITS {
+        cx.ensure_file(path, text.as_bytes(), 0o644)?;
+    }
+    if UNREAD.is_noted(cx)? {
+        reload(cx)?;
+        UNREAD.told(cx)?;
+    }
     for unit in WANTED {
         if !is_wanted(cx, unit)? {
             cx.at_boot("enable", [unit])?;

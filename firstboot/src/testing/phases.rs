@@ -97,3 +97,17 @@ fn what_is_pending_and_cannot_be_read_is_said_and_nothing_is_begun() {
     let error = format!("{:#}", status::status(&fake, false).unwrap_err());
     assert!(error.contains(paths::PHASE) && error.contains("version 9"), "{error}");
 }
+
+#[test]
+fn a_unit_that_was_edited_to_what_a_later_release_wants_is_no_edit() {
+    let fake = Fake::new();
+    done(&fake);
+    let (path, wanted) = crate::units::UNITS[0];
+    // As an earlier release wrote it, and somebody made of it what this one says.
+    fake.state.borrow_mut().root.remove(std::path::Path::new(path));
+    Cx::read_only(&fake).unwrap().ensure_file(path, b"of another release\n", 0o644).unwrap();
+    fake.put(path, wanted.as_bytes());
+    assert_eq!(crate::managed::drift::all(&fake).unwrap().len(), 1);
+    assert_eq!(install(&fake), "done");
+    assert_eq!(crate::managed::drift::all(&fake).unwrap(), []);
+}
