@@ -70,14 +70,15 @@ impl<'a> Unlock<'a> {
     /// Unlocks the volume, if the server has come as far as that. The key never touches a disk on the way.
     pub fn unlock(&self) -> Result<Unlocked> {
         let there = self.server().connect()?;
-        let opens = there.done || there.is_locked();
-        if opens && !there.ran_as_it_is() {
+        let opens_by_itself = there.is_at_work() && !there.is_settled();
+        let waits = there.has_data() && !opens_by_itself;
+        if waits && !there.ran_as_it_is() {
             return Ok(Unlocked::Damaged);
         }
-        if opens {
+        if waits {
             self.send_key()?;
         }
-        self.how_far(there.done)
+        self.how_far()
     }
 
     /// Hands over again what is missing or damaged, then unlocks.
@@ -86,12 +87,12 @@ impl<'a> Unlock<'a> {
         let node = self.context.describe(self.prepared, self.world, lock)?;
         self.server().mend(&node, binary, &there)?;
         self.send_key()?;
-        self.how_far(there.done)
+        self.how_far()
     }
 
-    fn how_far(&self, done_before: bool) -> Result<Unlocked> {
+    fn how_far(&self) -> Result<Unlocked> {
         // The volume's slots may have been changed by hand: that is seen to with somebody there to take the escrow.
-        let done = done_before && self.server().connect()?.done;
+        let done = self.server().connect()?.is_done();
         Ok(if done { Unlocked::Up } else { Unlocked::HalfWay })
     }
 
