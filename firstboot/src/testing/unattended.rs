@@ -14,7 +14,7 @@ use std::path::Path;
 
 const MARK: &str = "/var/lib/sovereign/unattended";
 
-fn tang() -> UnlockSpec {
+pub(super) fn tang() -> UnlockSpec {
     let server = |name: &str| TangServer { url: format!("http://{name}:7500"), thumbprint: "t".repeat(43) };
     UnlockSpec::Tang { threshold: 1, servers: vec![server("one"), server("two")] }
 }
