@@ -3,7 +3,7 @@
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::managed::drift;
-use crate::steps::{disk, escrow, verify, vpn};
+use crate::steps::{disk, escrow, firewall, verify, vpn};
 use crate::unlock::Opened;
 use crate::{Cx, audit, boot, closing, cx, follow, gate, help, install, room, status, unlock};
 use anyhow::{Context as _, Result};
@@ -38,6 +38,7 @@ usage: firstboot COMMAND
   vpn list                     the operator's devices, and whether each has a key (JSON)
   vpn renew DEVICE             makes a device's key worthless and asks for a new one
   vpn certificate              prints the certificate that the control server answers with
+  firewall                     has our rules about containers asked before the engine's (docker.service does this)
   --version, --help            COMMAND --help says more of one
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -95,6 +96,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
         ["vpn", "renew", device] => renew_device(&here, device),
         ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
+        ["firewall"] => firewall::ask_docker_user_first(&here).map(|()| DONE),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
         _ => {

@@ -9,7 +9,7 @@ pub(crate) const MOUNT: &str = "srv-sovereign.mount";
 pub(crate) const STACKS: &str = "sovereign-stacks.target";
 
 /// Each unit and its text.
-pub(crate) const UNITS: [(&str, &str); 9] = [
+pub(crate) const UNITS: [(&str, &str); 10] = [
     (
         "/etc/systemd/system/sovereign-firstboot.service",
         include_str!("../systemd/sovereign-firstboot.service"),
@@ -20,6 +20,10 @@ pub(crate) const UNITS: [(&str, &str); 9] = [
     ("/etc/systemd/system/sovereign-stack@.service", include_str!("../systemd/sovereign-stack@.service")),
     ("/etc/systemd/system/sovereign-vpn.service", include_str!("../systemd/sovereign-vpn.service")),
     ("/etc/systemd/system/docker.service.d/10-sovereign.conf", include_str!("../systemd/needs-volume.conf")),
+    (
+        "/etc/systemd/system/docker.service.d/30-sovereign-firewall.conf",
+        include_str!("../systemd/docker-user-first.conf"),
+    ),
     ("/etc/systemd/system/docker.socket.d/10-sovereign.conf", include_str!("../systemd/needs-volume.conf")),
     (
         "/etc/systemd/system/containerd.service.d/10-sovereign.conf",

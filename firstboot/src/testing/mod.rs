@@ -58,6 +58,7 @@ impl Fake {
                 sshd: vec![],
                 timers: std::collections::BTreeMap::new(),
                 closed: false,
+                passed_over: false,
                 clock: Duration::ZERO,
                 drawn: 0,
                 acts: 0,

@@ -78,6 +78,10 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             let again = std::mem::replace(&mut state.closed, true);
             says(if again { "Firewall already started, use 'force-reload'" } else { "" })
         }
+        ("iptables-restore" | "ip6tables-restore", ["--wait", "--noflush"]) => {
+            state.passed_over = false;
+            code(0)
+        }
         ("iptables", _) => says(&kernel_rules(state, "")),
         ("ip6tables", _) => says(&kernel_rules(state, "6")),
         ("apt-get", ["indextargets", .., "Codename: bookworm"]) => says("http://mirror.test/debian/\n"),
@@ -382,6 +386,10 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
          -A OUTPUT -j ufw{six}-after-output\n-A ufw{six}-before-input -j ufw{six}-user-input\n\
          -A ufw{six}-before-output -j ufw{six}-user-output\n"
     );
+    if state.docker && six.is_empty() {
+        text += if state.passed_over { "-A FORWARD -j DOCKER\n" } else { "-A FORWARD -j DOCKER-USER\n" };
+        text += "-N DOCKER\n";
+    }
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
             let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");
