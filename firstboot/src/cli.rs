@@ -5,7 +5,9 @@ use crate::machine::{Here, Machine};
 use crate::managed::drift;
 use crate::steps::{disk, escrow, firewall, verify, vpn};
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, closing, cx, follow, gate, help, install, room, status, unlock};
+use crate::{
+    Cx, audit, boot, closing, cx, follow, gate, help, install, outdated, refresh, room, status, unlock,
+};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -38,6 +40,7 @@ usage: firstboot COMMAND
   vpn list                     the operator's devices, and whether each has a key (JSON)
   vpn renew DEVICE             makes a device's key worthless and asks for a new one
   vpn certificate              prints the certificate that the control server answers with
+  refresh                      restarts services whose programs an upgrade replaced (systemd does this after upgrades)
   firewall                     has our rules about containers asked before the engine's (docker.service does this)
   --version, --help            COMMAND --help says more of one
 
@@ -52,6 +55,8 @@ const OPERATOR: u8 = 4;
 const LOCK: &str = "/run/sovereign/lock";
 /// Putting a change back takes a machine that emulates another some ten seconds.
 const PUT_BACK_LIMIT: Duration = Duration::from_secs(45);
+/// A run with an operator is through in minutes.
+const REFRESH_WAITS: Duration = Duration::from_secs(20 * 60);
 /// No key is longer.
 const KEY_LIMIT: u64 = 4096;
 
@@ -96,6 +101,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
         ["vpn", "renew", device] => renew_device(&here, device),
         ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
+        ["refresh"] => refresh(&here),
         ["firewall"] => firewall::ask_docker_user_first(&here).map(|()| DONE),
         ["--version"] => print(&version()?),
         ["--help" | "-h"] => print(HELP),
@@ -155,6 +161,20 @@ fn unlock(here: &Here) -> Result<u8> {
     ended(&cx)
 }
 
+/// Waits for a run that is at work: nothing is restarted under it, nor while it changes keys.
+fn refresh(here: &Here) -> Result<u8> {
+    let busy = "restarting what was upgraded: nothing was restarted; run `firstboot refresh` again later";
+    let _lock = lock_within(REFRESH_WAITS).context(busy)?;
+    let refreshed = refresh::refresh(&Cx::read_only(here)?)?;
+    for unit in &refreshed.restarted {
+        print(&format!("restarted {unit}"))?;
+    }
+    for left in &refreshed.left {
+        print(&left.to_string())?;
+    }
+    Ok(DONE)
+}
+
 /// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
 fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
     let from = {
@@ -205,6 +225,7 @@ fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
     let cx = Cx::read_only(here)?;
     let mut checks = verify::checks(&cx);
     if !quick {
+        checks.push(verify::check("everything runs as its package has it", outdated::complaints(here)));
         checks.extend(audit::checks(&cx));
     }
     if json {
@@ -292,9 +313,13 @@ fn version() -> Result<String> {
 }
 
 fn lock() -> Result<files::Lock> {
+    lock_within(Duration::from_secs(1))
+}
+
+fn lock_within(patience: Duration) -> Result<files::Lock> {
     Here::new().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
     // Whoever asks whether one is at work holds it for a moment, too.
-    let held = hold(Path::new(LOCK), Duration::from_secs(1))?;
+    let held = hold(Path::new(LOCK), patience)?;
     held.context("starting firstboot: another one is at work; see `firstboot status` and wait for it")
 }
 

@@ -36,6 +36,8 @@ mod keys;
 mod lanes;
 pub mod machine;
 mod managed;
+mod outdated;
+mod refresh;
 mod room;
 mod status;
 pub mod step;

@@ -2,6 +2,7 @@
 
 use crate::cx::receipt;
 use crate::machine::Machine;
+use crate::outdated;
 use crate::steps::disk::{luks, vanished};
 use anyhow::Result;
 use spec::{Event, EventKind, Gate, State, Status, StepName, VERSION, paths};
@@ -34,6 +35,9 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
     if state != State::Waiting {
         gates.clear();
     }
+    // A server that is set up at this moment has nothing that was upgraded under it.
+    let looks = matches!(state, State::Done | State::Locked);
+    let outdated = if looks { outdated::outdated(machine)? } else { Vec::new() };
     Ok(Status {
         version: VERSION,
         state,
@@ -43,6 +47,7 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         gates,
         error,
         last_seq: events.last().map_or(0, |e| e.seq),
+        outdated,
         receipt,
     })
 }
@@ -96,6 +101,9 @@ pub(crate) fn for_people(status: &Status) -> String {
     }
     if let Some(error) = &status.error {
         text += &format!("\nerror: {error}");
+    }
+    for outdated in &status.outdated {
+        text += &format!("\nold:   {outdated}");
     }
     for record in status.receipt.iter().flat_map(|r| &r.steps) {
         text += &format!("\n  {:<10} {:>8} ms  {}", record.step.to_string(), record.millis, record.time);

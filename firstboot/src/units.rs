@@ -1,7 +1,11 @@
 //! The systemd units and drop-ins, written whole from the files in `systemd/`.
 
 use crate::Cx;
+use crate::steps::harden;
 use anyhow::Result;
+use host::{Cmd, Host as _};
+
+const FOLDER: &str = "/etc/systemd/system/";
 
 /// The unit that mounts the volume.
 pub(crate) const MOUNT: &str = "srv-sovereign.mount";
@@ -9,12 +13,17 @@ pub(crate) const MOUNT: &str = "srv-sovereign.mount";
 pub(crate) const STACKS: &str = "sovereign-stacks.target";
 
 /// Each unit and its text.
-pub(crate) const UNITS: [(&str, &str); 10] = [
+pub(crate) const UNITS: [(&str, &str); 12] = [
     (
         "/etc/systemd/system/sovereign-firstboot.service",
         include_str!("../systemd/sovereign-firstboot.service"),
     ),
     ("/etc/systemd/system/sovereign-put-back.service", include_str!("../systemd/sovereign-put-back.service")),
+    ("/etc/systemd/system/sovereign-refresh.service", include_str!("../systemd/sovereign-refresh.service")),
+    (
+        "/etc/systemd/system/apt-daily-upgrade.service.d/10-sovereign.conf",
+        include_str!("../systemd/refresh-after-upgrade.conf"),
+    ),
     ("/etc/systemd/system/srv-sovereign.mount", include_str!("../systemd/srv-sovereign.mount")),
     ("/etc/systemd/system/sovereign-stacks.target", include_str!("../systemd/sovereign-stacks.target")),
     ("/etc/systemd/system/sovereign-stack@.service", include_str!("../systemd/sovereign-stack@.service")),
@@ -54,19 +63,78 @@ fn link(unit: &str) -> String {
     format!("/etc/systemd/system/multi-user.target.wants/{unit}")
 }
 
-/// Writes the units that differ and tells systemd.
+/// Writes the units that differ and has systemd know them.
 pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
-    let mut changed = false;
     for (path, text) in UNITS {
-        changed |= cx.ensure_file(path, text.as_bytes(), 0o644)?;
+        cx.ensure_file(path, text.as_bytes(), 0o644)?;
     }
-    if changed {
-        cx.systemctl(["daemon-reload"])?;
-    }
+    reload(cx)?;
     for unit in WANTED {
         if !cx.exists(link(unit))? {
             cx.at_boot("enable", [unit])?;
         }
     }
     Ok(())
+}
+
+/// Has systemd read its units anew where what it knows is not what lies on disk. It is asked, not remembered: whoever wrote
+/// a file may have been cut off before it told systemd.
+pub(crate) fn reload(cx: &Cx<'_>) -> Result<()> {
+    if !unread(cx)?.is_empty() {
+        cx.systemctl(["daemon-reload"])?;
+    }
+    Ok(())
+}
+
+/// The units with a file of ours that systemd knows otherwise than it lies on disk. After an `enable` or `mask` that told
+/// systemd nothing it says so of every unit.
+pub(crate) fn unread(cx: &Cx<'_>) -> Result<Vec<&'static str>> {
+    let units = names();
+    let show = Cmd::new("systemctl").args(["show", "--property=NeedDaemonReload", "--value", "--"]);
+    let said = cx.run(&show.args(units.iter().copied()))?.text();
+    let answers = said.lines().filter(|line| !line.is_empty());
+    Ok(units.into_iter().zip(answers).filter(|(_, needs)| *needs == "yes").map(|(unit, _)| unit).collect())
+}
+
+/// Every unit with a file of ours. Of a template only its instances are known to systemd.
+fn names() -> Vec<&'static str> {
+    let files = UNITS.iter().map(|(path, _)| *path).chain(harden::DROP_INS);
+    let unit = |path: &'static str| {
+        let name = path.strip_prefix(FOLDER)?.split('/').next()?;
+        Some(name.strip_suffix(".d").unwrap_or(name)).filter(|name| !name.contains("@."))
+    };
+    let mut names: Vec<_> = files.filter_map(unit).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fake;
+    use crate::testing::flow::done;
+
+    #[test]
+    fn systemd_is_asked_about_every_unit_with_a_file_of_ours() {
+        let names = names();
+        for unit in ["docker.service", "docker.socket", "fail2ban.service", "sovereign-vpn.service"] {
+            assert!(names.contains(&unit), "{unit}: {names:?}");
+        }
+        assert!(names.iter().all(|name| !name.contains('/') && !name.contains('@')), "{names:?}");
+    }
+
+    #[test]
+    fn whatever_was_written_or_enabled_systemd_knows_it_in_the_end() {
+        let fake = Fake::new();
+        done(&fake);
+        assert_eq!(unread(&Cx::read_only(&fake).unwrap()).unwrap(), Vec::<&str>::new());
+        // A run that was cut off between the file and the telling: no file differs any more.
+        fake.state.borrow_mut().unread = true;
+        write(&Cx::read_only(&fake).unwrap()).unwrap();
+        assert!(!fake.state.borrow().unread);
+        fake.state.borrow_mut().unread = true;
+        done(&fake);
+        assert!(!fake.state.borrow().unread, "a run left it so");
+    }
 }

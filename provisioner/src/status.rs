@@ -9,7 +9,7 @@ use crate::ssh::Session;
 use anyhow::Result;
 use host::{Cmd, Host as _};
 use serde::Serialize;
-use spec::{Receipt, UnlockSpec, paths};
+use spec::{Outdated, Receipt, UnlockSpec, paths};
 
 /// The state of a project.
 #[derive(Debug, Serialize)]
@@ -34,6 +34,8 @@ pub struct Status {
     pub receipt: Option<Receipt>,
     /// Why it is not well, in the server's own words, with `failed`.
     pub error: Option<String>,
+    /// What runs there as it was before an upgrade, with what to do about it; displayed as a sentence.
+    pub outdated: Vec<Outdated>,
 }
 
 impl Status {
@@ -69,6 +71,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             escrow,
             receipt: None,
             error: None,
+            outdated: Vec::new(),
         });
     };
     let look = || -> Result<_> {
@@ -82,30 +85,53 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             report: context.report,
         };
         if server.status != "running" || !host::Local.probe(&session.sh("true"))?.success() {
-            return Ok(("unreachable", false, None, None));
+            return Ok(Seen { state: "unreachable", ..Seen::default() });
         }
         let there = view.observe(|_| {})?;
-        let state = state(&there);
-        let keys_changing = there.keys_changing;
-        // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
-        let asked = ["ready", "first-boot"].contains(&state) && there.binary.is_some();
-        let failed = if asked { said_to_have_failed(&session)? } else { None };
-        Ok((if failed.is_some() { "failed" } else { state }, keys_changing, there.receipt, failed))
+        let says = if there.binary.is_some() { Some(says(&session)?) } else { None };
+        Ok(Seen::of(there, says))
     };
-    let (state, keys_changing, receipt, error) =
-        context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
+    let seen = context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
-        state,
-        keys_changing,
+        state: seen.state,
+        keys_changing: seen.keys_changing,
         server: Some((server.id, server.status.clone())),
         address: Some(address(&world)?.to_owned()),
         volume: world.volume.as_ref().map(|v| v.id),
         pending,
         unlock,
         escrow,
-        receipt,
-        error,
+        receipt: seen.receipt,
+        error: seen.error,
+        outdated: seen.outdated,
     })
+}
+
+/// What was found on a server.
+#[derive(Debug, Default)]
+struct Seen {
+    state: &'static str,
+    keys_changing: bool,
+    receipt: Option<Receipt>,
+    error: Option<String>,
+    outdated: Vec<Outdated>,
+}
+
+impl Seen {
+    /// What lies there, and what the server says of itself: what is open may be dead all the same, as after its volume was
+    /// taken away.
+    fn of(there: Observed, says: Option<spec::Status>) -> Self {
+        let (state, outdated) = (state(&there), says.iter().flat_map(|says| says.outdated.clone()).collect());
+        let failed = says.filter(|says| says.state == spec::State::Failed);
+        let error = failed.filter(|_| ["ready", "first-boot"].contains(&state));
+        Self {
+            state: if error.is_some() { "failed" } else { state },
+            keys_changing: there.keys_changing,
+            receipt: there.receipt,
+            error: error.map(|says| says.error.unwrap_or_default()),
+            outdated,
+        }
+    }
 }
 
 /// The state of a server that can be reached.
@@ -120,11 +146,10 @@ fn state(there: &Observed) -> &'static str {
     }
 }
 
-/// Why the server is not well, in its own words, where it says so.
-fn said_to_have_failed(session: &Session) -> Result<Option<String>> {
+/// What the server says of itself.
+fn says(session: &Session) -> Result<spec::Status> {
     let said = session.run(&Cmd::new(paths::BINARY).args(["status", "--json"]))?;
-    let status = spec::Status::from_json(&said.stdout)?;
-    Ok((status.state == spec::State::Failed).then(|| status.error.unwrap_or_default()))
+    Ok(spec::Status::from_json(&said.stdout)?)
 }
 
 #[cfg(test)]
@@ -142,5 +167,25 @@ mod tests {
         assert_eq!(state(&there), "starting");
         there.running_from = None;
         assert_eq!(state(&there), "locked");
+    }
+
+    #[test]
+    fn what_the_server_says_of_itself_is_passed_on() {
+        let json = |state: &str, rest: &str| {
+            let text = format!(
+                r#"{{"version":1,"state":"{state}","step":null,"gate":null,"error":"x","last_seq":1,"receipt":null{rest}}}"#
+            );
+            spec::Status::from_json(text.as_bytes()).unwrap()
+        };
+        let ready = || Observed { unlocked: true, done: true, ..Observed::default() };
+        let old = r#","outdated":[{"unit":"docker.service","file":"/usr/sbin/dockerd","cure":"restart"}]"#;
+        let seen = Seen::of(ready(), Some(json("done", old)));
+        assert_eq!((seen.state, seen.error, seen.outdated.len()), ("ready", None, 1));
+        let seen = Seen::of(ready(), Some(json("failed", "")));
+        assert_eq!((seen.state, seen.error.as_deref()), ("failed", Some("x")));
+        let locked = Observed { unlocked: false, ..ready() };
+        let seen = Seen::of(locked, Some(json("failed", "")));
+        assert_eq!((seen.state, seen.error), ("locked", None), "first of all it is locked");
+        assert!(Seen::of(ready(), None).outdated.is_empty(), "no firstboot is there");
     }
 }

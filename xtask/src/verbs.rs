@@ -211,6 +211,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(error) = &status.error {
             println!("  error   {error}");
         }
+        for outdated in &status.outdated {
+            println!("  old     {outdated}");
+        }
         if let Some((id, state)) = &status.server {
             println!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"));
         }

@@ -4,7 +4,7 @@
 //!   which ports are open, which stacks run. It holds no secret.
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
-//! * [`Status`] says how far the server is, at any moment.
+//! * [`Status`] says how far the server is, at any moment, and what is [`Outdated`] there.
 //! * [`Check`]s say what was looked at and what was found; [`audit`] is the catalogue most of them are of.
 //! * [`Slot`] is the one table of the volume's keyslots; [`Keys`] lists those in use.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
@@ -18,6 +18,7 @@ mod check;
 mod event;
 mod manifest;
 mod node;
+mod outdated;
 pub mod paths;
 mod receipt;
 mod server;
@@ -30,6 +31,7 @@ pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{
     DiskSpec, FormatToken, KnownVolume, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec,
 };
+pub use outdated::{Cure, Outdated};
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
 pub use server::{Exception, RebootWindow, TangServer, UnlockSpec, VpnSpec};
 pub use slot::{KeySlot, Keys, Slot};

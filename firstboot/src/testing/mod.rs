@@ -27,7 +27,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// What a run with nothing to do runs: programs that only look.
-pub(crate) const LOOKS: [&str; 5] = ["iptables -S", "ip6tables -S", "sshd -T", "iptables -S", "ip6tables -S"];
+pub(crate) const LOOKS: [&str; 6] =
+    ["iptables -S", "ip6tables -S", "sshd -T", "iptables -S", "ip6tables -S", SHOW_UNITS];
+const SHOW_UNITS: &str = "systemctl show --property=NeedDaemonReload --value -- apt-daily-upgrade.service containerd.service \
+    docker.service docker.socket fail2ban.service sovereign-firstboot.service sovereign-put-back.service \
+    sovereign-refresh.service sovereign-stacks.target sovereign-vpn.service srv-sovereign.mount";
 
 pub(crate) struct Fake {
     pub(crate) state: Shared<State>,
@@ -58,6 +62,7 @@ impl Fake {
                 sshd: vec![],
                 timers: std::collections::BTreeMap::new(),
                 closed: false,
+                unread: false,
                 passed_over: false,
                 clock: Duration::ZERO,
                 drawn: 0,
@@ -140,6 +145,7 @@ impl Fake {
         let state = &mut *state;
         (state.dead, state.cut, state.open, state.mounted, state.docker) = (false, None, false, false, false);
         state.timers.clear();
+        state.unread = false;
         state.stacks.clear();
         state.boots += 1;
         state.torn |= std::mem::take(&mut state.unsynced);
@@ -318,6 +324,7 @@ impl Host for Fake {
     }
 
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+        self.state.borrow_mut().unread |= path.starts_with("/etc/systemd/system");
         let node = Node { bytes: content.to_vec(), mode, ..Node::default() };
         self.change(path, |files| drop(files.insert(path.into(), node)))
     }

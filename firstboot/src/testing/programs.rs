@@ -290,6 +290,7 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
         };
         format!("/etc/systemd/system/{target}.wants/{unit}")
     };
+    state.unread |= args.contains(&"--no-reload");
     match args {
         ["reload", "ssh.service"] => state.sshd = get(state, "/etc/ssh/ssh_host_ed25519_key"),
         ["start", "srv-sovereign.mount"] => {
@@ -321,6 +322,27 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
             let Some((due, _)) = state.timers.get_mut(*timer) else { return code(5) };
             *due = now + Duration::from_secs(60);
         }
+        ["daemon-reload"] => state.unread = false,
+        ["show", "--property=NeedDaemonReload", "--value", "--", units @ ..] => {
+            let answer = if state.unread { "yes\n\n" } else { "no\n\n" };
+            return says(&answer.repeat(units.len()));
+        }
+        ["show", "--property=Id,MainPID,Type", "--", units @ ..] => {
+            let mut text = String::new();
+            for unit in units {
+                // The process of its own whose id is below a hundred; what is upgraded itself is a oneshot.
+                let of = |pid: &u32| {
+                    let cgroup = get(state, &format!("/proc/{pid}/cgroup"));
+                    String::from_utf8(cgroup).unwrap().contains(&format!("/{unit}"))
+                };
+                let pid = (1..100).find(of).unwrap_or(0);
+                let kind = if unit.starts_with("apt-") { "oneshot" } else { "notify" };
+                text += &format!("Type={kind}\nMainPID={pid}\nId={unit}\n\n");
+            }
+            return says(&text);
+        }
+        ["restart", "--job-mode=ignore-requirements", unit] => renewed(state, unit),
+        ["start", unit @ "auditd.service"] => renewed(state, unit),
         ["enable", units @ ..] => units.iter().for_each(|unit| put(state, &link(unit), b"")),
         ["mask", units @ ..] => {
             units.iter().for_each(|unit| put(state, &format!("/etc/systemd/system/{unit}"), b""));
@@ -339,6 +361,18 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
         _ => {}
     }
     code(0)
+}
+
+/// A unit runs with what lies on the disk.
+fn renewed(state: &mut State, unit: &str) {
+    let of = |(path, node): (&std::path::PathBuf, &Node)| {
+        let theirs = path.ends_with("cgroup") && String::from_utf8_lossy(&node.bytes).contains(unit);
+        theirs.then(|| path.with_file_name("maps"))
+    };
+    let maps: Vec<_> = state.memory.iter().filter_map(of).collect();
+    for path in maps {
+        state.memory.remove(&path);
+    }
 }
 
 /// Does what the script says that puts a change back.

@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
+    /// Whether systemd knows its units otherwise than they lie on disk.
+    pub(crate) unread: bool,
     /// Whether the engine's rules are asked before ours.
     pub(crate) passed_over: bool,
     pub(crate) clock: Duration,
