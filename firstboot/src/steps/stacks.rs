@@ -114,6 +114,7 @@ impl<'a> One<'a> {
         let verb = if self.config_holds(cx)? { "reload-or-restart" } else { "restart" };
         self.put_files(cx).with_context(|| format!("writing the files of stack {name}"))?;
         cx.say(format!("starting stack {name}"))?;
+        self.drop_narrow_networks(cx)?;
         let unit = self.unit();
         cx.at_boot("enable", [&*unit])?;
         if cx.run(&Cmd::new("systemctl").args([verb, &unit])).is_err() {
@@ -128,11 +129,26 @@ impl<'a> One<'a> {
         Ok(())
     }
 
+    /// Compose makes a network once and leaves it as it is: one of an earlier release, without IPv6, has to go first.
+    fn drop_narrow_networks(&self, cx: &Cx<'_>) -> Result<()> {
+        let wanted = ::stacks::networks_with_ipv6(&self.compose);
+        let networks = engine::networks(cx, self.stack.name)?;
+        if networks.iter().any(|(key, has_ipv6)| !has_ipv6 && wanted.contains(key)) {
+            cx.say(format!("making the networks of stack {} anew, with IPv6", self.stack.name))?;
+            cx.run(&self.docker_compose().arg("down")).context("taking its networks down")?;
+        }
+        Ok(())
+    }
+
+    fn docker_compose(&self) -> Cmd {
+        let cmd = Cmd::new("docker-compose").args(["--project-name", self.stack.name, "--file"]);
+        cmd.path(self.folder.join("compose.yaml")).env("HOME", "/root")
+    }
+
     /// What the containers said last: why a stack did not come up is mostly there.
     fn last_words(&self, cx: &Cx<'_>) -> Result<String> {
-        let cmd = Cmd::new("docker-compose").args(["--project-name", self.stack.name, "--file"]);
-        let cmd = cmd.path(self.folder.join("compose.yaml")).args(["logs", "--no-color", "--tail", "10"]);
-        let output = cx.probe(&cmd.env("HOME", "/root").timeout(LOGS))?;
+        let cmd = self.docker_compose().args(["logs", "--no-color", "--tail", "10"]);
+        let output = cx.probe(&cmd.timeout(LOGS))?;
         Ok(format!("{}{}", output.text(), output.stderr.trim_end()))
     }
 

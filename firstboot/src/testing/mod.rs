@@ -62,6 +62,8 @@ impl Fake {
                 sshd: vec![],
                 timers: std::collections::BTreeMap::new(),
                 closed: false,
+                published: serde_json::Value::Null,
+                networks: serde_json::json!([]),
                 unread: false,
                 passed_over: false,
                 clock: Duration::ZERO,

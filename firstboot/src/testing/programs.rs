@@ -109,6 +109,10 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             (state.torn, state.unsynced) = (false, false);
             code(0)
         }
+        ("docker-compose", [.., "down"]) => {
+            state.networks = json!([]);
+            code(0)
+        }
         _ => code(0),
     }
 }
@@ -455,9 +459,11 @@ pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
                 |(id, stack)| json!({ "Id": id, "Labels": { "com.docker.compose.project": stack } });
             Value::Array(stacks.map(container).collect())
         }
+        "/networks" => state.networks.clone(),
         "/containers/2/json" => network::container(),
         "/containers/1/json" => json!({
-            "Name": "/postgres-1", "State": { "Running": true, "Health": { "Status": "healthy" } },
+            "Name": "/postgres-1", "State": { "Running": true, "Pid": 77, "Health": { "Status": "healthy" } },
+            "NetworkSettings": { "Ports": state.published },
             "Config": { "User": "999:999" }, "AppArmorProfile": "docker-default",
             "HostConfig": {
                 "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,

@@ -91,6 +91,9 @@ pub(crate) struct State {
     pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
+    /// What the first stack's container publishes, and the networks of stacks, as the engine says it.
+    pub(crate) published: serde_json::Value,
+    pub(crate) networks: serde_json::Value,
     /// Whether systemd knows its units otherwise than they lie on disk.
     pub(crate) unread: bool,
     /// Whether the engine's rules are asked before ours.

@@ -1,6 +1,7 @@
 //! Everything is looked at once more, as data. `firstboot verify` prints the same list.
 
 mod listening;
+mod published;
 
 pub(crate) use listening::undeclared;
 
@@ -64,6 +65,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
         );
     }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
+    look("what containers publish answers over IPv4 and IPv6".into(), published::one_sided(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
     look("systemd knows its units as they lie on disk".into(), unread_units(cx));
     look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
