@@ -60,6 +60,8 @@ pub(crate) fn only_declared() -> Result<()> {
         same(&before, &listing(&rig)?, name)?;
         a_handful(&rig, &wire, &strangers)?;
     }
+    stage.next("restart of Docker beside running containers, once its rules and ours were swept away");
+    rules_swept_away_come_back(&rig)?;
     stage.next("reboot");
     act(&rig, "reset")?;
     wait_until_locked(&rig)?;
@@ -264,6 +266,20 @@ impl Strangers {
     }
 }
 
+/// An engine that finds containers running puts its own rules back; the way to ours must come with them.
+fn rules_swept_away_come_back(rig: &Rig) -> Result<()> {
+    let swept = "iptables -F FORWARD && systemctl restart --job-mode=ignore-requirements docker.service && iptables -S FORWARD";
+    let rules = there(rig, swept)?;
+    ensure!(
+        rules.lines().nth(1) == Some("-A FORWARD -j DOCKER-USER"),
+        "what is asked first is not ours:\n{rules}"
+    );
+    ensure!(rules.contains("DOCKER-"), "the engine put nothing back, so that this proves nothing:\n{rules}");
+    // UFW's own ways were swept away too.
+    there(rig, "/usr/lib/ufw/ufw-init force-stop >/dev/null; /usr/lib/ufw/ufw-init start >/dev/null")
+        .map(drop)
+}
+
 /// With one rule more the undeclared port is open: what refuses it is ours, and nmap would have seen it.
 fn the_scan_would_have_seen_it(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
     let rule = "DOCKER-USER -i eth+ -j RETURN";
@@ -294,7 +310,10 @@ fn published_containers_see_who_asks(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
             "import urllib.request; print(urllib.request.urlopen('{url}', timeout=8).read().decode().strip())"
         );
         let said = Local.probe(&wire.neighbour("python3").args(["-c", &script]).timeout(SCAN_LIMIT))?;
-        Ok(said.success().then(|| said.text().trim_start_matches("::ffff:").to_owned()))
+        // busybox writes IPv6 addresses in brackets, and IPv4 ones as IPv6 where it listens on both.
+        let text = said.text();
+        let address = text.trim_start_matches('[').trim_end_matches(']').trim_start_matches("::ffff:");
+        Ok(said.success().then(|| address.to_owned()))
     };
     let rule = format!("DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport {ASKED} -j RETURN");
     let both = |verb: &str| there(rig, &format!("for t in iptables ip6tables; do $t {verb} {rule}; done"));
