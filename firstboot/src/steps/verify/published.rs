@@ -77,7 +77,7 @@ mod tests {
     use crate::testing::flow::done;
     use serde_json::json;
 
-    fn found(bindings: Value, tcp6: &str) -> Vec<String> {
+    fn found(bindings: &Value, tcp6: &str) -> Vec<String> {
         let fake = Fake::new();
         done(&fake);
         fake.put("/proc/77/net/tcp6", tcp6.as_bytes());
@@ -91,13 +91,13 @@ mod tests {
     fn a_port_that_answers_over_one_family_only_is_named() {
         let (v4, v6) = (json!({ "HostIp": "0.0.0.0" }), json!({ "HostIp": "::" }));
         let none: Vec<String> = vec![];
-        assert_eq!(found(json!([v4, v6]), LISTENS), none);
-        assert_eq!(found(Value::Null, "head\n"), none, "it is not published");
-        assert_eq!(found(json!([{ "HostIp": "127.0.0.1" }]), "head\n"), none, "to nobody outside");
-        let narrow = found(json!([v4]), LISTENS);
+        assert_eq!(found(&json!([v4, v6]), LISTENS), none);
+        assert_eq!(found(&Value::Null, "head\n"), none, "it is not published");
+        assert_eq!(found(&json!([{ "HostIp": "127.0.0.1" }]), "head\n"), none, "to nobody outside");
+        let narrow = found(&json!([v4]), LISTENS);
         assert!(narrow[0].contains("443/tcp") && narrow[0].contains("over IPv4 only"), "{narrow:?}");
-        assert!(found(json!([v6]), LISTENS)[0].contains("over IPv6 only"));
-        let deaf = found(json!([v4, v6]), "head\n");
+        assert!(found(&json!([v6]), LISTENS)[0].contains("over IPv6 only"));
+        let deaf = found(&json!([v4, v6]), "head\n");
         assert!(deaf[0].contains("takes IPv4 only"), "{deaf:?}");
     }
 }
