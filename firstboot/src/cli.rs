@@ -3,9 +3,11 @@
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::managed::drift;
-use crate::steps::{disk, escrow, taken_out, verify, vpn};
+use crate::steps::{disk, escrow, firewall, taken_out, verify, vpn};
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, closing, follow, gate, help, install, phase, room, status, unlock};
+use crate::{
+    Cx, audit, boot, closing, follow, gate, help, install, outdated, phase, refresh, room, status, unlock,
+};
 use anyhow::{Context as _, Result};
 use host::{Secret, files, say};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -40,6 +42,8 @@ usage: firstboot COMMAND
   vpn list                     the operator's devices, and whether each has a key (JSON)
   vpn renew DEVICE             makes a device's key worthless and asks for a new one
   vpn certificate              prints the certificate that the control server answers with
+  refresh                      restarts services whose programs an upgrade replaced (systemd does this after upgrades)
+  firewall                     has our rules about containers asked before the engine's (docker.service does this)
   --version, --help            COMMAND --help says more of one
 
 exit codes: 0 done, 1 failed, 2 usage, 4 needs the operator";
@@ -53,6 +57,8 @@ const OPERATOR: u8 = 4;
 const LOCK: &str = "/run/sovereign/lock";
 /// Putting a change back takes a machine that emulates another some ten seconds.
 const PUT_BACK_LIMIT: Duration = Duration::from_secs(45);
+/// A run with an operator is through in minutes.
+const REFRESH_WAITS: Duration = Duration::from_secs(20 * 60);
 /// No key is longer.
 const KEY_LIMIT: u64 = 4096;
 
@@ -106,6 +112,8 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         ["vpn", "list"] => print(&serde_json::to_string(&vpn::list(&Cx::read_only(&here)?)?)?),
         ["vpn", "renew", device] => change(&here, || vpn::renew(&Cx::read_only(&here)?, device)),
         ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
+        ["refresh"] => refresh(&here),
+        ["firewall"] => firewall::ask_docker_user_first(&here).map(|()| DONE),
         ["--version"] => print(&here.firstboot()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
@@ -173,6 +181,20 @@ fn key(from: impl Read) -> Result<Secret> {
     Ok(Secret::new(line.trim_ascii_end().to_vec()))
 }
 
+/// Waits for a run that is at work: nothing is restarted under it, nor while it changes keys.
+fn refresh(here: &Here) -> Result<u8> {
+    let busy = "restarting what was upgraded: nothing was restarted; run `firstboot refresh` again later";
+    let _lock = lock_within(REFRESH_WAITS).context(busy)?;
+    let refreshed = refresh::refresh(&Cx::read_only(here)?)?;
+    for unit in &refreshed.restarted {
+        print(&format!("restarted {unit}"))?;
+    }
+    for left in &refreshed.left {
+        print(&left.to_string())?;
+    }
+    Ok(DONE)
+}
+
 /// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
 fn change(here: &Here, request: impl FnOnce() -> Result<u64>) -> Result<u8> {
     let from = {
@@ -213,6 +235,7 @@ fn verify(here: &Here, json: bool, quick: bool) -> Result<u8> {
     let cx = Cx::read_only(here)?;
     let mut checks = verify::checks(&cx);
     if !quick {
+        checks.push(verify::check("everything runs as its package has it", outdated::complaints(here)));
         checks.extend(audit::checks(&cx));
     }
     if json {
@@ -297,9 +320,13 @@ fn stdin() -> Result<Vec<u8>> {
 }
 
 fn lock() -> Result<files::Lock> {
+    lock_within(Duration::from_secs(1))
+}
+
+fn lock_within(patience: Duration) -> Result<files::Lock> {
     Here::new().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
     // Whoever asks whether one is at work holds it for a moment, too.
-    let held = hold(Path::new(LOCK), Duration::from_secs(1))?;
+    let held = hold(Path::new(LOCK), patience)?;
     held.context(
         "starting firstboot: another one is at work; see `cargo xtask status --project NAME` and wait for it",
     )

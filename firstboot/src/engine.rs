@@ -9,6 +9,7 @@ const SOCKET: &str = "/run/docker.sock";
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
+const NETWORK: &str = "com.docker.compose.network";
 
 /// `docker info`, or `None` when it does not run.
 pub(crate) fn info(cx: &Cx<'_>) -> Result<Option<Value>> {
@@ -43,6 +44,14 @@ pub(crate) fn every_container(cx: &Cx<'_>) -> Result<Vec<Value>> {
         inspected.extend(get(cx, &format!("/containers/{id}/json"))?);
     }
     Ok(inspected)
+}
+
+/// The networks of a stack, by the keys of its compose file, and whether each has IPv6.
+pub(crate) fn networks(cx: &Cx<'_>, stack: &str) -> Result<Vec<(String, bool)>> {
+    let all = get(cx, "/networks")?.unwrap_or_default();
+    let theirs = all.as_array().into_iter().flatten().filter(|network| network["Labels"][PROJECT] == stack);
+    let key = |network: &Value| network["Labels"][NETWORK].as_str().map(str::to_owned);
+    Ok(theirs.filter_map(|network| Some((key(network)?, network["EnableIPv6"] == true))).collect())
 }
 
 /// The command lines that run in a container.

@@ -1,7 +1,7 @@
 //! `firstboot COMMAND --help`: what a command is for and how it is used. `--json` always prints one document on stdout.
 
 /// Each command's text.
-const TEXTS: [(&str, &str); 12] = [
+const TEXTS: [(&str, &str); 13] = [
     (
         "run",
         "Runs every step that does not hold yet, and looks at all the others. The systemd unit does this; run by hand it does \
@@ -68,6 +68,15 @@ examples:
   firstboot events --from 40
   firstboot events --follow
   firstboot events --json | jq '.[] | select(.event == \"step-finished\") | {step, millis}'",
+    ),
+    (
+        "refresh",
+        "Restarts the services whose program, or a library of which, an upgrade replaced; containers go on meanwhile, and the \
+         stacks are looked at afterwards. Waits for a run of firstboot that is at work. What takes more, such as a reboot, is \
+         printed. Exit code 1 when a service does not start or a stack is not healthy again.
+
+example:
+  firstboot refresh",
     ),
     (
         "verify",

@@ -4,7 +4,7 @@ use crate::cx::receipt;
 use crate::machine::Machine;
 use crate::steps::disk::{self, vanished};
 use crate::steps::secrets::BOOTSTRAP_KEY;
-use crate::{Cx, phase};
+use crate::{Cx, outdated, phase};
 use anyhow::Result;
 use spec::{Event, EventKind, Gate, Phase, State, Status, StepName, VERSION, paths};
 use std::path::Path;
@@ -25,6 +25,9 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
     if state != State::Waiting {
         gates.clear();
     }
+    // A server that is set up at this moment has nothing that was upgraded under it.
+    let looks = matches!(state, State::Done | State::Locked);
+    let outdated = if looks { outdated::outdated(machine)? } else { Vec::new() };
     Ok(Status {
         version: VERSION,
         state,
@@ -36,6 +39,7 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         phase: Some(phase::read(machine)?),
         begun: crate::events::begun(&events).filter(|_| running),
         last_seq: events.last().map_or(0, |e| e.seq),
+        outdated,
         receipt,
     })
 }
@@ -117,6 +121,9 @@ pub(crate) fn for_people(status: &Status) -> String {
     }
     if let Some(error) = &status.error {
         text += &format!("\nerror: {error}");
+    }
+    for outdated in &status.outdated {
+        text += &format!("\nold:   {outdated}");
     }
     for record in status.receipt.iter().flat_map(|r| &r.steps) {
         text += &format!("\n  {:<10} {:>8} ms  {}", record.step.to_string(), record.millis, record.time);

@@ -9,7 +9,7 @@ use crate::provision::{Context, Prepared, address};
 use anyhow::Result;
 use host::Host as _;
 use serde::Serialize;
-use spec::{Phase, Receipt, State, UnlockSpec};
+use spec::{Outdated, Phase, Receipt, State, UnlockSpec};
 
 /// The state of a project.
 #[derive(Debug, Serialize)]
@@ -36,6 +36,8 @@ pub struct Status {
     pub receipt: Option<Receipt>,
     /// Why it is not well, in the server's own words, with `failed`.
     pub error: Option<String>,
+    /// What runs there as it was before an upgrade, with what to do about it; displayed as a sentence.
+    pub outdated: Vec<Outdated>,
 }
 
 impl Status {
@@ -73,6 +75,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             escrow,
             receipt: None,
             error: None,
+            outdated: Vec::new(),
         });
     };
     let look = || -> Result<_> {
@@ -86,19 +89,15 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             report: context.report,
         };
         if server.status != "running" || !host::Local.probe(&session.sh("true"))?.success() {
-            return Ok(("unreachable", false, None, None));
+            return Ok(Seen { state: "unreachable", ..Seen::default() });
         }
         let there = view.observe(|_| {})?;
-        let state = state(&there);
-        let said = there.status.as_ref().filter(|_| state == "failed");
-        let error = said.map(|status| status.error.clone().unwrap_or_default());
-        Ok((state, keys_change(&there), there.receipt().cloned(), error))
+        Ok(Seen::of(&there))
     };
-    let (state, keys_changing, receipt, error) =
-        context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
+    let seen = context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
     Ok(Status {
-        state,
-        keys_changing,
+        state: seen.state,
+        keys_changing: seen.keys_changing,
         server: Some((server.id, server.status.clone())),
         address: Some(address(&world)?.to_owned()),
         volume: world.volume.as_ref().map(|v| v.id),
@@ -106,9 +105,35 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         pending,
         unlock,
         escrow,
-        receipt,
-        error,
+        receipt: seen.receipt,
+        error: seen.error,
+        outdated: seen.outdated,
     })
+}
+
+/// What was found on a server.
+#[derive(Debug, Default)]
+struct Seen {
+    state: &'static str,
+    keys_changing: bool,
+    receipt: Option<Receipt>,
+    error: Option<String>,
+    outdated: Vec<Outdated>,
+}
+
+impl Seen {
+    /// What lies there, and what the server says of itself.
+    fn of(there: &Observed) -> Self {
+        let (state, says) = (state(there), there.status.as_ref());
+        let failed = says.filter(|_| state == "failed");
+        Self {
+            state,
+            keys_changing: keys_change(there),
+            receipt: there.receipt().cloned(),
+            error: failed.map(|status| status.error.clone().unwrap_or_default()),
+            outdated: says.map(|status| status.outdated.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The state of a server that can be reached.
@@ -147,6 +172,7 @@ mod tests {
             phase,
             begun: None,
             last_seq: 1,
+            outdated: vec![],
             receipt: None,
         };
         Observed { unlocked, receipt: Some(receipt), status: Some(status), ..Observed::default() }
@@ -177,5 +203,22 @@ mod tests {
             );
         }
         assert_eq!(state(&Observed::default()), "first-boot");
+    }
+
+    #[test]
+    fn what_the_server_says_of_itself_is_passed_on() {
+        let said = |state: State, unlocked: bool| {
+            let mut there = observed(state, Some(Phase::Settled), unlocked);
+            let status = there.status.as_mut().unwrap();
+            let (unit, file) = ("docker.service".into(), "/usr/sbin/dockerd".into());
+            status.outdated = vec![Outdated { unit, file, cure: spec::Cure::Restart }];
+            status.error = Some("x".into());
+            Seen::of(&there)
+        };
+        let seen = said(State::Done, true);
+        assert_eq!((seen.state, seen.error, seen.outdated.len()), ("ready", None, 1));
+        let seen = said(State::Failed, true);
+        assert_eq!((seen.state, seen.error.as_deref()), ("failed", Some("x")));
+        assert!(Seen::of(&Observed::default()).outdated.is_empty(), "no firstboot is there");
     }
 }

@@ -209,6 +209,9 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
         if let Some(error) = &status.error {
             say!("  error   {error}")?;
         }
+        for outdated in &status.outdated {
+            println!("  old     {outdated}");
+        }
         if let Some((id, state)) = &status.server {
             say!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"))?;
         }

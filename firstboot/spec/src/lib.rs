@@ -4,7 +4,7 @@
 //!   which ports are open, which stacks run. It holds no secret.
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
-//! * [`Phase`] says what is pending on a server; [`Status`] says how far it is, at any moment.
+//! * [`Phase`] says what is pending on a server; [`Status`] says how far it is, at any moment, and what is [`Outdated`] there.
 //! * [`Check`]s say what was looked at and what was found; [`audit`] is the catalogue most of them are of.
 //! * [`Slot`] is the one table of the volume's keyslots; [`Keys`] lists those in use.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
@@ -20,6 +20,7 @@ mod check;
 mod event;
 mod manifest;
 mod node;
+mod outdated;
 mod outside;
 pub mod paths;
 mod phase;
@@ -35,6 +36,7 @@ pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{
     DiskSpec, FormatToken, KnownVolume, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec,
 };
+pub use outdated::{Cure, Outdated};
 pub use outside::{cleaned, from_outside};
 pub use phase::Phase;
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};

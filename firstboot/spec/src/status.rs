@@ -1,4 +1,4 @@
-use crate::{Error, Gate, Phase, Receipt, StepName, parse, to_json};
+use crate::{Error, Gate, Outdated, Phase, Receipt, StepName, parse, to_json};
 use serde::{Deserialize, Serialize};
 
 /// How far a server is: what `firstboot status --json` prints.
@@ -29,6 +29,9 @@ pub struct Status {
     pub begun: Option<u64>,
     /// The number of the last event, 0 when there is none.
     pub last_seq: u64,
+    /// What runs as it was before an upgrade, with [`State::Done`] and [`State::Locked`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<Outdated>,
     /// What was done so far.
     pub receipt: Option<Receipt>,
 }
@@ -62,5 +65,24 @@ impl Status {
     /// As printed.
     pub fn to_json(&self) -> Vec<u8> {
         to_json(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cure;
+
+    #[test]
+    fn what_older_releases_wrote_is_read_and_what_is_outdated_comes_back() {
+        let json = r#"{"version":1,"state":"done","step":null,"gate":null,"error":null,"last_seq":7,"receipt":null}"#;
+        let old = Status::from_json(json.as_bytes()).unwrap();
+        assert_eq!((old.state, &old.outdated[..]), (State::Done, &[][..]));
+        assert!(!String::from_utf8(old.to_json()).unwrap().contains("outdated"), "an older release reads it");
+        let outdated =
+            Outdated { unit: "ssh.service".into(), file: "/usr/sbin/sshd".into(), cure: Cure::Restart };
+        assert!(outdated.to_string().contains("firstboot refresh"), "{outdated}");
+        let new = Status { outdated: vec![outdated], ..old };
+        assert_eq!(Status::from_json(&new.to_json()).unwrap(), new);
     }
 }

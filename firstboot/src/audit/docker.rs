@@ -3,6 +3,7 @@
 use super::{Facts, Found, Judge};
 use crate::engine;
 use crate::steps::docker::DATA_ROOT;
+use crate::steps::docker::config::Version;
 use serde_json::{Value, json};
 
 pub(super) const DAEMON: &str = "/etc/docker/daemon.json";
@@ -105,8 +106,11 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         })
     }),
     ("docker-2.18", |f| {
-        let on = f.engine.clone()?["ExperimentalBuild"] == true;
-        Ok(if on { vec!["the running daemon has them on".into()] } else { vec![] })
+        let engine = f.engine.clone()?;
+        let version = Version::parse(engine["ServerVersion"].as_str().unwrap_or_default());
+        // Up to 26 an engine's rules for IPv6 are among them, and nothing else that is used here.
+        let needless = engine["ExperimentalBuild"] == true && !version.is_some_and(Version::is_experimental);
+        Ok(if needless { vec!["the running daemon has them on".into()] } else { vec![] })
     }),
     ("docker-4.1", |f| {
         f.each(|container| {

@@ -198,6 +198,7 @@ impl<'a> One<'a> {
     fn start(&self, cx: &Cx<'_>) -> Result<()> {
         let name = self.stack.name;
         cx.say(format!("starting stack {name}"))?;
+        self.drop_narrow_networks(cx)?;
         let unit = unit(name);
         // The engine's own start may have begun with it: until that has ended, systemd takes no reload.
         let state =
@@ -216,6 +217,22 @@ impl<'a> One<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Compose makes a network once and leaves it as it is: one of an earlier release, without IPv6, has to go first.
+    fn drop_narrow_networks(&self, cx: &Cx<'_>) -> Result<()> {
+        let wanted = ::stacks::networks_with_ipv6(&self.compose);
+        let networks = engine::networks(cx, self.stack.name)?;
+        if networks.iter().any(|(key, has_ipv6)| !has_ipv6 && wanted.contains(key)) {
+            cx.say(format!("making the networks of stack {} anew, with IPv6", self.stack.name))?;
+            cx.run(&self.docker_compose().arg("down")).context("taking its networks down")?;
+        }
+        Ok(())
+    }
+
+    fn docker_compose(&self) -> Cmd {
+        let cmd = Cmd::new("docker-compose").args(["--project-name", self.stack.name, "--file"]);
+        cmd.path(self.folder.join("compose.yaml")).env("HOME", "/root")
     }
 
     /// What the containers said last: why a stack did not come up is mostly there.

@@ -4,6 +4,7 @@ use super::Fake;
 use super::flow::done;
 use crate::boot::Ended;
 use crate::closing::{Closing, Door, REVERT};
+use crate::steps::firewall;
 use crate::{Cx, acknowledge};
 use host::{Cmd, Host, Local};
 use spec::{EventKind, Gate, Port, Protocol};
@@ -81,6 +82,27 @@ fn rules_that_the_kernel_lost_are_loaded_again_without_asking() {
     }
     done(&fake);
     assert!(fake.state.borrow().closed);
+}
+
+#[test]
+fn rules_that_the_engine_passed_over_are_missed_and_asked_first_again() {
+    let fake = Fake::new();
+    done(&fake);
+    fake.state.borrow_mut().passed_over = true;
+    let complaints = firewall::complaints(&Cx::read_only(&fake).unwrap()).unwrap();
+    assert!(complaints[0].contains("does not ask DOCKER-USER first"), "{complaints:?}");
+    done(&fake);
+    assert!(!fake.state.borrow().passed_over, "a run left it so");
+    // As docker.service does after each of its starts.
+    fake.state.borrow_mut().passed_over = true;
+    firewall::ask_docker_user_first(&fake).unwrap();
+    assert!(!fake.state.borrow().passed_over);
+    let lines = fake.state.borrow().lines.len();
+    firewall::ask_docker_user_first(&fake).unwrap();
+    assert!(
+        !fake.state.borrow().lines[lines..].iter().any(|line| line.contains("restore")),
+        "once is enough"
+    );
 }
 
 #[test]

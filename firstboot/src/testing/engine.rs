@@ -77,10 +77,11 @@ pub(super) fn answer(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
             let listed = |(stack, service, _)| json!({ "Id": format!("{stack}-{service}"), "Labels": { "com.docker.compose.project": stack } });
             Value::Array(all.map(listed).collect())
         }
+        "/networks" => state.networks.clone(),
         _ => {
             let mut all = all;
             match all.find(|(stack, service, _)| path == format!("/containers/{stack}-{service}/json")) {
-                Some((stack, service, digest)) => container(stack, service, digest),
+                Some((stack, service, digest)) => container(state, stack, service, digest),
                 None => {
                     let here = state.images.iter().any(|i| path == format!("/images/{i}/json"));
                     return Some((if here { 200 } else { 404 }, b"{}".to_vec()));
@@ -91,11 +92,12 @@ pub(super) fn answer(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
     Some((200, body.to_string().into_bytes()))
 }
 
-fn container(stack: &str, service: &str, digest: &str) -> Value {
+fn container(state: &State, stack: &str, service: &str, digest: &str) -> Value {
     let user = if stack == "postgres" { "999:999" } else { "65532:65532" };
     json!({
         "Name": format!("/{stack}-{service}-1"),
-        "State": { "Running": true, "Health": { "Status": "healthy" } },
+        "State": { "Running": true, "Pid": 77, "Health": { "Status": "healthy" } },
+        "NetworkSettings": { "Ports": state.published },
         "Config": {
             "User": user, "Labels": { "com.docker.compose.service": service, "sovereign.digest": digest },
         },

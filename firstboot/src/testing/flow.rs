@@ -7,7 +7,7 @@ use crate::{Cx, status, unlock};
 use host::Secret;
 use spec::{EventKind, Gate, NodeSpec, Outcome, Receipt, State, StepName, paths};
 
-pub(super) fn done(fake: &Fake) {
+pub(crate) fn done(fake: &Fake) {
     match fake.run().unwrap() {
         Ended::Done => {}
         other => panic!("{other:?}\n{:#?}", fake.state.borrow().lines),

@@ -5,15 +5,22 @@ use super::flow::done;
 use crate::boot::Ended;
 use crate::steps::disk::Refusal;
 use host::Secret;
+use spec::UnlockSpec;
 
 const BIGGER: u64 = 20 << 30;
 
 /// A server that is done, whose volume has been made bigger at the cloud, and which was told so.
 fn told() -> Fake {
+    told_of(UnlockSpec::Operator)
+}
+
+/// The same, of a server that opens its volume in this way.
+fn told_of(unlock: UnlockSpec) -> Fake {
     let fake = Fake::new();
+    let mut spec = spec::NodeSpec { unlock, ..fake.spec() };
+    fake.install(&spec);
     done(&fake);
     fake.put("/srv/sovereign/data/row", b"still here");
-    let mut spec = fake.spec();
     (spec.disk.format, spec.disk.size_gb) = (None, 20);
     fake.state.borrow_mut().size = BIGGER;
     assert_ne!(crate::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
@@ -45,6 +52,51 @@ fn everything_grows_while_the_stacks_run() {
     );
     assert_eq!(state.stacks, stacks, "no stack was touched");
     assert_eq!(state.taken.len(), 1, "no secret and no slot changed");
+}
+
+/// By a twentieth, which is less than a binary gigabyte has more than a decimal one; and the kernel sees it only when told.
+#[test]
+fn a_little_more_is_noticed_whatever_a_gigabyte_is() {
+    for gigabyte in [1_000_000_000, 1 << 30] {
+        let fake = Fake::new();
+        let sized = |size_gb: u64| {
+            let mut spec = fake.spec();
+            spec.disk.size_gb = size_gb;
+            fake.state.borrow_mut().size = size_gb * gigabyte;
+            spec
+        };
+        fake.install(&sized(100));
+        fake.boot();
+        done(&fake);
+        let mut spec = sized(105);
+        spec.disk.format = None;
+        crate::install::install(&fake, &spec.to_json(), &|| false).unwrap();
+        done(&fake);
+        let room = (105 * gigabyte - (4 << 20)) / 4096 * 4096;
+        assert_eq!(fake.luks().file_system, room, "gigabytes of {gigabyte} bytes");
+    }
+}
+
+/// cryptsetup wants a key to grow what is open, and Tang opened this one: the volume's own copy of the key does it, whether
+/// Tang answers or not.
+#[test]
+fn a_volume_that_tang_opened_grows_with_tang_there_and_with_tang_gone() {
+    for (restarted, tang) in [(false, true), (false, false), (true, true), (true, false)] {
+        let at = format!("restarted {restarted}, tang {tang}");
+        let fake = told_of(super::unattended::tang());
+        fake.state.borrow_mut().tang = tang;
+        if restarted {
+            fake.boot();
+        }
+        if restarted && !tang {
+            assert!(matches!(fake.run().unwrap(), Ended::Locked), "{at}");
+            let key = fake.state.borrow().filed[0].clone();
+            crate::unlock::open(&crate::Cx::begin(&fake).unwrap(), &Secret::new(key)).unwrap();
+        }
+        done(&fake);
+        assert_grown(&fake, &at);
+        assert_eq!(fake.luks().slots.keys().copied().collect::<Vec<_>>(), [0, 2, 4], "{at}");
+    }
 }
 
 #[test]

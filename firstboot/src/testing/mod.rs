@@ -30,7 +30,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// What a run with nothing to do runs: programs that only look.
-pub(crate) const LOOKS: [&str; 5] = ["iptables -S", "ip6tables -S", "sshd -T", "iptables -S", "ip6tables -S"];
+pub(crate) const LOOKS: [&str; 6] =
+    ["iptables -S", "ip6tables -S", "sshd -T", "iptables -S", "ip6tables -S", SHOW_UNITS];
+const SHOW_UNITS: &str = "systemctl show --property=NeedDaemonReload --value -- apt-daily-upgrade.service containerd.service \
+    docker.service docker.socket fail2ban.service sovereign-firstboot.service sovereign-put-back.service \
+    sovereign-refresh.service sovereign-stacks.target sovereign-vpn.service srv-sovereign.mount";
 
 pub(crate) struct Fake {
     pub(crate) state: Shared<State>,
@@ -64,6 +68,9 @@ impl Fake {
                 sshd: vec![],
                 timers: std::collections::BTreeMap::new(),
                 closed: false,
+                published: serde_json::Value::Null,
+                networks: serde_json::json!([]),
+                passed_over: false,
                 clock: Duration::ZERO,
                 drawn: 0,
                 acts: 0,

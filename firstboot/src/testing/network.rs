@@ -213,6 +213,24 @@ fn a_network_that_the_project_no_longer_has_is_left() {
     assert!(line("stop sovereign-vpn") < line("disable --quiet --no-reload sovereign-vpn"));
 }
 
+/// Compose leaves a network that is there as it is, also one that an earlier release made.
+#[test]
+fn a_network_without_ipv6_is_made_anew_when_its_stack_is_started_and_one_with_it_is_kept() {
+    for (has_ipv6, downs) in [(false, 1), (true, 0)] {
+        let fake = fresh();
+        done(&fake);
+        let labels =
+            json!({ "com.docker.compose.project": "headscale", "com.docker.compose.network": "control" });
+        fake.state.borrow_mut().networks = json!([{ "Labels": labels, "EnableIPv6": has_ipv6 }]);
+        fake.put("/srv/sovereign/stacks/headscale/started", b"another compose file's\n");
+        let lines = fake.state.borrow().lines.len();
+        done(&fake);
+        let state = fake.state.borrow();
+        let down = |line: &&String| line.starts_with("docker-compose") && line.ends_with(" down");
+        assert_eq!(state.lines[lines..].iter().filter(down).count(), downs, "{:#?}", &state.lines[lines..]);
+    }
+}
+
 #[test]
 fn the_power_is_cut_at_every_act_of_joining() {
     let (without, with) = (Fake::new(), fresh());

@@ -78,6 +78,10 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             let again = std::mem::replace(&mut state.closed, true);
             says(if again { "Firewall already started, use 'force-reload'" } else { "" })
         }
+        ("iptables-restore" | "ip6tables-restore", ["--wait", "--noflush"]) => {
+            state.passed_over = false;
+            code(0)
+        }
         ("iptables", _) => says(&kernel_rules(state, "")),
         ("ip6tables", _) => says(&kernel_rules(state, "6")),
         ("apt-get", ["indextargets", .., "Codename: bookworm"]) => says("http://mirror.test/debian/\n"),
@@ -113,6 +117,10 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             assert!(state.images.is_empty() || args.contains(&"/srv/sovereign/docker/overlay2"));
             state.images.clear();
             (state.torn, state.unsynced) = (false, false);
+            code(0)
+        }
+        ("docker-compose", [.., "down"]) => {
+            state.networks = serde_json::json!([]);
             code(0)
         }
         _ => code(0),
@@ -329,6 +337,26 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
             let Some((due, _)) = state.timers.get_mut(*timer) else { return code(5) };
             *due = now + Duration::from_secs(60);
         }
+        ["show", "--property=NeedDaemonReload", "--value", "--", units @ ..] => {
+            let answer = if knows_its_units(state) { "no\n\n" } else { "yes\n\n" };
+            return says(&answer.repeat(units.len()));
+        }
+        ["show", "--property=Id,MainPID,Type", "--", units @ ..] => {
+            let mut text = String::new();
+            for unit in units {
+                // The process of its own whose id is below a hundred; what is upgraded itself is a oneshot.
+                let of = |pid: &u32| {
+                    let cgroup = get(state, &format!("/proc/{pid}/cgroup"));
+                    String::from_utf8(cgroup).unwrap().contains(&format!("/{unit}"))
+                };
+                let pid = (1..100).find(of).unwrap_or(0);
+                let kind = if unit.starts_with("apt-") { "oneshot" } else { "notify" };
+                text += &format!("Type={kind}\nMainPID={pid}\nId={unit}\n\n");
+            }
+            return says(&text);
+        }
+        ["restart", "--job-mode=ignore-requirements", unit] => renewed(state, unit),
+        ["start", unit @ "auditd.service"] => renewed(state, unit),
         ["enable", units @ ..] => units.iter().for_each(|unit| put(state, &link(unit), b"")),
         ["mask", units @ ..] => {
             units.iter().for_each(|unit| put(state, &format!("/etc/systemd/system/{unit}"), b""));
@@ -347,10 +375,33 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
     code(0)
 }
 
+fn units(state: &State) -> Files {
+    let units = state.root.iter().filter(|(path, _)| path.starts_with("/etc/systemd/system"));
+    units.map(|(path, node)| (path.clone(), node.clone())).collect()
+}
+
 /// systemd reads its units.
 pub(super) fn load_units(state: &mut State) {
-    let units = state.root.iter().filter(|(path, _)| path.starts_with("/etc/systemd/system"));
-    state.loaded = units.map(|(path, node)| (path.clone(), node.clone())).collect();
+    state.loaded = units(state);
+}
+
+fn knows_its_units(state: &State) -> bool {
+    let text = |files: &Files| -> Vec<_> {
+        files.iter().map(|(path, node)| (path.clone(), node.bytes.clone())).collect()
+    };
+    text(&state.loaded) == text(&units(state))
+}
+
+/// A unit runs with what lies on the disk.
+fn renewed(state: &mut State, unit: &str) {
+    let of = |(path, node): (&std::path::PathBuf, &Node)| {
+        let theirs = path.ends_with("cgroup") && String::from_utf8_lossy(&node.bytes).contains(unit);
+        theirs.then(|| path.with_file_name("maps"))
+    };
+    let maps: Vec<_> = state.memory.iter().filter_map(of).collect();
+    for path in maps {
+        state.memory.remove(&path);
+    }
 }
 
 /// Does what the script says that puts a change back.
@@ -398,6 +449,10 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
          -A OUTPUT -j ufw{six}-after-output\n-A ufw{six}-before-input -j ufw{six}-user-input\n\
          -A ufw{six}-before-output -j ufw{six}-user-output\n"
     );
+    if state.docker && six.is_empty() {
+        text += if state.passed_over { "-A FORWARD -j DOCKER\n" } else { "-A FORWARD -j DOCKER-USER\n" };
+        text += "-N DOCKER\n";
+    }
     for file in [format!("/etc/ufw/user{six}.rules"), format!("/etc/ufw/after{six}.rules")] {
         for line in String::from_utf8(get(state, &file)).unwrap().lines().filter(|l| l.starts_with("-A ")) {
             let shown = line.replace("-p tcp --dport", "-p tcp -m tcp --dport");

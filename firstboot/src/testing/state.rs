@@ -98,6 +98,11 @@ pub(crate) struct State {
     pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
+    /// What the first stack's container publishes, and the networks of stacks, as the engine says it.
+    pub(crate) published: serde_json::Value,
+    pub(crate) networks: serde_json::Value,
+    /// Whether the engine's rules are asked before ours.
+    pub(crate) passed_over: bool,
     pub(crate) clock: Duration,
     pub(crate) drawn: u64,
     pub(crate) acts: u64,

@@ -12,7 +12,7 @@ use host::Secret;
 use spec::{EventKind, TangServer, UnlockSpec, paths};
 use std::path::Path;
 
-fn tang() -> UnlockSpec {
+pub(super) fn tang() -> UnlockSpec {
     let server = |name: &str| TangServer { url: format!("http://{name}:7500"), thumbprint: "t".repeat(43) };
     UnlockSpec::Tang { threshold: 1, servers: vec![server("one"), server("two")] }
 }

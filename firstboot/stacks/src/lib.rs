@@ -185,10 +185,18 @@ pub fn render(wanted: &StackSpec, inbound: &[Port]) -> Result<String, Error> {
         service["image"] = pinned.clone().into();
         harden::harden(service);
     }
+    harden::publish_on_both(&mut compose);
     let rendered = to_yaml(stack.name, &compose)?;
     let published: Vec<Port> = inbound.iter().chain(stack.vpn_ports).copied().collect();
     let findings = lint(stack, &rendered, &published);
     if findings.is_empty() { Ok(rendered) } else { Err(Error::Lint { stack: stack.name.into(), findings }) }
+}
+
+/// The networks of a rendered compose file that are to have IPv6, by their keys.
+pub fn networks_with_ipv6(rendered: &str) -> Vec<String> {
+    let compose = parse(rendered).unwrap_or_default();
+    let networks = compose["networks"].as_object().into_iter().flatten();
+    networks.filter(|(_, network)| network["enable_ipv6"] == true).map(|(key, _)| key.clone()).collect()
 }
 
 /// A stack's configuration files as they go to the server: name and text. Same inputs, same bytes.

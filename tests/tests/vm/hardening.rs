@@ -87,6 +87,7 @@ pub(crate) fn holds() -> Result<()> {
     expect("swap", part("swap")?.lines().count() == 2 && part("swap")?.trim().ends_with("masked"))?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     audited(&address(&rig)?)?;
+    what_was_upgraded_is_restarted(&rig)?;
     again_changes_nothing(&rig)
 }
 
@@ -118,5 +119,37 @@ fn audited(address: &str) -> Result<()> {
     said.lines().filter(|line| line.contains("[warn]")).for_each(|line| println!("  {line}"));
     ensure!(said.contains("(kex) ") && said.contains("(mac) "), "ssh-audit saw no sshd:\n{said}");
     ensure!(!said.contains("[fail]"), "ssh-audit finds faults:\n{said}");
+    Ok(())
+}
+
+/// Every daemon's program is replaced by a copy of itself, as an upgrade replaces it: `status` names them all, the service
+/// that follows the daily upgrade restarts them, and no container is away meanwhile.
+fn what_was_upgraded_is_restarted(rig: &Rig) -> Result<()> {
+    const REPLACED: [(&str, &str); 7] = [
+        ("auditd", "/usr/sbin/auditd"),
+        ("chrony", "/usr/sbin/chronyd"),
+        ("containerd", "/usr/bin/containerd"),
+        ("docker", "/usr/sbin/dockerd"),
+        ("ssh", "/usr/sbin/sshd"),
+        ("systemd-journald", "/usr/lib/systemd/systemd-journald"),
+        ("fail2ban", "$(readlink -f /usr/bin/python3)"),
+    ];
+    let files = REPLACED.map(|(_, file)| file).join(" ");
+    let started = "docker inspect -f '{{.State.StartedAt}}' postgres-postgres-1";
+    let there = |line: &str| {
+        Ok::<_, anyhow::Error>(rig.xtask(&["ssh", "--project", "demo", "--", line])?.expect(0)?.stdout)
+    };
+    let before =
+        there(&format!("for f in {files}; do cp -a $f $f.new && mv $f.new $f || exit 1; done; {started}"))?;
+    let status = || -> Result<String> { Ok(rig.xtask(&["status", "--project", "demo"])?.expect(0)?.stdout) };
+    let named = status()?;
+    for (unit, _) in REPLACED {
+        ensure!(named.contains(&format!("{unit}.service runs without")), "{unit} is not named:\n{named}");
+    }
+    there("systemctl start sovereign-refresh.service")?;
+    let left = status()?;
+    ensure!(!left.contains("runs without"), "{left}");
+    ensure!(there(started)? == before, "the container was started again");
+    rig.xtask(&["verify", "--project", "demo"])?.expect(0)?;
     Ok(())
 }

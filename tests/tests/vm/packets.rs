@@ -14,6 +14,8 @@ const SSH: u16 = 2222;
 /// What a container publishes and nobody declared; and on the loopback address alone.
 const UNDECLARED: u16 = 8099;
 const ON_LOOPBACK: u16 = 8098;
+/// What a container publishes that is let in for a moment.
+const ASKED: u16 = 8097;
 const SCAN_LIMIT: Duration = Duration::from_secs(300);
 /// UDP ports something might answer at: Debian's and Docker's usual ones, and the private network's.
 const UDP: &str = "53,67,68,69,111,123,137,161,500,631,1900,2049,3478,4500,4789,5353,5355,7946,41641,51820";
@@ -45,6 +47,8 @@ pub(crate) fn only_declared() -> Result<()> {
     stage.next("what a neighbour could reach if one rule were not");
     the_scan_would_have_seen_it(&rig, &wire)?;
     neighbours_reach_no_container(&rig, &wire, &strangers)?;
+    stage.next("a published container, asked over IPv4 and IPv6");
+    published_containers_see_who_asks(&rig, &wire)?;
     stage.next("from inside containers, and as ordinary users");
     let _listener = listener(&wire)?;
     refused_inside(&rig, &tries(&strangers))?;
@@ -56,6 +60,8 @@ pub(crate) fn only_declared() -> Result<()> {
         same(&before, &listing(&rig)?, name)?;
         a_handful(&rig, &wire, &strangers)?;
     }
+    stage.next("restart of Docker beside running containers, once its rules and ours were swept away");
+    rules_swept_away_come_back(&rig)?;
     stage.next("reboot");
     act(&rig, "reset")?;
     wait_until_locked(&rig)?;
@@ -260,6 +266,20 @@ impl Strangers {
     }
 }
 
+/// An engine that finds containers running puts its own rules back; the way to ours must come with them.
+fn rules_swept_away_come_back(rig: &Rig) -> Result<()> {
+    let swept = "iptables -F FORWARD && systemctl restart --job-mode=ignore-requirements docker.service && iptables -S FORWARD";
+    let rules = there(rig, swept)?;
+    ensure!(
+        rules.lines().nth(1) == Some("-A FORWARD -j DOCKER-USER"),
+        "what is asked first is not ours:\n{rules}"
+    );
+    ensure!(rules.contains("DOCKER-"), "the engine put nothing back, so that this proves nothing:\n{rules}");
+    // UFW's own ways were swept away too.
+    there(rig, "/usr/lib/ufw/ufw-init force-stop >/dev/null; /usr/lib/ufw/ufw-init start >/dev/null")
+        .map(drop)
+}
+
 /// With one rule more the undeclared port is open: what refuses it is ours, and nmap would have seen it.
 fn the_scan_would_have_seen_it(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
     let rule = "DOCKER-USER -i eth+ -j RETURN";
@@ -269,6 +289,48 @@ fn the_scan_would_have_seen_it(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
     there(rig, &format!("iptables -D {rule}"))?;
     let (open, _) = seen?;
     ensure!(open.contains(&UNDECLARED), "the container publishes nothing, so that this proves nothing");
+    Ok(())
+}
+
+/// A container on a network with IPv6, as stacks that publish have one, answers over either family once its port is let
+/// in, over neither before, and is told the neighbour's own address.
+fn published_containers_see_who_asks(rig: &Rig, wire: &Wire<'_>) -> Result<()> {
+    let line = format!(
+        "set -e; image=$(docker inspect -f '{{{{.Image}}}}' postgres-postgres-1); \
+         docker network create --ipv6 packets-six >/dev/null; \
+         docker run -d --name packets-six --network packets-six -p {ASKED}:{ASKED} --entrypoint /bin/sh $image -c \
+         'mkdir -p /tmp/w/cgi-bin && printf \"#!/bin/sh\\necho; echo \\$REMOTE_ADDR\\n\" > /tmp/w/cgi-bin/who && \
+          chmod 755 /tmp/w/cgi-bin/who && exec /usr/bin/busybox httpd -f -p [::]:{ASKED} -h /tmp/w' >/dev/null"
+    );
+    there(rig, &line)?;
+    let told = |address: &str| -> Result<Option<String>> {
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let url = format!("http://{host}:{ASKED}/cgi-bin/who");
+        let script = format!(
+            "import urllib.request; print(urllib.request.urlopen('{url}', timeout=8).read().decode().strip())"
+        );
+        let said = Local.probe(&wire.neighbour("python3").args(["-c", &script]).timeout(SCAN_LIMIT))?;
+        // busybox writes IPv6 addresses in brackets, and IPv4 ones as IPv6 where it listens on both.
+        let text = said.text();
+        let address = text.trim_start_matches('[').trim_end_matches(']').trim_start_matches("::ffff:");
+        Ok(said.success().then(|| address.to_owned()))
+    };
+    let rule = format!("DOCKER-USER -p tcp -m conntrack --ctstate DNAT --ctorigdstport {ASKED} -j RETURN");
+    let both = |verb: &str| there(rig, &format!("for t in iptables ip6tables; do $t {verb} {rule}; done"));
+    let shut = SERVER.map(&told);
+    both("-I")?;
+    let open = SERVER.map(&told);
+    both("-D")?;
+    there(rig, "docker rm -f packets-six && docker network rm packets-six")?;
+    for ((shut, open), (server, neighbour)) in shut.into_iter().zip(open).zip(SERVER.iter().zip(NEIGHBOUR)) {
+        ensure!(shut?.is_none(), "an undeclared port of a container answers at {server}");
+        let open = open?;
+        println!("    asked at {server}, the container sees {open:?}");
+        ensure!(
+            open.as_deref() == Some(neighbour),
+            "at {server} the container sees {open:?}, not {neighbour}"
+        );
+    }
     Ok(())
 }
 

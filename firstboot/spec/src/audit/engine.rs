@@ -83,7 +83,11 @@ pub(super) const DAEMON: &[Item] = &[
         "seccomp filters what containers may ask of the kernel",
         "most flaws in the kernel are in calls no service needs",
     ),
-    Item::new("docker-2.18", "experimental features are off", "they are not what anybody has tried for long"),
+    Item::new(
+        "docker-2.18",
+        "experimental features are off, but for the rules for IPv6 that engines up to 26 count among them",
+        "they are not what anybody has tried for long",
+    ),
 ];
 
 /// Section 3: the daemon's files.

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const GB: u64 = 1_000_000_000;
+const GIB: u64 = 1 << 30;
 /// LUKS is formatted with sectors of this size; ext4's blocks are as large.
 const SECTOR: u64 = 4096;
 /// mkfs and resize2fs leave a last block group out that is too small to be of use: so much may be missing.
@@ -129,13 +130,20 @@ fn sizes(cx: &Cx<'_>, device: &Path) -> Result<Sizes> {
     let mapped = cx.machine().resolve(&luks::mapping())?.context("looking at the volume: it is not open")?;
     let superblock = cx.machine().read_at(&luks::mapping(), SUPERBLOCK.0, SUPERBLOCK.1)?;
     let file_system = file_system_size(&superblock);
+    let disk = size(cx, device)?;
     Ok(Sizes {
-        ordered: cx.spec.disk.size_gb * GB,
-        disk: size(cx, device)?,
+        ordered: cx.spec.disk.size_gb * gigabyte(disk),
+        disk,
         mapping: size(cx, &mapped)?,
         file_system: file_system
             .context("looking at the opened volume: there is no ext4 file system on it")?,
     })
+}
+
+/// What the cloud means by a gigabyte, told by a disk of its own: whole gigabytes of one kind are never whole ones of the
+/// other, below two petabytes.
+fn gigabyte(disk: u64) -> u64 {
+    if disk.is_multiple_of(GIB) { GIB } else { GB }
 }
 
 /// The size an ext4 superblock states, in bytes.
@@ -167,6 +175,13 @@ mod tests {
         let mapping = (10 << 30) - HEADER_SIZE;
         assert_eq!(Sizes { file_system, mapping, ..SIZES }.todo(), Todo::Mapping);
         assert_eq!(Sizes { file_system, mapping, disk: 10 << 30, ..SIZES }.todo(), Todo::Rescan);
+    }
+
+    #[test]
+    fn a_gigabyte_is_what_the_disk_is_made_of() {
+        for size_gb in [10, 100, 105, 10_240] {
+            assert_eq!((gigabyte(size_gb * GIB), gigabyte(size_gb * GB)), (GIB, GB), "{size_gb}");
+        }
     }
 
     #[test]

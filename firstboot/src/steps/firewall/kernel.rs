@@ -1,13 +1,15 @@
 //! What the kernel holds of the firewall, whatever the files say.
 //!
 //! [`Kernel::lost`]: our rules, and the ways to them, that are not in force as they are declared; loading UFW's files
-//! again heals that. [`Kernel::foreign`]: rules of others that let something past ours. Those no reload takes away, and
+//! again, and putting the way to `DOCKER-USER` first, heals that. [`Kernel::foreign`]: rules of others that let something past ours. Those no reload takes away, and
 //! why they are there only a person knows.
 
 use super::rules::{Family, Rules};
-use crate::Cx;
-use anyhow::Result;
-use host::{Cmd, Host as _};
+use anyhow::{Context as _, Result};
+use host::{Cmd, Host};
+
+/// The way from the kernel's chain to our rules about containers, as it is shown.
+const WAY: &str = "-A FORWARD -j DOCKER-USER";
 
 /// The rules of one family, as its program lists them.
 pub(crate) struct Kernel {
@@ -15,10 +17,22 @@ pub(crate) struct Kernel {
     listing: String,
 }
 
+/// Has `DOCKER-USER` asked first of what is forwarded, wherever an engine has rules there and it is not.
+pub(crate) fn ask_docker_user_first(host: &dyn Host) -> Result<()> {
+    for family in Family::BOTH {
+        let kernel = Kernel::look(host, family)?;
+        if kernel.knows_containers() && !kernel.asks_first() {
+            let restore = Cmd::new(format!("{}-restore", family.program())).args(["--wait", "--noflush"]);
+            host.run(&restore.stdin(kernel.asking_first())).context("having DOCKER-USER asked first")?;
+        }
+    }
+    Ok(())
+}
+
 impl Kernel {
     /// Asks the kernel.
-    pub(crate) fn look(cx: &Cx<'_>, family: Family) -> Result<Self> {
-        let listing = cx.run(&Cmd::new(family.program()).arg("-S"))?.text();
+    pub(crate) fn look(host: &dyn Host, family: Family) -> Result<Self> {
+        let listing = host.run(&Cmd::new(family.program()).arg("-S"))?.text();
         Ok(Self { family, listing })
     }
 
@@ -47,12 +61,33 @@ impl Kernel {
         if forwarded != rules.forwarded(self.family) {
             lost.push(format!("{program} forwards something else to containers"));
         }
+        if self.knows_containers() && !self.asks_first() {
+            lost.push(format!("{program} does not ask DOCKER-USER first about containers"));
+        }
         lost
+    }
+
+    /// Whether an engine has put rules of its own there.
+    fn knows_containers(&self) -> bool {
+        self.listing.lines().any(|line| line == "-N DOCKER")
+    }
+
+    /// Whether `DOCKER-USER` decides before any rule of the engine's does.
+    fn asks_first(&self) -> bool {
+        self.chain("FORWARD").first() == Some(&WAY)
+    }
+
+    /// What puts the way to `DOCKER-USER` before all others, for `iptables-restore`: in one move, since between taking it
+    /// away and putting it there nothing may pass.
+    fn asking_first(&self) -> String {
+        let old =
+            if self.chain("FORWARD").contains(&WAY) { WAY.replacen("-A", "-D", 1) } else { String::new() };
+        format!("*filter\n{old}\n{}\nCOMMIT\n", WAY.replacen("-A", "-I", 1))
     }
 
     /// The rules of others that let something past ours.
     pub(crate) fn foreign(&self) -> Vec<String> {
-        let docker_user = self.listing.lines().position(|line| line == "-A FORWARD -j DOCKER-USER");
+        let docker_user = self.listing.lines().position(|line| line == WAY);
         let foreign = self.listing.lines().enumerate().filter(|(at, line)| {
             let Some((chain, rule)) = line.strip_prefix("-A ").and_then(|rest| rest.split_once(' ')) else {
                 return false;
@@ -196,6 +231,70 @@ mod tests {
         }
         let more = Rules::new(2222, &[Port { port: 443, protocol: Protocol::Tcp }], None, vec![]);
         assert!(!shown(Family::V4).lost(&more).is_empty());
+    }
+
+    /// What each engine makes of the way to our rules, read off moby's source at the release tags: each text is an engine,
+    /// each headline a state it leaves behind.
+    const ENGINES: [&str; 3] = [
+        include_str!("golden/engine-20.10-27.txt"),
+        include_str!("golden/engine-28.txt"),
+        include_str!("golden/engine-29.txt"),
+    ];
+
+    /// The real server's rules, with those of an engine in the place of its own.
+    fn with_engine(family: Family, rules: &str) -> Kernel {
+        let (docker, rest): (Vec<_>, Vec<_>) =
+            include_str!("golden/kernel-v4.txt").lines().partition(|line| {
+                line.starts_with("-A FORWARD ") && !line.contains("-j ufw-")
+                    || line.starts_with("-A DOCKER-ISOLATION")
+            });
+        assert_eq!(docker.len(), 13, "{docker:?}");
+        let rest = rest.join("\n");
+        let rest = match family {
+            Family::V4 => rest,
+            Family::V6 => format!("-N DOCKER\n{}", include_str!("golden/kernel-v6.txt")),
+        };
+        Kernel { family, listing: format!("{rules}{rest}\n") }
+    }
+
+    /// Does to a kernel what `iptables-restore --noflush` does with these rules.
+    fn restored(kernel: &Kernel, rules: &str) -> Kernel {
+        let mut lines: Vec<String> = kernel.listing.lines().map(str::to_owned).collect();
+        for rule in rules.lines() {
+            match rule.split_at_checked(3) {
+                Some(("-D ", rest)) => {
+                    let old = format!("-A {rest}");
+                    let at = lines.iter().position(|line| *line == old);
+                    lines.remove(at.expect("iptables-restore fails as a whole where there is no such rule"));
+                }
+                Some(("-I ", rest)) => lines.insert(0, format!("-A {rest}")),
+                _ => {}
+            }
+        }
+        Kernel { family: kernel.family, listing: lines.join("\n") + "\n" }
+    }
+
+    #[test]
+    fn whatever_an_engine_leaves_our_rules_are_missed_or_asked_first_and_healing_is_one_move() {
+        let mut missed = 0;
+        for (engine, family) in ENGINES.iter().flat_map(|engine| Family::BOTH.map(|family| (engine, family)))
+        {
+            for state in engine.split("\n# ").skip(1) {
+                let (headline, engines) = state.split_once('\n').unwrap();
+                let kernel = with_engine(family, &format!("{}\n", engines.trim_end()));
+                let first = engines.starts_with(WAY);
+                let lost = kernel.lost(&rules());
+                assert_eq!(lost.is_empty(), first, "{headline}: {lost:?}");
+                if first {
+                    continue;
+                }
+                missed += 1;
+                let healed = restored(&kernel, &kernel.asking_first());
+                assert_eq!(healed.lost(&rules()), Vec::<String>::new(), "{headline}");
+                assert_eq!(healed.foreign(), Vec::<String>::new(), "{headline}");
+            }
+        }
+        assert_eq!(missed, 2 * 4, "states in which our rules are not asked first");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod kernel;
 mod rules;
 mod ufw;
 
+pub(crate) use kernel::ask_docker_user_first;
 pub(crate) use rules::Rules;
 pub(crate) use ufw::FILES;
 
@@ -126,5 +127,5 @@ fn close(cx: &Cx<'_>, rules: &Rules) -> Result<()> {
             init("start")?;
         }
     }
-    Ok(())
+    ask_docker_user_first(cx)
 }

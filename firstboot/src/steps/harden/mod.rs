@@ -10,13 +10,14 @@ mod sshd;
 mod table;
 
 use super::packages::Programs;
-use crate::Cx;
 use crate::step::Step;
 use crate::untold::Untold;
+use crate::{Cx, units};
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _};
 use spec::StepName;
 use stacks::release::Release;
+pub(crate) use table::DROP_INS;
 use table::{Managed, Then};
 
 /// The host is as docs/hardening.md says.
@@ -169,7 +170,7 @@ impl Then {
     fn tell(self, cx: &Cx<'_>) -> Result<()> {
         match self {
             Self::Nothing => {}
-            Self::Reload => drop(cx.systemctl(["daemon-reload"])?),
+            Self::Reload => units::reload(cx)?,
             Self::Restart(unit) => drop(cx.systemctl(["restart", unit])?),
             Self::Later(unit) => drop(cx.systemctl(["restart", "--no-block", unit])?),
             // auditd refuses to be restarted, and its rules are the kernel's. Nothing is deleted first: rules that

@@ -33,6 +33,12 @@ pub(super) enum Then {
 
 pub(super) const AUDIT_RULES: &str = "/etc/audit/rules.d/50-sovereign.rules";
 
+/// Additions to units of others.
+pub(crate) const DROP_INS: [&str; 2] = [
+    "/etc/systemd/system/docker.service.d/20-sovereign-audit.conf",
+    "/etc/systemd/system/fail2ban.service.d/10-sovereign.conf",
+];
+
 /// What is started at boot, and the target that does.
 pub(super) const STARTED: [(&str, &str); 6] = [
     ("apparmor.service", "sysinit.target"),
@@ -76,12 +82,8 @@ pub(super) fn files(release: &Release, spec: &NodeSpec) -> Vec<Managed> {
         ),
         file("/etc/chrony/chrony.conf", ours!("chrony.conf"), Restart("chrony.service")),
         Managed { mode: 0o640, ..file(AUDIT_RULES, ours!("audit.rules"), AuditRules) },
-        file(
-            "/etc/systemd/system/docker.service.d/20-sovereign-audit.conf",
-            ours!("docker-audit.conf"),
-            Reload,
-        ),
-        file("/etc/systemd/system/fail2ban.service.d/10-sovereign.conf", ours!("fail2ban.conf"), Reload),
+        file(DROP_INS[0], ours!("docker-audit.conf"), Reload),
+        file(DROP_INS[1], ours!("fail2ban.conf"), Reload),
         file("/etc/fail2ban/jail.d/sovereign.local", jail(spec), Later("fail2ban.service")),
         file("/etc/apt/apt.conf.d/20auto-upgrades", ours!("auto-upgrades.conf"), Nothing),
         file("/etc/apt/apt.conf.d/52sovereign-upgrades", upgrades(release, spec), Nothing),

@@ -29,7 +29,7 @@ pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
 
 /// `private`: whether there is a private network. What listens at its addresses is not reachable from outside it, and
 /// inside it the firewall decides.
-fn listening(table: &str, protocol: Protocol, private: bool) -> Vec<Port> {
+pub(super) fn listening(table: &str, protocol: Protocol, private: bool) -> Vec<Port> {
     let state = if protocol == Protocol::Tcp { TCP_LISTEN } else { UDP_UNCONNECTED };
     let mut ports = Vec::new();
     for line in table.lines().skip(1) {

@@ -1,6 +1,7 @@
 //! Everything is looked at once more, as data. `firstboot verify` prints the same list.
 
 mod listening;
+mod published;
 
 pub(crate) use listening::undeclared;
 
@@ -12,7 +13,7 @@ use super::stacks::Running;
 use super::{docker, identity, taken_out};
 use crate::managed::drift;
 use crate::step::Step;
-use crate::{Cx, engine, phase, room};
+use crate::{Cx, engine, phase, room, units};
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
@@ -40,6 +41,7 @@ impl Step for Verify {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
+        units::reload(cx)?;
         let wrong: Vec<String> = checks(cx).iter().filter_map(Check::complaint).collect();
         if wrong.is_empty() { Ok(()) } else { bail!("verifying the server: {}", wrong.join("; ")) }
     }
@@ -48,14 +50,7 @@ impl Step for Verify {
 /// Looks at everything. Reads only.
 pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut look = |what: String, found: Result<Vec<String>>| {
-        let verdict = match found {
-            Ok(wrong) if wrong.is_empty() => Verdict::Pass,
-            Ok(wrong) => Verdict::Fail(wrong.join(", ")),
-            Err(e) => Verdict::CouldNotLook(format!("{e:#}")),
-        };
-        checks.push(Check::new(what, verdict));
-    };
+    let mut look = |what: String, found: Result<Vec<String>>| checks.push(check(what, found));
     look("all data lies on this server's LUKS volume".into(), volume(cx));
     look("sshd answers with the lasting host key alone and takes no passwords".into(), sshd(cx));
     look("the firewall lets in what is declared and nothing else".into(), firewall::complaints(cx));
@@ -71,10 +66,22 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
         );
     }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
+    look("what containers publish answers over IPv4 and IPv6".into(), published::one_sided(cx));
     look("no secret lies outside the volume".into(), stray_secrets(cx));
+    look("systemd knows its units as they lie on disk".into(), unread_units(cx));
     look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
     look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
     checks
+}
+
+/// What must hold, and what was found that does not.
+pub(crate) fn check(what: impl Into<String>, found: Result<Vec<String>>) -> Check {
+    let verdict = match found {
+        Ok(wrong) if wrong.is_empty() => Verdict::Pass,
+        Ok(wrong) => Verdict::Fail(wrong.join(", ")),
+        Err(e) => Verdict::CouldNotLook(format!("{e:#}")),
+    };
+    Check::new(what, verdict)
 }
 
 fn volume(cx: &Cx<'_>) -> Result<Vec<String>> {
@@ -190,6 +197,11 @@ fn unconfined(container: &Value) -> Vec<String> {
     .filter(|(holds, _)| !holds)
     .map(|(_, what)| format!("container {} {what}", engine::name(container)))
     .collect()
+}
+
+fn unread_units(cx: &Cx<'_>) -> Result<Vec<String>> {
+    let unread = units::unread(cx)?;
+    Ok(unread.iter().map(|unit| format!("{unit} is read anew by `systemctl daemon-reload` only")).collect())
 }
 
 fn stray_secrets(cx: &Cx<'_>) -> Result<Vec<String>> {

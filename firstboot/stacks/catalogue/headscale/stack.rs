@@ -26,6 +26,5 @@ pub(crate) const STACK: Stack = Stack {
     ],
     vpn_ports: &[Port { port: 9090, protocol: Protocol::Tcp }],
     mail: None,
-    // Docker publishes to IPv4 only.
-    records: &["vpn A {ipv4}"],
+    records: &["vpn A {ipv4}", "vpn AAAA {ipv6}"],
 };
