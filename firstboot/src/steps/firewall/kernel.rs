@@ -339,6 +339,9 @@ mod tests {
         // Docker's own rules come after DOCKER-USER, and count where that is not asked.
         let listing = shown(Family::V4).listing.replace(&format!("{forward}\n"), "");
         let found = Kernel { family: Family::V4, listing }.foreign();
-        assert!(found.iter().any(|line| line.ends_with("-A FORWARD -o docker0 -j DOCKER")), "{found:?}");
+        assert!(
+            found.iter().any(|line| line.ends_with("-A FORWARD -i docker0 ! -o docker0 -j ACCEPT")),
+            "{found:?}"
+        );
     }
 }
