@@ -3,15 +3,17 @@
 //! 1. A stack is a folder under `catalogue/`: a `compose.yaml` a human can read, and a [`Stack`] that says which
 //!    images it names, which secrets and data directories it needs. [`find`] looks one up.
 //! 2. [`render`] puts in the image references pinned by digest and adds what every stack shares: see [`mod@harden`].
-//!    The same inputs give the same bytes.
+//!    The same inputs give the same bytes. [`label()`] adds what compose does not see of what a container reads.
 //! 3. [`lint()`] reads the result as a stranger would and refuses what no stack may do, each rule a [`Rule`].
 //!
 //! [`SERVER_PACKAGES`] are the Debian packages a stock server needs before any of it.
 
 pub mod harden;
+mod inputs;
 mod lint;
 pub mod release;
 
+pub use inputs::{DIGEST, Labelled, Left, label, left};
 pub use lint::{Finding, Rule, lint};
 
 use serde_json::Value;
@@ -183,10 +185,7 @@ pub fn render(wanted: &StackSpec, inbound: &[Port]) -> Result<String, Error> {
         service["image"] = pinned.clone().into();
         harden::harden(service);
     }
-    let plain = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    let yaml = serde_saphyr::to_string_with_options(&compose, plain).map_err(|e| wrong(e.to_string()))?;
-    let rendered =
-        format!("# Rendered by firstboot from the catalogue; changes here are overwritten.\n{yaml}");
+    let rendered = to_yaml(stack.name, &compose)?;
     let published: Vec<Port> = inbound.iter().chain(stack.vpn_ports).copied().collect();
     let findings = lint(&rendered, &published);
     if findings.is_empty() { Ok(rendered) } else { Err(Error::Lint { stack: stack.name.into(), findings }) }
@@ -211,6 +210,14 @@ fn check_images(stack: &Stack, wanted: &StackSpec) -> Result<(), Error> {
         Some(surplus) => wrong(format!("it names no image {surplus}")),
         None => Ok(()),
     }
+}
+
+/// Writes a compose file, as it lies on the server.
+fn to_yaml(stack: &str, compose: &Value) -> Result<String, Error> {
+    let plain = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let yaml = serde_saphyr::to_string_with_options(compose, plain)
+        .map_err(|e| Error::Compose { stack: stack.into(), why: e.to_string() })?;
+    Ok(format!("# Rendered by firstboot from the catalogue; changes here are overwritten.\n{yaml}"))
 }
 
 /// Reads a compose file; keys keep their order.
