@@ -60,13 +60,30 @@ impl Kernel {
             match chain {
                 "INPUT" | "OUTPUT" => !self.is_ufws(chain, rule),
                 // What comes after DOCKER-USER is asked of nothing that it did not let through.
-                "FORWARD" => docker_user.is_none_or(|first| *at < first) && !self.is_ufws(chain, rule),
+                "FORWARD" => {
+                    docker_user.is_none_or(|first| *at < first)
+                        && !self.is_ufws(chain, rule)
+                        && !self.only_refuses(rule, 3)
+                }
                 _ => self.is_watched(chain) && !self.is_ufws(chain, rule),
             }
         });
         foreign
             .map(|(_, line)| format!("{} lets something past the firewall: {line}", self.family.program()))
             .collect()
+    }
+
+    /// Whether nothing gets through by a rule, as by the one for the isolation of networks that Docker puts first when it is
+    /// started again: all it leads to, so many chains deep, refuses or comes back.
+    fn only_refuses(&self, rule: &str, deep: u8) -> bool {
+        let target = rule.rsplit_once("-j ").map(|(_, rest)| rest.split(' ').next().unwrap_or_default());
+        match target {
+            Some("DROP" | "REJECT" | "LOG" | "RETURN") => true,
+            Some(chain) if deep > 0 && self.listing.lines().any(|line| line == format!("-N {chain}")) => {
+                self.chain(chain).iter().all(|line| self.only_refuses(line, deep - 1))
+            }
+            _ => false,
+        }
     }
 
     fn chain(&self, name: &str) -> Vec<&str> {
@@ -210,9 +227,22 @@ mod tests {
             let found = Kernel { family, listing }.foreign();
             assert!(found.len() == 1 && found[0].ends_with(line), "{line}: {found:?}");
         }
+        // Docker was started again: what isolates its networks comes first, and lets nothing past.
+        let again = shown(Family::V4)
+            .listing
+            .replace(&format!("{forward}\n{docker}"), &format!("{docker}\n{forward}"));
+        let found = |listing: &str| Kernel { family: Family::V4, listing: listing.into() }.foreign();
+        assert_ne!(again, shown(Family::V4).listing);
+        assert_eq!(found(&again), Vec::<String>::new());
+        let stage = "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP";
+        let meddled = again.replace(stage, "-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j ACCEPT");
+        assert!(found(&meddled)[0].ends_with(docker), "{:?}", found(&meddled));
         // Docker's own rules come after DOCKER-USER, and count where that is not asked.
         let listing = shown(Family::V4).listing.replace(&format!("{forward}\n"), "");
         let found = Kernel { family: Family::V4, listing }.foreign();
-        assert!(found.iter().any(|line| line.ends_with(docker)), "{found:?}");
+        assert!(
+            found.iter().any(|line| line.ends_with("-A FORWARD -i docker0 ! -o docker0 -j ACCEPT")),
+            "{found:?}"
+        );
     }
 }
