@@ -9,12 +9,12 @@ use crate::steps::{
 };
 use crate::{Cx, Locked};
 use anyhow::Result;
-use spec::{EventKind, StepName, paths};
+use spec::{EventKind, StepName};
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// All steps hold and the marker is written.
+    /// All steps hold and nothing is pending.
     Done,
     /// The volume is locked and its key is not here.
     Locked,
@@ -24,11 +24,7 @@ pub enum Ended {
 
 /// Runs every step, and says in the event stream how it ended.
 pub fn run(cx: &Cx<'_>) -> Result<Ended> {
-    let over = finish::was_cut_off(cx)?;
-    let completed = if over { finish::complete(cx) } else { Ok(()) };
-    // Where nobody here can open the volume there is no more to do.
-    let waits = over && cx.spec.unlock == spec::UnlockSpec::Operator;
-    let ended = completed.and_then(|()| if waits { Ok(()) } else { steps(cx) });
+    let ended = finish::end_behind_the_lock(cx).and_then(|()| steps(cx));
     match ended {
         Ok(()) => {
             cx.emit(EventKind::Done)?;
@@ -39,10 +35,8 @@ pub fn run(cx: &Cx<'_>) -> Result<Ended> {
             Ok(Ended::Locked)
         }
         Err(e) => {
-            if cx.exists(paths::DONE)? {
-                // Something does not hold any more: the operator's command has to see to it, and finds it undone.
-                cx.reopen()?;
-            }
+            // The operator's command has to see to it, and finds it undone.
+            cx.unsettle("something does not hold any more")?;
             let step = cx.failures().first().copied().unwrap_or(StepName::Finish);
             let needs_operator = needs_operator(&e);
             cx.emit(EventKind::Failed { step, error: format!("{e:#}"), needs_operator })?;

@@ -3,9 +3,9 @@
 use crate::keys::request::{self, Wish};
 use crate::machine::{Here, Machine};
 use crate::managed::drift;
-use crate::steps::{disk, escrow, verify, vpn};
+use crate::steps::{disk, escrow, taken_out, verify, vpn};
 use crate::unlock::Opened;
-use crate::{Cx, audit, boot, closing, cx, follow, gate, help, install, room, status, unlock};
+use crate::{Cx, audit, boot, closing, follow, gate, help, install, phase, room, status, unlock};
 use anyhow::{Context as _, Result};
 use host::{Secret, files};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -35,6 +35,8 @@ usage: firstboot COMMAND
   keys list                    the volume's keyslots in use (JSON)
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
+  stacks list                  the stacks on the volume, and which of them are wanted (JSON)
+  stacks remove NAME           begins to remove one that is not wanted, with its data and its secrets
   vpn list                     the operator's devices, and whether each has a key (JSON)
   vpn renew DEVICE             makes a device's key worthless and asks for a new one
   vpn certificate              prints the certificate that the control server answers with
@@ -70,7 +72,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
     match args {
         [command, .., "--help" | "-h"] => print(help::of(command).unwrap_or(HELP)),
         ["run"] => run(&here),
-        ["install"] => print(&install::install(&here, &stdin()?, &version()?, &running)?),
+        ["install"] => print(&install::install(&here, &stdin()?, &running)?),
         ["status"] => print(&status::for_people(&status::status(&here, running())?)),
         ["status", "--json"] => output(&status::status(&here, running())?.to_json()),
         ["events", flags @ ..] => events(&here, flags),
@@ -91,11 +93,18 @@ fn dispatch(args: &[&str]) -> Result<u8> {
             verify(&here, flags.contains(&"--json"), flags.contains(&"--quick"))
         }
         ["keys", "list"] => output(&request::list(&Cx::read_only(&here)?)?.to_json()),
-        ["keys", verb @ ("rotate" | "revoke"), slot] => change_keys(&here, Wish::parse(verb, slot)?),
+        ["keys", verb @ ("rotate" | "revoke"), slot] => {
+            let wish = Wish::parse(verb, slot)?;
+            change(&here, || request::request(&here, wish))
+        }
+        ["stacks", "list"] => output(&serde_json::to_vec(&taken_out::list(&Cx::read_only(&here)?)?)?),
+        ["stacks", "remove", name] => {
+            change(&here, || taken_out::request_removal(&Cx::read_only(&here)?, name))
+        }
         ["vpn", "list"] => output(&serde_json::to_vec(&vpn::list(&Cx::read_only(&here)?)?)?),
-        ["vpn", "renew", device] => renew_device(&here, device),
+        ["vpn", "renew", device] => change(&here, || vpn::renew(&Cx::read_only(&here)?, device)),
         ["vpn", "certificate"] => cat(&here, vpn::CERTIFICATE),
-        ["--version"] => print(&version()?),
+        ["--version"] => print(&here.firstboot()?),
         ["--help" | "-h"] => print(HELP),
         _ => {
             eprintln!("{HELP}");
@@ -107,7 +116,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
 fn run(here: &Here) -> Result<u8> {
     let _lock = lock()?;
     room::need(here)?;
-    ended(&Cx::begin(here, &version()?)?)
+    ended(&Cx::begin(here)?)
 }
 
 fn ended(cx: &Cx<'_>) -> Result<u8> {
@@ -132,7 +141,7 @@ fn unlock(here: &Here) -> Result<u8> {
     unlock::end_waiting(here, running())?;
     let _lock = lock()?;
     room::need(here)?;
-    let cx = Cx::begin(here, &version()?)?;
+    let cx = Cx::begin(here)?;
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {
             cx.emit(spec::EventKind::Locked)?;
@@ -145,29 +154,19 @@ fn unlock(here: &Here) -> Result<u8> {
         Opened::Now => eprintln!("the volume is open"),
         Opened::Before => eprintln!("the volume was open already"),
     }
-    if !unlock::goes_on_alone(&cx)? {
+    if let Some(why) = unlock::wants_the_operator(&cx)? {
         // Its gates want somebody who answers them.
-        eprintln!("first boot is not done: `cargo xtask provision` goes on");
+        eprintln!("more is to be done: {why}; `cargo xtask provision` goes on");
         return Ok(DONE);
     }
     ended(&cx)
 }
 
 /// Writes down what is wanted, starts the unit, and says from which event on it can be followed.
-fn change_keys(here: &Here, wish: Wish) -> Result<u8> {
+fn change(here: &Here, request: impl FnOnce() -> Result<u64>) -> Result<u8> {
     let from = {
         let _lock = lock()?;
-        request::request(here, wish)?
-    };
-    host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
-    print(&from.to_string())
-}
-
-/// The same for a device's key.
-fn renew_device(here: &Here, device: &str) -> Result<u8> {
-    let from = {
-        let _lock = lock()?;
-        vpn::renew(&Cx::read_only(here)?, device)?
+        request()?
     };
     host::Host::run(here, &host::Cmd::new("systemctl").args(["start", "--no-block", paths::UNIT]))?;
     print(&from.to_string())
@@ -236,8 +235,8 @@ fn accept(here: &Here, file: &str) -> Result<u8> {
 
 fn restore(here: &Here, file: &str) -> Result<u8> {
     let _lock = lock()?;
-    let cx = Cx::begin(here, &version()?)?;
-    let alone = !disk::mounted(&cx)? || unlock::as_escrowed(&cx)? && escrow::holds_header(&cx)?;
+    let cx = Cx::begin(here)?;
+    let alone = !disk::mounted(&cx)? || phase::slots_hold(&cx)? && escrow::holds_header(&cx)?;
     let copy = drift::restore(&cx, Path::new(file))?;
     eprintln!("the edit is kept in {}", copy.display());
     if !alone {
@@ -281,12 +280,6 @@ fn stdin() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).context("reading stdin")?;
     Ok(bytes)
-}
-
-/// Its version and the SHA-256 of its binary.
-fn version() -> Result<String> {
-    let binary = files::read(Path::new("/proc/self/exe"))?.unwrap_or_default();
-    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), cx::sha256(&binary)))
 }
 
 fn lock() -> Result<files::Lock> {

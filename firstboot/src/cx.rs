@@ -64,7 +64,7 @@ impl<'a> Cx<'a> {
     }
 
     /// For acting: counts the start in the receipt and says that it started.
-    pub fn begin(machine: &'a dyn Machine, version: &str) -> anyhow::Result<Self> {
+    pub fn begin(machine: &'a dyn Machine) -> anyhow::Result<Self> {
         let looking = Self::read_only(machine)?;
         let run = Run {
             receipt: Mutex::new(looking.receipt()),
@@ -73,16 +73,13 @@ impl<'a> Cx<'a> {
         };
         let cx = Self { run: Arc::new(run), ..looking };
         let spec_sha256 = sha256(&machine.read(Path::new(paths::NODE_SPEC))?.unwrap_or_default());
+        let firstboot = machine.firstboot()?;
         cx.record(|receipt| {
-            if receipt.spec_sha256 != spec_sha256 || receipt.firstboot != version {
-                // What was verified was another wish, or by other measures.
-                receipt.reopen();
-            }
             receipt.starts += 1;
             receipt.spec_sha256 = spec_sha256;
-            version.clone_into(&mut receipt.firstboot);
+            receipt.firstboot.clone_from(&firstboot);
         })?;
-        cx.emit(EventKind::Started { firstboot: version.into() })?;
+        cx.emit(EventKind::Started { firstboot })?;
         Ok(cx)
     }
 
@@ -118,16 +115,16 @@ impl<'a> Cx<'a> {
         Ok(())
     }
 
-    /// Takes the done marker away: something is to be brought to its end, and somebody may have to answer for it. The
-    /// receipt comes first, so that no restart takes the missing marker for the last thing that a cut left undone.
-    pub(crate) fn reopen(&self) -> Result<(), Error> {
-        self.record(Receipt::reopen)?;
-        self.machine.remove(Path::new(paths::DONE))
-    }
-
     /// Adds an event to the stream.
     pub fn emit(&self, kind: EventKind) -> Result<(), Error> {
         self.run.log.as_ref().map_or(Ok(()), |log| log.emit(self.machine, kind, self.aside))
+    }
+
+    /// The number that the next event will have.
+    pub(crate) fn next_event(&self) -> anyhow::Result<u64> {
+        self.machine.sync_all();
+        let events = crate::events::parse(&self.machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
+        Ok(events.last().map_or(0, |event| event.seq) + 1)
     }
 
     /// Says what the step is at.

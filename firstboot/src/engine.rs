@@ -7,6 +7,8 @@ use std::path::Path;
 
 const SOCKET: &str = "/run/docker.sock";
 const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// `docker info`, or `None` when it does not run.
 pub(crate) fn info(cx: &Cx<'_>) -> Result<Option<Value>> {
@@ -50,6 +52,16 @@ pub(crate) fn programs(cx: &Cx<'_>, id: &str) -> Result<Vec<String>> {
     Ok(processes.filter_map(|process| process[1].as_str().map(str::to_owned)).collect())
 }
 
+/// What a label of a container says.
+pub(crate) fn label<'c>(container: &'c Value, name: &str) -> Option<&'c str> {
+    container["Config"]["Labels"][name].as_str()
+}
+
+/// The service that compose made a container for; none where somebody only ran one in its network for once.
+pub(crate) fn service(container: &Value) -> Option<&str> {
+    label(container, SERVICE).filter(|_| label(container, ONE_OFF) != Some("True"))
+}
+
 /// A container's name without the slash.
 pub(crate) fn name(container: &Value) -> &str {
     container["Name"].as_str().unwrap_or_default().trim_start_matches('/')
@@ -58,6 +70,11 @@ pub(crate) fn name(container: &Value) -> &str {
 /// Whether a container runs and its health check says it is well.
 pub(crate) fn healthy(container: &Value) -> bool {
     container["State"]["Running"] == true && container["State"]["Health"]["Status"] == "healthy"
+}
+
+/// Whether a container's health check says that it is not well.
+pub(crate) fn unhealthy(container: &Value) -> bool {
+    container["State"]["Health"]["Status"] == "unhealthy"
 }
 
 fn get(cx: &Cx<'_>, path: &str) -> Result<Option<Value>> {

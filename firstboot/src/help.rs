@@ -1,7 +1,7 @@
 //! `firstboot COMMAND --help`: what a command is for and how it is used. `--json` always prints one document on stdout.
 
 /// Each command's text.
-const TEXTS: [(&str, &str); 11] = [
+const TEXTS: [(&str, &str); 12] = [
     (
         "run",
         "Runs every step that does not hold yet, and looks at all the others. The systemd unit does this; run by hand it does \
@@ -28,6 +28,16 @@ examples:
 examples:
   firstboot keys list | jq -r '.slots[].number'
   firstboot keys revoke 6",
+    ),
+    (
+        "stacks",
+        "The stacks. `list` prints each that lies on the volume or is wanted, with its containers, its data and the names of its \
+         secrets. A stack that the node spec no longer names is stopped; what it left is kept, and stays in the escrow, until \
+         `remove` begins to remove it, which goes on only while somebody takes the escrow: `cargo xtask stacks remove` does.
+
+examples:
+  firstboot stacks list | jq -r '.[] | select(.enabled | not) | .name'
+  firstboot stacks remove postgres",
     ),
     (
         "vpn",

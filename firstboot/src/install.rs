@@ -1,20 +1,17 @@
 //! `firstboot install`: takes a node spec from stdin, checks it, and starts or resumes first boot.
 
-use crate::cx::{Cx, receipt, sha256};
+use crate::cx::{Cx, receipt};
 use crate::machine::Machine;
+use crate::phase::{self, wish};
+use crate::steps::verify;
 use crate::{events, room, units};
 use anyhow::{Context as _, Result, bail};
-use spec::{NodeSpec, Receipt, paths};
+use spec::{Check, NodeSpec, Phase, paths};
 use std::path::Path;
 
-/// Installs a node spec for this firstboot, known by its version. Gives back the number of the first event to follow,
-/// or `done` when there is nothing to do. `running` tells whether a firstboot is at work, as one is that a boot started.
-pub(crate) fn install(
-    machine: &dyn Machine,
-    json: &[u8],
-    version: &str,
-    running: &dyn Fn() -> bool,
-) -> Result<String> {
+/// Installs a node spec for this firstboot. Gives back the number of the first event to follow, or `done` when there is
+/// nothing to do and the server is as it must be. `running` tells whether a firstboot is at work, as one is that a boot started.
+pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> bool) -> Result<String> {
     room::need(machine)?;
     let spec = NodeSpec::from_json(json)?;
     for recipient in &spec.recipients {
@@ -38,58 +35,48 @@ pub(crate) fn install(
         );
     }
     let path = Path::new(paths::NODE_SPEC);
-    let before = machine.read(path)?.and_then(|json| NodeSpec::from_json(&json).ok());
-    let same_firstboot = receipt.as_ref().is_none_or(|receipt| receipt.firstboot == version);
-    let same = same_firstboot && before.is_some_and(|before| work(before) == work(spec.clone()));
-    let done = Path::new(paths::DONE);
-    if !same {
-        // First the marker: a cut in between must not leave a wish that nobody follows. And before it the receipt, as in
-        // `Cx::reopen`, which needs a spec that can be read.
-        if let Some(receipt) = &receipt {
-            refile(machine, receipt, Receipt::reopen)?;
-        }
-        machine.remove(done)?;
-    } else if machine.stat(done)?.is_some()
-        && let Some(receipt) = &receipt
-    {
-        // What is new asks for no work: the server stays done, for the spec as it is now.
-        refile(machine, receipt, |receipt| receipt.spec_sha256 = sha256(&spec.to_json()))?;
+    let before = machine.read(path)?;
+    let followed = before.as_deref().and_then(|json| NodeSpec::from_json(json).ok());
+    let firstboot = machine.firstboot()?;
+    let same = receipt.is_none_or(|receipt| receipt.firstboot == firstboot)
+        && followed.is_some_and(|followed| wish(&followed) == wish(&spec));
+    if !same && phase::read(machine)? != Phase::Fresh {
+        // First of all: a cut in between must not leave a wish that nobody follows.
+        let why = "another node spec, or another release of firstboot, is to be followed".into();
+        phase::enter(machine, &Phase::Converging { why })?;
     }
-    machine.write(path, &spec.to_json(), 0o644).context("writing the node spec")?;
+    if before.is_none_or(|before| before != spec.to_json()) {
+        machine.write(path, &spec.to_json(), 0o644).context("writing the node spec")?;
+    }
     let cx = Cx::read_only(machine)?;
     units::write(&cx)?;
-    if machine.stat(done)?.is_some() {
+    let running = running();
+    if !running && is_done(&cx)? {
         return Ok("done".into());
     }
     // cloud-init does not sync what it writes: the network's configuration and sshd's host key were seen empty after a
     // power cut seconds later, and such a server is never reached again.
     machine.sync_all();
-    let read = || anyhow::Ok(events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default()));
-    let mut from = read()?.last().map_or(0, |event| event.seq) + 1;
-    if same && running() {
+    let events = events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
+    let mut from = events.last().map_or(0, |event| event.seq) + 1;
+    if same && running {
         // It goes on, and what it said so far is to be heard too: it may wait at a gate already.
-        from = events::begun(&read()?).unwrap_or(from);
+        from = events::begun(&events).unwrap_or(from);
     }
     // One that follows another wish is stopped where it stands, as a power cut would.
     cx.systemctl([if same { "start" } else { "restart" }, "--no-block", paths::UNIT])?;
     Ok(from.to_string())
 }
 
-/// Changes the receipt, and writes it only where that makes a difference: on a server that is not done a firstboot may be at
-/// work, whose receipt it is.
-fn refile(machine: &dyn Machine, receipt: &Receipt, change: impl FnOnce(&mut Receipt)) -> Result<()> {
-    let mut changed = receipt.clone();
-    change(&mut changed);
-    if changed != *receipt {
-        machine.write(Path::new(paths::RECEIPT), &changed.to_json(), 0o644)?;
+/// Whether nothing is pending, and all is as it must be. Where it is not, as after somebody stopped something, the steps
+/// are run again before anybody complains.
+fn is_done(cx: &Cx<'_>) -> Result<bool> {
+    if phase::pending(cx)?.is_some() {
+        return Ok(false);
     }
-    Ok(())
-}
-
-/// What of a spec asks for work: the leave to format alone does not, once it was used, nor what is known of the volume,
-/// nor what the audit accepts.
-fn work(mut spec: NodeSpec) -> NodeSpec {
-    (spec.disk.format, spec.disk.known) = (None, None);
-    spec.exceptions.clear();
-    spec
+    let wrong: Vec<String> = verify::checks(cx).iter().filter_map(Check::complaint).collect();
+    if !wrong.is_empty() {
+        cx.unsettle(wrong.join("; "))?;
+    }
+    Ok(wrong.is_empty())
 }

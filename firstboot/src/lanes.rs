@@ -81,7 +81,7 @@ mod tests {
     fn a_failed_step_lets_no_other_begin_and_names_itself() {
         for lanes in [Lanes::MainFirst, Lanes::MainLast] {
             let fake = fake(lanes);
-            let cx = Cx::begin(&fake, "t").unwrap();
+            let cx = Cx::begin(&fake).unwrap();
             let failed = beside(&cx, |cx| ensure(cx, &Fails::<2>(None)), |cx| ensure(cx, &Fails::<3>(None)));
             let first = StepName::ALL[if lanes == Lanes::MainFirst { 2 } else { 3 }];
             assert_eq!(failed.unwrap_err().to_string(), format!("{first} broke"));
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_fails_in_both_lanes_is_said_of_both() {
         let fake = fake(Lanes::AtOnce);
-        let cx = Cx::begin(&fake, "t").unwrap();
+        let cx = Cx::begin(&fake).unwrap();
         let both = Barrier::new(2);
         let failed =
             beside(&cx, |cx| ensure(cx, &Fails::<2>(Some(&both))), |cx| ensure(cx, &Fails::<3>(Some(&both))));
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_two_lanes_record_and_say_at_once_is_all_there() {
         let fake = fake(Lanes::AtOnce);
-        let cx = Cx::begin(&fake, "t").unwrap();
+        let cx = Cx::begin(&fake).unwrap();
         let starts = cx.receipt().starts;
         let busy = |cx: &Cx<'_>| {
             for _ in 0..50 {

@@ -16,9 +16,10 @@
 //! * [`stacks`](steps::stacks): started, now that all these are done, and healthy.
 //! * [`vpn`](steps::vpn): in its own private network, the devices' keys escrowed; *gate*: they are off the server.
 //! * [`verify`](steps::verify): everything looked at once more.
-//! * [`finish`](steps::finish): the bootstrap key is revoked, the marker written.
+//! * [`finish`](steps::finish): the bootstrap key is revoked; from now on nothing is pending.
 //!
-//! There is no undo: a run that fails or is cut off anywhere is run again, and converges. [`cli`] is the way in.
+//! There is no undo: a run that fails or is cut off anywhere is run again, and converges. What is left to do, `phase` says to
+//! whoever asks. [`cli`] is the way in.
 
 pub mod audit;
 pub mod boot;
@@ -36,6 +37,7 @@ mod keys;
 mod lanes;
 pub mod machine;
 mod managed;
+mod phase;
 mod room;
 mod status;
 pub mod step;
@@ -43,6 +45,7 @@ pub mod steps;
 mod unattended;
 mod units;
 mod unlock;
+mod untold;
 mod words;
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct Stat {
 
 /// A [`Host`] that is the server itself. Steps that run side by side share it.
 pub trait Machine: Host + Send + Sync {
+    /// Which firstboot this is: its version and the SHA-256 of its binary.
+    fn firstboot(&self) -> Result<String, Error>;
     /// Whether a program is installed.
     fn has_program(&self, name: &str) -> bool;
     /// What a path names, or `None` when there is nothing.
@@ -121,6 +123,11 @@ impl Host for Here {
 }
 
 impl Machine for Here {
+    fn firstboot(&self) -> Result<String, Error> {
+        let binary = host::files::read(Path::new("/proc/self/exe"))?.unwrap_or_default();
+        Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), crate::cx::sha256(&binary)))
+    }
+
     fn has_program(&self, name: &str) -> bool {
         host::find_program(name).is_ok()
     }

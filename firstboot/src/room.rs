@@ -44,8 +44,7 @@ mod tests {
         let fake = Fake::new();
         fake.state.borrow_mut().free = NEEDED - 1;
         let before = fake.state.borrow().root.clone();
-        let error =
-            crate::install::install(&fake, &fake.spec().to_json(), "0.0.0 test", &|| false).unwrap_err();
+        let error = crate::install::install(&fake, &fake.spec().to_json(), &|| false).unwrap_err();
         assert!(error.to_string().contains("31 MiB are free, 32 are needed"), "{error}");
         assert_eq!(fake.state.borrow().root, before);
         assert_eq!(wrong(&fake).unwrap().len(), 2);

@@ -2,31 +2,22 @@
 
 use crate::cx::receipt;
 use crate::machine::Machine;
-use crate::steps::disk::{luks, vanished};
+use crate::steps::disk::{self, vanished};
+use crate::steps::secrets::BOOTSTRAP_KEY;
+use crate::{Cx, phase};
 use anyhow::Result;
-use spec::{Event, EventKind, Gate, State, Status, StepName, VERSION, paths};
+use spec::{Event, EventKind, Gate, Phase, State, Status, StepName, VERSION, paths};
 use std::path::Path;
 
 /// Reads the status; `running` says whether a firstboot is at work now.
 pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
-    let there = |path: &Path| Ok::<_, anyhow::Error>(machine.stat(path)?.is_some());
     let events = crate::events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
     let receipt = receipt(machine)?;
     let (mut steps, mut gates) = at_hand(&events);
-    let formatted = receipt.as_ref().and_then(|r| r.volume.as_ref()).is_some_and(|v| v.formatted);
-    let locked = formatted && !there(&luks::mapping())?;
-    let last = events.last().map(|e| &e.kind);
-    let (state, error) = match last {
+    let (state, error) = match standing(machine, &events)? {
         _ if running && !gates.is_empty() => (State::Waiting, None),
         _ if running => (State::Running, None),
-        _ if !there(Path::new(paths::NODE_SPEC))? => (State::Absent, None),
-        _ if vanished::vanished(machine)? => (State::Failed, Some(vanished::SENTENCE.to_owned())),
-        // What runs since may have been done once: that something failed at it counts more.
-        Some(EventKind::Failed { error, .. }) if !locked => (State::Failed, Some(error.clone())),
-        _ if there(Path::new(paths::DONE))? => (if locked { State::Locked } else { State::Done }, None),
-        Some(EventKind::Locked) if locked => (State::Locked, None),
-        Some(EventKind::Failed { error, .. }) => (State::Failed, Some(error.clone())),
-        _ => (State::Stopped, None),
+        standing => standing,
     };
     if matches!(state, State::Done | State::Locked | State::Absent) {
         steps.clear();
@@ -42,8 +33,30 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         gate: gates.first().cloned(),
         gates,
         error,
+        phase: Some(phase::read(machine)?),
+        begun: crate::events::begun(&events).filter(|_| running),
         last_seq: events.last().map_or(0, |e| e.seq),
         receipt,
+    })
+}
+
+/// How far a server is on which no firstboot is at work, and what is wrong.
+fn standing(machine: &dyn Machine, events: &[Event]) -> Result<(State, Option<String>)> {
+    if machine.stat(Path::new(paths::NODE_SPEC))?.is_none() {
+        return Ok((State::Absent, None));
+    }
+    if vanished::vanished(machine)? {
+        return Ok((State::Failed, Some(vanished::SENTENCE.to_owned())));
+    }
+    let cx = Cx::read_only(machine)?;
+    // The bootstrap key opens it as well as any operator.
+    let locked = disk::shut(&cx)? && !cx.exists(BOOTSTRAP_KEY)?;
+    let settled = phase::read(machine)? == Phase::Settled;
+    Ok(match events.last().map(|event| &event.kind) {
+        Some(EventKind::Failed { error, .. }) if !settled => (State::Failed, Some(error.clone())),
+        _ if locked => (State::Locked, None),
+        _ if phase::pending(&cx)?.is_none() => (State::Done, None),
+        _ => (State::Stopped, None),
     })
 }
 
@@ -83,11 +96,15 @@ pub(crate) fn for_people(status: &Status) -> String {
             "first boot failed; once the cause is removed, `cargo xtask provision` goes on".into()
         }
         State::Stopped => {
-            "first boot was stopped half-way; `cargo xtask provision` or a reboot goes on".into()
+            "not done, and nothing is at work; `cargo xtask provision` or a reboot goes on".into()
         }
         State::Locked => "the volume is locked; `cargo xtask unlock` opens it".into(),
         State::Done => "done: everything held when it was last looked at".into(),
     };
+    if let Some(phase) = status.phase.as_ref().filter(|phase| ![Phase::Fresh, Phase::Settled].contains(phase))
+    {
+        text += &format!("\nwhy:   {phase}");
+    }
     for step in &status.steps {
         text += &format!("\nstep:  {step}");
     }

@@ -1,6 +1,7 @@
 //! The systemd units and drop-ins, written whole from the files in `systemd/`.
 
 use crate::Cx;
+use crate::untold::Untold;
 use anyhow::Result;
 
 /// The unit that mounts the volume.
@@ -19,7 +20,7 @@ pub(crate) const UNITS: [(&str, &str); 9] = [
     ("/etc/systemd/system/sovereign-stacks.target", include_str!("../systemd/sovereign-stacks.target")),
     ("/etc/systemd/system/sovereign-stack@.service", include_str!("../systemd/sovereign-stack@.service")),
     ("/etc/systemd/system/sovereign-vpn.service", include_str!("../systemd/sovereign-vpn.service")),
-    ("/etc/systemd/system/docker.service.d/10-sovereign.conf", include_str!("../systemd/needs-volume.conf")),
+    ("/etc/systemd/system/docker.service.d/10-sovereign.conf", include_str!("../systemd/docker.conf")),
     ("/etc/systemd/system/docker.socket.d/10-sovereign.conf", include_str!("../systemd/needs-volume.conf")),
     (
         "/etc/systemd/system/containerd.service.d/10-sovereign.conf",
@@ -30,39 +31,74 @@ pub(crate) const UNITS: [(&str, &str); 9] = [
 /// What is started at boot.
 const WANTED: [&str; 2] = [spec::paths::UNIT, "sovereign-put-back.service"];
 
-/// Whether every unit is as it must be.
+/// systemd has read them all.
+const UNREAD: Untold = Untold("units");
+
+/// Whether every unit is as it must be, and systemd knows.
 pub(crate) fn current(cx: &Cx<'_>) -> Result<bool> {
+    let mut links = WANTED.into_iter().map(|unit| is_wanted(cx, unit));
+    Ok(written(cx)? && !UNREAD.is_noted(cx)? && links.all(|there| there.is_ok_and(|there| there)))
+}
+
+fn written(cx: &Cx<'_>) -> Result<bool> {
     for (path, text) in UNITS {
         if !cx.holds(path, text.as_bytes())? {
-            return Ok(false);
-        }
-    }
-    for unit in WANTED {
-        if !cx.exists(link(unit))? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// The link that starts a unit at boot.
-fn link(unit: &str) -> String {
-    format!("/etc/systemd/system/multi-user.target.wants/{unit}")
-}
-
 /// Writes the units that differ and tells systemd.
 pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
-    let mut changed = false;
-    for (path, text) in UNITS {
-        changed |= cx.ensure_file(path, text.as_bytes(), 0o644)?;
+    if !written(cx)? {
+        UNREAD.note(cx)?;
     }
-    if changed {
-        cx.systemctl(["daemon-reload"])?;
+    // Also those that hold: what somebody made of them by hand and is wanted now is ours from now on.
+    for (path, text) in UNITS {
+        cx.ensure_file(path, text.as_bytes(), 0o644)?;
+    }
+    if UNREAD.is_noted(cx)? {
+        reload(cx)?;
+        UNREAD.told(cx)?;
     }
     for unit in WANTED {
-        if !cx.exists(link(unit))? {
+        if !is_wanted(cx, unit)? {
             cx.at_boot("enable", [unit])?;
         }
     }
     Ok(())
+}
+
+fn reload(cx: &Cx<'_>) -> Result<()> {
+    Ok(cx.systemctl(["daemon-reload"]).map(drop)?)
+}
+
+/// The link that has a unit started with its target.
+fn link(unit: &str) -> String {
+    let target = if WANTED.contains(&unit) { "multi-user.target" } else { STACKS };
+    format!("/etc/systemd/system/{target}.wants/{unit}")
+}
+
+/// Whether a unit is started with its target.
+pub(crate) fn is_wanted(cx: &Cx<'_>, unit: &str) -> Result<bool> {
+    Ok(cx.exists(link(unit))?)
+}
+
+/// Has units started with the stacks, from now on: the engine starts them whenever it is started itself.
+pub(crate) fn want<'u>(cx: &Cx<'_>, units: impl IntoIterator<Item = &'u str>) -> Result<()> {
+    let mut missing = Vec::new();
+    for unit in units {
+        if !is_wanted(cx, unit)? {
+            missing.push(unit);
+        }
+    }
+    let enable =
+        || if missing.is_empty() { Ok(()) } else { Ok(cx.at_boot("enable", missing.iter().copied())?) };
+    UNREAD.ensure(cx, missing.is_empty(), enable, || reload(cx))
+}
+
+/// The contrary.
+pub(crate) fn unwant(cx: &Cx<'_>, unit: &str) -> Result<()> {
+    UNREAD.ensure(cx, !is_wanted(cx, unit)?, || Ok(cx.at_boot("disable", [unit])?), || reload(cx))
 }

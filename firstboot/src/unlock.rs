@@ -1,8 +1,9 @@
 //! `firstboot unlock`: opens the volume with the operator's key.
 
 use crate::machine::Machine;
-use crate::steps::disk::{self, Refusal, luks, slots};
-use crate::{Cx, keys, unattended};
+use crate::steps::disk::{self, Refusal, luks};
+use crate::steps::secrets::BOOTSTRAP_KEY;
+use crate::{Cx, phase};
 use anyhow::{Result, bail};
 use host::{Cmd, Secret};
 use spec::paths;
@@ -20,8 +21,7 @@ pub(crate) enum Opened {
 
 /// Stops a firstboot that still waits for others to help it open the volume: the operator has come.
 pub(crate) fn end_waiting(machine: &dyn Machine, running: bool) -> Result<()> {
-    let there = |path: &Path| Ok::<_, host::Error>(machine.stat(path)?.is_some());
-    if running && there(Path::new(paths::DONE))? && !there(&luks::mapping())? {
+    if running && disk::shut(&Cx::read_only(machine)?)? && machine.stat(Path::new(BOOTSTRAP_KEY))?.is_none() {
         machine.run(&Cmd::new("systemctl").args(["stop", paths::UNIT]))?;
     }
     Ok(())
@@ -45,32 +45,16 @@ pub(crate) fn open(cx: &Cx<'_>, key: &Secret) -> Result<Opened> {
     Ok(if luks::open_with(cx, &device, key)? { Opened::Now } else { Opened::WrongKey })
 }
 
-/// Whether all that follows can be done with nobody there: the server is done, by this very firstboot and for this very
-/// spec, and no change by hand of its keyslots waits to be escrowed. Otherwise it is no longer done, and the operator's
-/// command goes on.
-pub(crate) fn goes_on_alone(cx: &Cx<'_>) -> Result<bool> {
-    if !cx.exists(paths::DONE)? {
-        return Ok(false);
-    }
-    if cx.receipt().done.is_none() {
-        cx.reopen()?;
-        return Ok(false);
-    }
-    // Which keys were revoked is written on the volume. Where that cannot be mounted, the run is the one to say so.
+/// Why what follows cannot be done with nobody there, if it cannot. Then it is no longer done, and the operator's command
+/// goes on.
+pub(crate) fn wants_the_operator(cx: &Cx<'_>) -> Result<Option<String>> {
+    // What held last is written on the volume. Where that cannot be mounted, the run is the one to say so.
     if disk::mount(cx).is_err() {
-        return Ok(true);
+        return Ok(None);
     }
-    let alone = as_escrowed(cx)?;
-    if !alone {
-        cx.reopen()?;
+    let why = phase::pending(cx)?;
+    if let Some(why) = &why {
+        cx.unsettle(why)?;
     }
-    Ok(alone)
-}
-
-/// Whether the keyslots are what they must be. Where they are not, as after a change by hand, firstboot makes them so, and
-/// somebody has to take the escrow of their header. The volume is mounted.
-pub(crate) fn as_escrowed(cx: &Cx<'_>) -> Result<bool> {
-    let device = disk::attached(cx)?;
-    let in_place = slots::in_place(cx, &luks::header(cx, &device)?)?;
-    Ok(in_place && keys::settled(cx, &device)? && unattended::settled(cx, &device)?)
+    Ok(why)
 }

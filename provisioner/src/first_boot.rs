@@ -8,7 +8,6 @@ mod follow;
 use crate::clock;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::Filed;
-use crate::journal::{Journal, hex};
 use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::project::Folder;
@@ -17,8 +16,7 @@ use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use host::{Cmd, Host as _};
-use sha2::{Digest as _, Sha256};
-use spec::{Event, EventKind, FormatToken, Gate, NodeSpec, Receipt, paths};
+use spec::{Gate, NodeSpec, Phase, Receipt, State, Status, paths};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,54 +39,66 @@ pub struct Binary<'a> {
 pub struct Observed {
     /// SHA-256 of the firstboot there.
     pub binary: Option<String>,
-    /// SHA-256 of the node spec there.
-    pub node_spec: Option<String>,
-    /// The receipt.
-    pub receipt: Option<Receipt>,
-    /// Whether the done marker is there.
-    pub done: bool,
-    /// Whether the volume's keys are being changed, for which the done marker is taken away.
-    pub keys_changing: bool,
     /// Whether the volume is open.
     pub unlocked: bool,
-    /// The nonce of the leave to format that the project's journal holds.
-    pub format_nonce: Option<String>,
-    /// The number of the event with which firstboot started last, while its unit is at work.
-    pub running_from: Option<u64>,
+    /// What that firstboot says; nothing where there is none, or where it cannot say.
+    pub status: Option<Status>,
 }
 
 impl Observed {
-    /// Reads what the line of [`Server::observe`] prints: one thing a line, `-` for what is not there, the receipt last.
-    fn read(text: &str, format_nonce: Option<String>) -> Result<Self> {
-        let mut lines = text.splitn(8, '\n').map(|line| (line != "-").then_some(line));
+    /// Reads what the line of [`Server::observe`] prints: one thing a line, `-` for what is not there, the status last.
+    fn read(text: &str) -> Result<Self> {
+        let mut lines =
+            text.splitn(3, '\n').map(|line| Some(line.trim()).filter(|line| !["-", ""].contains(line)));
         let mut line = || lines.next().flatten();
-        let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
-        let (binary, node_spec) = (line().and_then(word), line().and_then(word));
-        let (done, keys_changing) = (line().is_some(), line().is_some());
-        let (unlocked, at_work) = (line().is_some(), line().is_some());
-        // One that is at work and has not said so yet is heard from the end of the one before.
-        let started = line().and_then(|json| Event::from_line(json.as_bytes()).ok()).map(|event| {
-            if matches!(event.kind, EventKind::Started { .. }) { event.seq } else { event.seq + 1 }
-        });
-        let receipt =
-            line().filter(|json| !json.trim().is_empty()).map(|json| Receipt::from_json(json.as_bytes()));
-        let running_from = started.filter(|_| at_work);
-        Ok(Self {
-            binary,
-            node_spec,
-            receipt: receipt.transpose()?,
-            done,
-            keys_changing,
-            unlocked,
-            format_nonce,
-            running_from,
-        })
+        let binary = line().and_then(|line| line.split_whitespace().next()).map(str::to_owned);
+        let unlocked = line().is_some();
+        let status = line().map(|json| Status::from_json(json.as_bytes())).transpose()?;
+        Ok(Self { binary, unlocked, status })
+    }
+
+    /// What was done there so far.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.status.as_ref().and_then(|status| status.receipt.as_ref())
+    }
+
+    fn is(&self, states: &[State]) -> bool {
+        self.status.as_ref().is_some_and(|status| states.contains(&status.state))
+    }
+
+    /// Whether all held when it was last looked at, nothing is pending, and the volume is open.
+    pub fn is_done(&self) -> bool {
+        self.is(&[State::Done])
+    }
+
+    /// Whether a firstboot is at work.
+    pub fn is_at_work(&self) -> bool {
+        self.is(&[State::Running, State::Waiting])
+    }
+
+    /// What is pending, where the firstboot there says it.
+    pub fn phase(&self) -> Option<&Phase> {
+        self.status.as_ref().and_then(|status| status.phase.as_ref())
+    }
+
+    /// Whether nothing is pending; the volume may be shut.
+    pub fn is_settled(&self) -> bool {
+        self.phase() == Some(&Phase::Settled)
+    }
+
+    /// The number of the event with which the run began that is at work.
+    pub fn running_from(&self) -> Option<u64> {
+        self.status.as_ref().and_then(|status| status.begun)
+    }
+
+    /// Whether the volume holds data.
+    pub fn has_data(&self) -> bool {
+        self.receipt().and_then(|receipt| receipt.volume.as_ref()).is_some_and(|volume| volume.formatted)
     }
 
     /// Whether the volume holds data, is shut, and nobody there is about to open it.
     pub fn is_locked(&self) -> bool {
-        let volume = self.receipt.as_ref().and_then(|receipt| receipt.volume.as_ref());
-        volume.is_some_and(|volume| volume.formatted) && !self.unlocked && self.running_from.is_none()
+        self.has_data() && !self.unlocked && !self.is_at_work()
     }
 }
 
@@ -118,7 +128,7 @@ impl Server<'_> {
     pub fn connect_awake(&self) -> Result<Observed> {
         let mut there = self.connect()?;
         let start = Instant::now();
-        while there.done && !there.unlocked && there.running_from.is_some() && start.elapsed() < WAKE_LIMIT {
+        while there.is_settled() && !there.unlocked && there.is_at_work() && start.elapsed() < WAKE_LIMIT {
             std::thread::sleep(WAKE_POLL);
             there = self.observe(|_| {})?;
         }
@@ -128,49 +138,33 @@ impl Server<'_> {
     /// Reads what is there, in one connection.
     pub fn observe(&self, waiting: impl FnMut(&str)) -> Result<Observed> {
         let line = format!(
-            "sha256sum {} 2>/dev/null || echo -; sha256sum {} 2>/dev/null || echo -; test -e {} && echo done || echo -; \
-             test -e {} && echo changing || echo -; test -e /dev/mapper/{} && echo open || echo -; \
-             systemctl is-active {} >/dev/null || test \"$(systemctl is-active {})\" = activating && echo at-work || echo -; \
-             grep -E '\"event\":\"(started|done|locked|failed)\"' {} 2>/dev/null | tail -n 1 | grep . || echo -; \
-             cat {} 2>/dev/null; true",
-            paths::BINARY,
-            paths::NODE_SPEC,
-            paths::DONE,
-            paths::KEYS_CHANGING,
-            paths::MAPPING,
-            paths::UNIT,
-            paths::UNIT,
-            paths::EVENTS,
-            paths::RECEIPT
+            "sha256sum {binary} 2>/dev/null || echo -; test -e /dev/mapper/{mapping} && echo open || echo -; \
+             {binary} status --json 2>/dev/null; true",
+            binary = paths::BINARY,
+            mapping = paths::MAPPING,
         );
-        let text = self.session.wait(&line, CONNECT_LIMIT, waiting)?.text();
-        Observed::read(&text, Journal::load(self.folder)?.format_nonce)
+        Observed::read(&self.session.wait(&line, CONNECT_LIMIT, waiting)?.text())
     }
 
-    /// Hands over firstboot and the node spec, where they differ from what is there, and starts the unit.
-    /// Gives the number of the first event to follow, or `None` when all is done already.
+    /// Hands over firstboot, where it differs from what is there, and the node spec; firstboot says what is left to do and
+    /// begins with it. Gives the number of the first event to follow, or `None` when the server is as it must be.
     pub fn hand_over(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<Option<u64>> {
-        let same_binary = there.binary.as_deref() == Some(binary.sha256);
-        if same_binary && ran_last(binary, there) && is_followed(node, there) {
-            if there.done {
-                return Ok(None);
-            }
-            if there.running_from.is_some() {
-                return Ok(there.running_from);
-            }
-        }
         let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
-        clock::refuse_wrong(self.session)?;
+        let same_binary = there.binary.as_deref() == Some(binary.sha256);
+        if !same_binary || !there.is_done() {
+            clock::refuse_wrong(self.session)?;
+        }
         if !same_binary {
             let bytes =
                 std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
             self.session.write(Path::new(paths::BINARY), &bytes, 0o755)?;
         }
         let said = self.session.run(&Cmd::new(paths::BINARY).arg("install").stdin(node.to_json()))?.text();
-        stage.done(if same_binary { "node spec handed over, firstboot was there" } else { "handed over" });
         if said == "done" {
+            stage.done("the server is as it must be");
             return Ok(None);
         }
+        stage.done(if same_binary { "node spec handed over, firstboot was there" } else { "handed over" });
         let next = said.parse();
         next.map(Some)
             .with_context(|| format!("starting firstboot: it said {said:?} instead of an event's number"))
@@ -254,7 +248,7 @@ impl Server<'_> {
     /// an interrupted rebuild leaves the key of the system before, or that of the system that never came, among the pins.
     pub fn settle_host_key(&self) -> Result<()> {
         if self.known_hosts.keys()?.len() > 1 {
-            let lasting = self.observe(|_| {})?.receipt.and_then(|receipt| receipt.host_key);
+            let lasting = self.observe(|_| {})?.receipt().and_then(|receipt| receipt.host_key.clone());
             self.known_hosts
                 .settle(&lasting.context("settling the host key: the server's receipt does not name it")?)?;
             self.session.wait("true", CONNECT_LIMIT, |_| {})?;
@@ -263,117 +257,47 @@ impl Server<'_> {
     }
 }
 
-/// Whether the binary on the server has run, and was not only handed over by a command that came no further.
-fn ran_last(binary: &Binary<'_>, there: &Observed) -> bool {
-    there.receipt.as_ref().is_some_and(|receipt| receipt.firstboot.ends_with(binary.sha256))
-}
-
-/// Whether the node spec on the server is this one, with or without the leave to format, which ends when it is used, and
-/// what is known of the volume, which begins then.
-fn is_followed(node: &NodeSpec, there: &Observed) -> bool {
-    let hash = |node: &NodeSpec| hex(&Sha256::digest(node.to_json()));
-    let token = there
-        .format_nonce
-        .as_ref()
-        .map(|nonce| FormatToken { volume_id: node.disk.volume_id, nonce: nonce.clone() });
-    let known = node.disk.known.clone();
-    let disks = [(None, known), (None, None), (token, None), (node.disk.format.clone(), None)];
-    disks.into_iter().any(|disk| {
-        let mut same = node.clone();
-        (same.disk.format, same.disk.known) = disk;
-        there.node_spec.as_deref() == Some(&hash(&same))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spec::{DiskSpec, KnownVolume, ServerSpec, SshSpec, UnlockSpec, VolumeRecord};
+    use serde_json::json;
 
-    fn node(format: Option<&str>, uuid: Option<&str>) -> NodeSpec {
-        let format = format.map(|nonce| FormatToken { volume_id: 7, nonce: nonce.into() });
-        let known = uuid.map(|uuid| KnownVolume { volume_id: 7, luks_uuid: uuid.into() });
-        NodeSpec {
-            version: spec::VERSION,
-            project: "demo".into(),
-            server: ServerSpec { id: 1, name: "demo".into() },
-            disk: DiskSpec { volume_id: 7, size_gb: 10, format, known },
-            recipients: vec![],
-            ssh: SshSpec { port: 22 },
-            inbound: vec![],
-            registries: vec![],
-            stacks: vec![],
-            unlock: UnlockSpec::Operator,
-            reboot: None,
-            vpn: None,
-            exceptions: vec![],
+    /// What the line prints of a server whose firstboot is of this release, or, without a phase, of an earlier one.
+    fn observed(state: &str, formatted: bool, phase: Option<&str>, open: bool) -> Observed {
+        let volume = json!({ "id": 7, "luks_uuid": "ours", "formatted": formatted });
+        let mut receipt: serde_json::Value =
+            serde_json::from_slice(&Receipt::new("demo", 1).to_json()).unwrap();
+        receipt["volume"] = volume;
+        let mut status = json!({
+            "version": 1, "state": state, "step": null, "gate": null, "error": null, "last_seq": 9, "receipt": receipt,
+        });
+        if let Some(phase) = phase {
+            (status["phase"], status["begun"]) = (json!({ "phase": phase }), json!(5));
         }
+        let mapping = if open { "open" } else { "-" };
+        Observed::read(&format!("aa  /usr/firstboot\n{mapping}\n{status:#}\n")).unwrap()
     }
 
     #[test]
-    fn what_is_on_file_of_a_volume_alone_is_no_reason_to_hand_over_again() {
-        let there = |node: &NodeSpec| Observed {
-            node_spec: Some(hex(&Sha256::digest(node.to_json()))),
-            format_nonce: Some("abc".into()),
-            ..Observed::default()
-        };
-        let now = node(None, Some("ours"));
-        for handed_over in [node(Some("abc"), None), node(None, None), now.clone()] {
-            assert!(is_followed(&now, &there(&handed_over)));
-        }
-        for another in [node(None, Some("another")), NodeSpec { ssh: SshSpec { port: 2222 }, ..now.clone() }]
-        {
-            assert!(!is_followed(&now, &there(&another)));
-        }
-    }
-
-    #[test]
-    fn a_firstboot_that_was_only_handed_over_has_not_run() {
-        let binary = Binary { path: Path::new("/b"), sha256: "cafe" };
-        let there = |firstboot: &str| {
-            let receipt = Receipt { firstboot: firstboot.into(), ..Receipt::new("demo", 1) };
-            Observed { binary: Some("cafe".into()), receipt: Some(receipt), ..Observed::default() }
-        };
-        assert!(ran_last(&binary, &there("0.1.0 cafe")));
-        assert!(!ran_last(&binary, &there("0.1.0 beef")) && !ran_last(&binary, &Observed::default()));
-    }
-
-    #[test]
-    fn a_run_is_heard_from_its_own_beginning() {
-        let event = |seq, kind: &EventKind| {
-            let event = Event { seq, time: "2026-01-01T00:00:00Z".into(), kind: kind.clone() };
-            String::from_utf8(event.to_line()).unwrap()
-        };
-        let read = |at_work: &str, last: &str| {
-            let text =
-                format!("aa  /usr/firstboot\nbb  /etc/node\ndone\n-\nopen\n{at_work}\n{}\n", last.trim_end());
-            Observed::read(&text, None).unwrap()
-        };
-        let started = EventKind::Started { firstboot: "0".into() };
-        assert_eq!(read("at-work", &event(5, &started)).running_from, Some(5));
-        assert_eq!(
-            read("at-work", &event(7, &EventKind::Done)).running_from,
-            Some(8),
-            "the end is another run's"
-        );
-        assert_eq!(read("-", &event(7, &EventKind::Done)).running_from, None);
-        assert_eq!(read("at-work", "-").running_from, None, "nothing ran before");
-        let there = read("-", "-");
-        assert_eq!((there.binary.as_deref(), there.node_spec.as_deref()), (Some("aa"), Some("bb")));
-        assert!(there.done && there.unlocked && !there.keys_changing && there.receipt.is_none());
+    fn what_is_there_is_read_also_where_there_is_nothing_or_an_earlier_release() {
+        let nothing = Observed::read("-\n-\n").unwrap();
+        assert!(nothing.binary.is_none() && nothing.status.is_none() && !nothing.unlocked);
+        let now = observed("running", true, Some("settled"), true);
+        assert_eq!((now.binary.as_deref(), now.running_from()), (Some("aa"), Some(5)));
+        assert!(now.is_settled() && now.unlocked && now.is_at_work() && !now.is_done());
+        let earlier = observed("done", true, None, true);
+        assert!(earlier.is_done() && earlier.phase().is_none() && earlier.running_from().is_none());
     }
 
     #[test]
     fn a_volume_is_locked_when_it_holds_data_and_nobody_opens_it() {
-        let observed = |formatted, unlocked, running_from| {
-            let mut receipt = Receipt::new("demo", 1);
-            receipt.volume = Some(VolumeRecord { id: 7, luks_uuid: "ours".into(), formatted });
-            Observed { receipt: Some(receipt), unlocked, running_from, ..Observed::default() }
-        };
-        assert!(observed(true, false, None).is_locked());
-        assert!(!observed(false, false, None).is_locked(), "it is not formatted yet");
-        assert!(!observed(true, true, None).is_locked());
-        assert!(!observed(true, false, Some(4)).is_locked(), "firstboot may hold the bootstrap key");
+        assert!(observed("locked", true, Some("settled"), false).is_locked());
+        assert!(!observed("stopped", false, Some("fresh"), false).is_locked(), "it is not formatted yet");
+        assert!(!observed("done", true, Some("settled"), true).is_locked());
+        assert!(
+            !observed("running", true, Some("ending"), false).is_locked(),
+            "firstboot may hold the bootstrap key"
+        );
         assert!(!Observed::default().is_locked(), "nothing was handed over yet");
     }
 }

@@ -72,7 +72,7 @@ impl<'a> InUse<'a> {
             volume_id: volume.id,
             recipients: &self.prepared.recipients,
         };
-        Ok(Change { of: self, server, expected, running_from: there.running_from })
+        Ok(Change { of: self, server, expected, running_from: there.running_from() })
     }
 }
 
@@ -108,11 +108,11 @@ impl Change<'_> {
 
     /// Looks at the result from outside and files the receipt.
     pub(crate) fn confirm(&self) -> Result<()> {
-        let receipt = self.server.observe(|_| {})?.receipt;
-        let receipt = receipt.with_context(|| {
+        let there = self.server.observe(|_| {})?;
+        let receipt = there.receipt().with_context(|| {
             format!("reading the receipt: {} changed, but the receipt is gone", self.of.about)
         })?;
-        self.of.context.confirm_and_file(self.of.prepared, self.of.world, &receipt, true)?;
+        self.of.context.confirm_and_file(self.of.prepared, self.of.world, receipt, true)?;
         Ok(())
     }
 }

@@ -46,6 +46,7 @@ pub mod provision;
 pub mod recipients;
 pub mod report;
 pub mod ssh;
+pub mod stacks_there;
 pub mod status;
 pub mod timeline;
 pub mod unlock;

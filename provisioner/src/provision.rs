@@ -11,7 +11,7 @@ use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::node::{ImageLock, node_spec, user_data};
 use crate::observe::{World, observe, observe_settled};
-use crate::plan::{Change, Plan, Wish, plan};
+use crate::plan::{Change, Plan, Wish, plan, taken_out};
 use crate::project::{Folder, Project};
 use crate::recipients;
 use crate::report::{Report, Stage};
@@ -90,6 +90,7 @@ impl Context<'_> {
 
     fn plan_for(&self, world: World, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
         let mut plan = plan(self.project, public_key, &world, wish);
+        plan.on_server = taken_out(&self.project.stacks, filed_receipt(self.folder)?.as_ref());
         let made_anew = plan.changes.iter().any(|planned| is_rebuild(&planned.change));
         if world.server.is_some() && !made_anew {
             plan.obstacles.extend(Journal::load(self.folder)?.moved_ssh(self.project.ssh_port));
@@ -205,12 +206,13 @@ impl Context<'_> {
         let Some(from) = server.hand_over(node, binary, &there)? else {
             // A rebuild that did not come about has pinned a key beside this server's.
             server.settle_host_key()?;
-            let receipt = there.receipt.context("reading the receipt: the server is done but has none")?;
-            return Ok((receipt, None));
+            let receipt = there.receipt().context("reading the receipt: the server is done but has none")?;
+            return Ok((receipt.clone(), None));
         };
         let timeline = Timeline::of(&self.project.name, &server.follow(from, &expected)?);
-        let receipt = server.observe(|_| {})?.receipt;
-        let receipt = receipt.context("reading the receipt: firstboot is done but left none")?;
+        let there = server.observe(|_| {})?;
+        let receipt =
+            there.receipt().context("reading the receipt: firstboot is done but left none")?.clone();
         match timeline.and_then(|timeline| timeline.file(self.folder).map(|()| timeline)) {
             Ok(timeline) => Ok((receipt, Some(timeline))),
             Err(error) => {
@@ -222,7 +224,7 @@ impl Context<'_> {
     }
 
     fn refuse_locked(&self, there: &Observed) -> Result<()> {
-        if there.done && !there.unlocked {
+        if there.is_settled() && there.is_locked() {
             let name = self.folder.name();
             return Err(NeedsOperator(format!(
                 "the server's volume is locked, as after every reboot: open it with `cargo xtask unlock --project {name} --identity FILE`"

@@ -5,11 +5,10 @@ use crate::first_boot::{Observed, Server};
 use crate::known_hosts::KnownHosts;
 use crate::plan::{Plan, Wish};
 use crate::provision::{Context, Prepared, address};
-use crate::ssh::Session;
 use anyhow::Result;
-use host::{Cmd, Host as _};
+use host::Host as _;
 use serde::Serialize;
-use spec::{Receipt, UnlockSpec, paths};
+use spec::{Phase, Receipt, State, UnlockSpec};
 
 /// The state of a project.
 #[derive(Debug, Serialize)]
@@ -86,11 +85,9 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
         }
         let there = view.observe(|_| {})?;
         let state = state(&there);
-        let keys_changing = there.keys_changing;
-        // What is open may be dead all the same, as after its volume was taken away: the server itself says so.
-        let asked = ["ready", "first-boot"].contains(&state) && there.binary.is_some();
-        let failed = if asked { said_to_have_failed(&session)? } else { None };
-        Ok((if failed.is_some() { "failed" } else { state }, keys_changing, there.receipt, failed))
+        let said = there.status.as_ref().filter(|_| state == "failed");
+        let error = said.map(|status| status.error.clone().unwrap_or_default());
+        Ok((state, keys_change(&there), there.receipt().cloned(), error))
     };
     let (state, keys_changing, receipt, error) =
         context.through_the_door(&world, "status", async || tokio::task::block_in_place(look)).await?;
@@ -110,37 +107,69 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
 
 /// The state of a server that can be reached.
 fn state(there: &Observed) -> &'static str {
-    match (there.done || there.keys_changing, there.unlocked) {
-        (_, false) if there.is_locked() => "locked",
-        (false, _) => "first-boot",
-        (true, true) if there.keys_changing => "ready",
-        (true, _) if there.running_from.is_some() => "starting",
-        (true, false) => "locked",
-        (true, true) => "ready",
+    let state = there.status.as_ref().map_or(State::Absent, |status| status.state);
+    match state {
+        State::Failed => "failed",
+        State::Done => "ready",
+        State::Locked => "locked",
+        _ if there.is_locked() => "locked",
+        _ if keys_change(there) && there.unlocked => "ready",
+        State::Running | State::Waiting if there.is_settled() || keys_change(there) => "starting",
+        _ => "first-boot",
     }
 }
 
-/// Why the server is not well, in its own words, where it says so.
-fn said_to_have_failed(session: &Session) -> Result<Option<String>> {
-    let said = session.run(&Cmd::new(paths::BINARY).args(["status", "--json"]))?;
-    let status = spec::Status::from_json(&said.stdout)?;
-    Ok((status.state == spec::State::Failed).then(|| status.error.unwrap_or_default()))
+fn keys_change(there: &Observed) -> bool {
+    matches!(there.phase(), Some(Phase::KeysChanging { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn observed(state: State, phase: Option<Phase>, unlocked: bool) -> Observed {
+        let mut receipt = Receipt::new("demo", 1);
+        receipt.volume = Some(spec::VolumeRecord { id: 7, luks_uuid: "ours".into(), formatted: true });
+        let status = spec::Status {
+            version: spec::VERSION,
+            state,
+            step: None,
+            steps: vec![],
+            gate: None,
+            gates: vec![],
+            error: None,
+            phase,
+            begun: None,
+            last_seq: 1,
+            receipt: Some(receipt),
+        };
+        Observed { binary: None, unlocked, status: Some(status) }
+    }
+
     #[test]
-    fn a_server_whose_keys_change_is_ready_all_along() {
-        let mut there = Observed { unlocked: true, running_from: Some(7), ..Observed::default() };
-        assert_eq!(state(&there), "first-boot");
-        there.keys_changing = true;
-        assert_eq!(state(&there), "ready");
-        // Cut off by a restart: it waits for the operator, or is about to open the volume.
-        there.unlocked = false;
-        assert_eq!(state(&there), "starting");
-        there.running_from = None;
-        assert_eq!(state(&there), "locked");
+    fn each_state_has_its_word_and_a_server_whose_keys_change_is_ready_all_along() {
+        let changing = || Some(Phase::KeysChanging { wish: "slot 0 (unlock) gets a new key".into() });
+        let half_way = || Some(Phase::Converging { why: "x".into() });
+        for (state_there, phase, unlocked, word) in [
+            (State::Running, half_way(), true, "first-boot"),
+            (State::Stopped, half_way(), true, "first-boot"),
+            (State::Running, changing(), true, "ready"),
+            (State::Stopped, changing(), true, "ready"),
+            // Cut off by a restart: it waits for the operator, or is about to open the volume.
+            (State::Running, changing(), false, "starting"),
+            (State::Locked, changing(), false, "locked"),
+            (State::Running, Some(Phase::Settled), false, "starting"),
+            (State::Done, Some(Phase::Settled), true, "ready"),
+            (State::Stopped, half_way(), false, "locked"),
+            (State::Failed, half_way(), false, "failed"),
+            (State::Done, None, true, "ready"),
+        ] {
+            assert_eq!(
+                state(&observed(state_there, phase.clone(), unlocked)),
+                word,
+                "{state_there:?} {phase:?}"
+            );
+        }
+        assert_eq!(state(&Observed::default()), "first-boot");
     }
 }

@@ -68,11 +68,12 @@ impl<'a> Unlock<'a> {
     /// Unlocks the volume, if the server has come as far as that. The key never touches a disk on the way.
     pub fn unlock(&self) -> Result<Unlocked> {
         let there = self.server().connect()?;
-        if there.done || there.is_locked() {
+        let opens_by_itself = there.is_at_work() && !there.is_settled();
+        if there.has_data() && !opens_by_itself {
             self.send_key()?;
         }
         // The volume's slots may have been changed by hand: that is seen to with somebody there to take the escrow.
-        let done = there.done && self.server().connect()?.done;
+        let done = self.server().connect()?.is_done();
         Ok(if done { Unlocked::Up } else { Unlocked::HalfWay })
     }
 

@@ -11,6 +11,7 @@ mod places;
 mod project;
 mod provision;
 mod screen;
+mod stacks;
 mod test;
 mod toolchain;
 mod verbs;
@@ -62,6 +63,9 @@ enum Verb {
     /// The private network: its devices and their keys, and the certificate they trust.
     #[command(subcommand)]
     Vpn(vpn::Vpn),
+    /// The stacks on the server: what there is of each; remove one that was taken out, with its data.
+    #[command(subcommand)]
+    Stacks(stacks::Stacks),
     /// Open the volume after a reboot, with the key from the escrow.
     ///
     /// Example: cargo xtask unlock --project demo --identity projects/demo/offline-identity.txt
@@ -128,6 +132,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Escrow(verb) => escrow::run(projects, &verb),
         Verb::Vpn(verb) => vpn::run(projects, &verb).await,
         Verb::Keys(verb) => keys::run(projects, &verb).await,
+        Verb::Stacks(verb) => stacks::run(projects, &verb).await,
         Verb::Unlock(options) => verbs::unlock(projects, &options).await,
         Verb::Ssh(options) => verbs::ssh(projects, &options).await,
         Verb::Destroy(options) => verbs::destroy(projects, &options).await,

@@ -211,7 +211,7 @@ pub enum EventKind {
     },
     /// The volume is locked and nobody here holds its key: `unlock` is wanted.
     Locked,
-    /// All steps hold and the marker is written.
+    /// All steps hold and nothing is pending.
     Done,
 }
 

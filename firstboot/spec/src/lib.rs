@@ -4,7 +4,7 @@
 //!   which ports are open, which stacks run. It holds no secret.
 //! * [`Receipt`] travels back: what was done, written after every step.
 //! * [`Event`]s stream back while it happens; [`Gate`]s are the points where the server waits for the operator's side.
-//! * [`Status`] says how far the server is, at any moment.
+//! * [`Phase`] says what is pending on a server; [`Status`] says how far it is, at any moment.
 //! * [`Check`]s say what was looked at and what was found; [`audit`] is the catalogue most of them are of.
 //! * [`Slot`] is the one table of the volume's keyslots; [`Keys`] lists those in use.
 //! * [`EscrowManifest`] describes a sealed bundle without opening it.
@@ -19,9 +19,11 @@ mod event;
 mod manifest;
 mod node;
 pub mod paths;
+mod phase;
 mod receipt;
 mod server;
 mod slot;
+mod stack;
 mod status;
 
 pub use check::{Check, Tally, Verdict, for_people};
@@ -30,9 +32,11 @@ pub use manifest::{EscrowEntry, EscrowManifest};
 pub use node::{
     DiskSpec, FormatToken, KnownVolume, NodeSpec, Port, Protocol, Registry, ServerSpec, SshSpec, StackSpec,
 };
+pub use phase::Phase;
 pub use receipt::{EscrowRecord, Receipt, StepRecord, VolumeRecord};
 pub use server::{Exception, RebootWindow, TangServer, UnlockSpec, VpnSpec};
 pub use slot::{KeySlot, Keys, Slot};
+pub use stack::StackState;
 pub use status::{State, Status};
 
 /// The version of every document in this crate; raised when one changes its meaning.

@@ -11,8 +11,10 @@ pub const STATE: &str = "/var/lib/sovereign";
 pub const RECEIPT: &str = "/var/lib/sovereign/receipt.json";
 /// The event stream: one [`Event`](crate::Event) in JSON a line, appended.
 pub const EVENTS: &str = "/var/lib/sovereign/events.jsonl";
-/// The marker written last; systemd reads it.
-pub const DONE: &str = "/var/lib/sovereign/done";
+/// What is pending: a [`Phase`](crate::Phase).
+pub const PHASE: &str = "/var/lib/sovereign/phase.json";
+/// SHA-256 of all that this server shall be, written when all of it held.
+pub const HELD: &str = "/srv/sovereign/held";
 /// What the operator's side has acknowledged: one file a gate, holding the value acknowledged.
 pub const ACKNOWLEDGED: &str = "/var/lib/sovereign/acknowledged";
 /// The sealed escrow bundle, its manifest and the manifest's signature by the lasting host key.
@@ -23,8 +25,6 @@ pub const ESCROW_MANIFEST: &str = "/var/lib/sovereign/escrow/manifest.json";
 pub const ESCROW_SIGNATURE: &str = "/var/lib/sovereign/escrow/manifest.json.sig";
 /// The namespace of that signature.
 pub const ESCROW_NAMESPACE: &str = "sovereign-escrow";
-/// There while the volume's keys are being changed; it says what was asked for, in a sentence.
-pub const KEYS_CHANGING: &str = "/var/lib/sovereign/keys-changing";
 /// Where the LUKS volume is mounted; all data lies below.
 pub const DATA: &str = "/srv/sovereign";
 /// The name of the opened LUKS mapping, in `/dev/mapper`.

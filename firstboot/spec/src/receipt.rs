@@ -25,8 +25,11 @@ pub struct Receipt {
     pub volume: Option<VolumeRecord>,
     /// The escrow, once it is sealed.
     pub escrow: Option<EscrowRecord>,
-    /// When all was done, RFC 3339 in UTC.
+    /// When all was done the last time, RFC 3339 in UTC.
     pub done: Option<String>,
+    /// The stacks that ran then; releases before this one did not say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacks: Vec<String>,
 }
 
 /// One step that holds.
@@ -85,6 +88,7 @@ impl Receipt {
             volume: None,
             escrow: None,
             done: None,
+            stacks: Vec::new(),
         }
     }
 
@@ -103,12 +107,6 @@ impl Receipt {
         self.steps.retain(|s| s.step != record.step);
         self.steps.push(record);
         self.steps.sort_by_key(|s| s.step);
-    }
-
-    /// Forgets that all was seen to hold, since something else is wanted now.
-    pub fn reopen(&mut self) {
-        self.steps.retain(|record| record.step < StepName::Verify);
-        self.done = None;
     }
 
     /// The record of a step that holds.

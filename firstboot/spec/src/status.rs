@@ -1,4 +1,4 @@
-use crate::{Error, Gate, Receipt, StepName, parse, to_json};
+use crate::{Error, Gate, Phase, Receipt, StepName, parse, to_json};
 use serde::{Deserialize, Serialize};
 
 /// How far a server is: what `firstboot status --json` prints.
@@ -21,6 +21,12 @@ pub struct Status {
     pub gates: Vec<Gate>,
     /// Why, with [`State::Failed`].
     pub error: Option<String>,
+    /// What is pending; releases before this one did not say it.
+    #[serde(default)]
+    pub phase: Option<Phase>,
+    /// The number of the event with which the run began that is at work, once it has said so.
+    #[serde(default)]
+    pub begun: Option<u64>,
     /// The number of the last event, 0 when there is none.
     pub last_seq: u64,
     /// What was done so far.
@@ -43,7 +49,7 @@ pub enum State {
     Stopped,
     /// The volume is locked; `unlock` goes on.
     Locked,
-    /// All steps hold and the volume is open.
+    /// All held when it was last looked at, nothing is pending, and the volume is open.
     Done,
 }
 

@@ -17,25 +17,19 @@ use crate::steps::disk::{luks, slots};
 use crate::steps::escrow::again::{proposed, withdraw};
 use crate::steps::escrow::{go, hear};
 use crate::steps::secrets::{KEYS, NEXT, next, revoked, stored};
-use crate::{Cx, unattended};
+use crate::{Cx, phase, unattended};
 use anyhow::{Result, bail};
 use host::Host as _;
-use spec::{Slot, paths};
+use spec::{Phase, Slot};
 use std::path::Path;
 
 /// Whether a change was asked for and has not come to its end.
 pub(crate) fn changing(cx: &Cx<'_>) -> Result<bool> {
-    Ok(cx.exists(paths::KEYS_CHANGING)?)
+    Ok(matches!(phase::read(cx.machine())?, Phase::KeysChanging { .. }))
 }
 
-/// Whether nothing is left to do. After a rebuild only the volume remembers that a change was begun. On a server that is
-/// done a spare slot in use was filled by hand: that is shown, and no reason for `unlock` to wait at a gate.
-pub(crate) fn settled(cx: &Cx<'_>, device: &Path) -> Result<bool> {
-    let left_over = || Ok::<_, anyhow::Error>(luks::header(cx, device)?.has(Slot::Spare));
-    Ok(!changing(cx)? && proposed(cx)?.is_empty() && (cx.exists(paths::DONE)? || !left_over()?))
-}
-
-/// Brings every change that was begun to its end.
+/// Brings every change that was begun to its end, but for the last bundle, with the header as it is then: the last step has
+/// that escrowed. What was begun, the volume says: after a rebuild nothing else remembers.
 pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
     hear(cx)?;
     for slot in KEYS {
@@ -62,12 +56,11 @@ pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
             drop_other(cx, device, other)?;
         }
     }
-    go(cx, device, &[])?;
     // Wishes that are fulfilled, and what a request or a step that was cut off left half-said.
     for left in cx.machine().list(Path::new(NEXT))? {
         cx.remove(&next(&left))?;
     }
-    Ok(cx.remove(Path::new(paths::KEYS_CHANGING))?)
+    Ok(())
 }
 
 /// Gives a new key the spare slot. What an interrupted change left there is nobody's.

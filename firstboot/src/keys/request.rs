@@ -1,15 +1,15 @@
 //! `firstboot keys`: what the operator asks of the volume's keys.
 
 use super::another_opens;
-use crate::Cx;
 use crate::machine::Machine;
 use crate::steps::disk::{self, luks};
 use crate::steps::escrow::again::{propose, proposed};
 use crate::steps::secrets::{KEYS, draw_one, key, next, revoked};
+use crate::{Cx, phase};
 use anyhow::{Context as _, Result, bail, ensure};
 use host::Secret;
-use spec::{Keys, Slot, paths};
-use std::path::{Path, PathBuf};
+use spec::{Keys, Phase, Slot};
+use std::path::PathBuf;
 
 /// What is wanted of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +75,8 @@ pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
             ensure!(!going, "revoking {slot}: {other} is just being revoked; let that come to its end first");
         }
     }
-    // In this order, so that no cut leaves a wish behind a done marker: `unlock` would wait for an operator's gates then.
-    machine.write(Path::new(paths::KEYS_CHANGING), format!("{wish}\n").as_bytes(), 0o644)?;
-    cx.reopen()?;
+    // First of all: a wish on a server that is taken for done would have `unlock` wait for an operator's gates.
+    cx.enter(&Phase::KeysChanging { wish: wish.to_string() })?;
     match wish {
         Wish::Rotate(slot) => {
             let key = key(slot).context("drawing a key: the slot has none")?;
@@ -93,9 +92,7 @@ pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
             }
         }
     }
-    machine.sync_all();
-    let events = crate::events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
-    Ok(events.last().map_or(0, |event| event.seq) + 1)
+    cx.next_event()
 }
 
 /// The volume's device, on a server whose keys can be changed now.
@@ -104,7 +101,7 @@ fn ready(cx: &Cx<'_>) -> Result<PathBuf> {
     let record = record.context("changing the keys: there is no volume yet; run `cargo xtask provision`")?;
     let device = luks::opened_from(cx, &record.luks_uuid)?;
     let device = device.context("changing the keys: the volume is locked; run `cargo xtask unlock`")?;
-    if !cx.exists(paths::DONE)? && !super::changing(cx)? {
+    if !matches!(phase::read(cx.machine())?, Phase::Settled | Phase::KeysChanging { .. }) {
         bail!("changing the keys: first boot is not done; `cargo xtask provision` goes on");
     }
     Ok(device)

@@ -78,8 +78,7 @@ pub(crate) fn restore(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
         let replaced = Some(sha256(now.as_bytes()));
         cx.remember(&Record { replaced, wanted: None, accepted: None, ..record })?;
     }
-    // What follows a wish that is not fulfilled.
-    cx.reopen()?;
+    cx.unsettle(format!("{} is written again", path.display()))?;
     Ok(copy)
 }
 

@@ -214,6 +214,14 @@ impl Record {
     }
 }
 
+/// Forgets every file below a directory, which is about to be removed.
+pub(crate) fn forget(cx: &Cx<'_>, dir: &Path) -> Result<()> {
+    for record in drift::records(cx.machine())?.into_iter().filter(|record| record.path.starts_with(dir)) {
+        cx.remove(&place(&record.path, &record.part))?;
+    }
+    Ok(())
+}
+
 /// Where the records are that lie beside a path: on the volume, or on the root disk.
 fn folder(path: &Path) -> PathBuf {
     let top = if path.starts_with(paths::DATA) { paths::DATA } else { paths::STATE };

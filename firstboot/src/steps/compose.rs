@@ -62,7 +62,7 @@ mod tests {
     fn a_plug_in_becomes_a_command() {
         let fake = Fake::new();
         fake.lacks("docker-compose");
-        let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
+        let cx = Cx::begin(&fake).unwrap();
         from_plugin(&cx).unwrap();
         assert_eq!(fake.get(COMMAND), None, "there is no plug-in");
         fake.put(PLUGIN, b"ELF");

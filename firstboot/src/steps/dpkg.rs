@@ -40,7 +40,7 @@ mod tests {
         let fake = Fake::new();
         fake.put(RECORD, TEXT.as_bytes());
         fake.put("/run/cloud-init/instance-data.json", b"{}");
-        let cx = Cx::begin(&fake, "0.0.0 test").unwrap();
+        let cx = Cx::begin(&fake).unwrap();
         let server = Preflight.check(&cx).unwrap().unwrap();
         let packages = Packages { server };
         let waits = lacking(&cx, Which::Rest).unwrap();

@@ -2,6 +2,7 @@
 
 use super::preflight::ThisServer;
 use crate::step::Step;
+use crate::untold::Untold;
 use crate::{Cx, gate};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Secret};
@@ -14,6 +15,8 @@ const HOST_KEY_PUBLIC: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 /// Where sshd is told of it, and of its port: cloud-init's until firstboot takes it over. Once it has, a change of this
 /// file is [`harden`](super::harden)'s, whose changes of sshd can be put back.
 pub(crate) const SSHD: &str = "/etc/ssh/sshd_config.d/10-sovereign.conf";
+/// sshd has read its files.
+pub(crate) const UNREAD: Untold = Untold("sshd");
 const OURS: &str = "# Written by firstboot";
 const CLOUD_INIT: &str = "/etc/cloud/cloud.cfg.d/99-sovereign.cfg";
 /// cloud-init must neither delete nor make host keys at the next boot.
@@ -38,6 +41,7 @@ impl Step for Identity {
         let holds = in_place(cx, &key)?
             && others(cx)?.is_empty()
             && taken_over(cx)?
+            && !UNREAD.is_noted(cx)?
             && cx.holds(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes())?
             // The staged copy goes last, after sshd was told: as long as it is there, sshd may not know.
             && !cx.exists(staged())?;
@@ -92,6 +96,7 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
     let line = format!("{public_key} sovereign\n");
     cx.ensure_file(HOST_KEY_PUBLIC, line.as_bytes(), 0o644)?;
     cx.ensure_file(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes(), 0o644)?;
+    UNREAD.note(cx)?;
     if !taken_over(cx)? {
         take_over(cx)?;
     }
@@ -99,6 +104,7 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
         cx.machine().shred(&other)?;
     }
     cx.systemctl(["reload", "ssh.service"])?;
+    UNREAD.told(cx)?;
     cx.machine().shred(&staged())?;
     Ok(())
 }

@@ -16,5 +16,6 @@ pub mod preflight;
 mod pulls;
 pub mod secrets;
 pub mod stacks;
+pub(crate) mod taken_out;
 pub mod verify;
 pub mod vpn;

@@ -6,7 +6,7 @@
 
 use super::disk;
 use super::preflight::ThisServer;
-use crate::machine::draw;
+use crate::machine::{Kind, draw};
 use crate::step::Step;
 use crate::{Cx, words};
 use anyhow::Result;
@@ -20,7 +20,12 @@ pub(crate) const BOOTSTRAP_KEY: &str = "/var/lib/sovereign/bootstrap.key";
 pub(crate) const WAITING: &str = "/run/sovereign/secrets";
 /// Where secrets live: on the volume.
 pub(crate) const STORE: &str = "/srv/sovereign/secrets";
-const HEX: &[u8] = b"0123456789abcdef";
+/// What lies beside them and is none: that all are stored, and what was sealed and acknowledged last.
+pub(crate) const COMPLETE: &str = "complete";
+pub(crate) const SEALED: &str = "escrowed";
+pub(crate) const ACKNOWLEDGED: &str = "acknowledged";
+const NOTES: [&str; 3] = [COMPLETE, SEALED, ACKNOWLEDGED];
+pub(crate) const HEX: &[u8] = b"0123456789abcdef";
 const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// A secret this server has.
@@ -87,7 +92,7 @@ impl Step for Secrets {
     }
 }
 
-/// All secrets of this server that are in use: the volume's keys, but for one that was revoked, and what its stacks read.
+/// All secrets that this server shall have: the volume's keys, but for one that was revoked, and what its stacks read.
 pub(crate) fn wanted(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
     for wanted in possible(cx)? {
@@ -102,14 +107,32 @@ pub(crate) fn wanted(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
 pub(crate) fn possible(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
     let mut all: Vec<Wanted> = KEYS.into_iter().filter_map(key).collect();
     for stack in &cx.spec.stacks {
-        let needs = ::stacks::find(&stack.name)?.secrets;
-        all.extend(needs.iter().map(|need| Wanted {
-            name: need.name,
-            purpose: need.purpose,
-            shape: Shape::Characters(need.length, ALPHANUMERIC),
-        }));
+        all.extend(of_stack(::stacks::find(&stack.name)?));
     }
     Ok(all)
+}
+
+/// What lies in the store besides: the secrets of stacks that were taken out and whose data is kept. Each with its purpose.
+pub(crate) fn left(cx: &Cx<'_>) -> Result<Vec<(String, &'static str)>> {
+    let own = possible(cx)?;
+    let mut left = Vec::new();
+    for name in cx.machine().list(Path::new(STORE))? {
+        let is_file = cx.machine().stat(&stored(&name))?.is_some_and(|found| found.kind == Kind::File);
+        let is_own = own.iter().any(|wanted| wanted.name == name);
+        if is_file && !is_own && !NOTES.contains(&&*name) && !name.contains('.') {
+            let known = ::stacks::CATALOGUE.iter().flat_map(of_stack).find(|secret| secret.name == name);
+            left.push((name, known.map_or("read by a stack whose data is kept", |secret| secret.purpose)));
+        }
+    }
+    Ok(left)
+}
+
+fn of_stack(stack: &::stacks::Stack) -> impl Iterator<Item = Wanted> {
+    stack.secrets.iter().map(|need| Wanted {
+        name: need.name,
+        purpose: need.purpose,
+        shape: Shape::Characters(need.length, ALPHANUMERIC),
+    })
 }
 
 /// The keys of the volume that are secrets of the store.

@@ -1,22 +1,29 @@
-//! The stacks run and are healthy.
+//! The stacks run and are healthy; what the node spec no longer names is stopped: [`taken_out`].
+//!
+//! Each container carries a digest of its definition and of all that it reads when it starts. What runs is what is wanted
+//! when the digests are the same; where they are not, compose makes exactly those containers anew.
 
 use super::escrow::Escrowed;
 use super::images::Pulled;
 use super::secrets::stored;
+use super::taken_out;
 use super::vpn::{self, Certificate};
 use crate::cx::sha256;
 use crate::machine::Stat;
 use crate::step::Step;
 use crate::{Cx, engine, units};
-use ::stacks::Stack;
+use ::stacks::{Labelled, SecretNeed, Stack};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _, Secret};
 use spec::{StackSpec, StepName, paths};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How long their last words may take.
 const LOGS: Duration = Duration::from_secs(60);
+/// Keeps a digest of a secret from saying anything about the secret. Another key makes every container anew, nothing worse.
+pub(crate) const DIGEST_KEY: &str = "/srv/sovereign/digest.key";
 
 /// All stacks are healthy.
 #[derive(Debug, Clone, Copy)]
@@ -40,20 +47,56 @@ impl Step for Stacks {
                 return Ok(None);
             }
         }
-        Ok(Some(Running(())))
+        Ok(taken_out::wrong(cx)?.is_empty().then_some(Running(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        for stack in &cx.spec.stacks {
-            let one = One::new(cx, stack)?;
+        taken_out::settle(cx)?;
+        let all: Vec<One<'_>> =
+            cx.spec.stacks.iter().map(|stack| One::new(cx, stack)).collect::<Result<_>>()?;
+        for one in &all {
+            one.put_files(cx).with_context(|| format!("writing the files of stack {}", one.stack.name))?;
+        }
+        let names: Vec<String> = all.iter().map(|one| unit(one.stack.name)).collect();
+        units::want(cx, names.iter().map(String::as_str))?;
+        for one in &all {
             if !one.holds(cx)? {
                 one.start(cx)?;
             }
         }
-        // Until it is started, stopping it would stop nothing.
-        cx.systemctl(["start", units::STACKS])?;
         Ok(())
     }
+}
+
+/// Where a stack's files lie.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(paths::DATA).join("stacks").join(name)
+}
+
+/// What compose reads of it.
+pub(crate) fn compose_file(name: &str) -> PathBuf {
+    folder(name).join("compose.yaml")
+}
+
+/// The unit that runs it.
+pub(crate) fn unit(name: &str) -> String {
+    format!("sovereign-stack@{name}.service")
+}
+
+/// Compose, about one stack.
+pub(crate) fn compose(name: &str, words: &[&str]) -> Cmd {
+    let cmd = Cmd::new("docker-compose").args(["--project-name", name, "--file"]).path(compose_file(name));
+    cmd.args(words.iter().copied()).env("HOME", "/root")
+}
+
+/// A stack's compose file as it shall lie on the volume. The volume is mounted.
+pub(crate) fn labelled(cx: &Cx<'_>, wanted: &StackSpec) -> Result<Labelled> {
+    One::new(cx, wanted)?.labelled(cx)
+}
+
+/// Whether a secret's file is its reader's alone.
+fn belongs(cx: &Cx<'_>, file: &Path, need: &SecretNeed) -> Result<bool> {
+    Ok(cx.machine().stat(file)?.is_some_and(|found| found.uid == need.uid && found.mode == 0o400))
 }
 
 /// One stack, rendered.
@@ -69,7 +112,7 @@ struct One<'a> {
 impl<'a> One<'a> {
     fn new(cx: &'a Cx<'_>, wanted: &StackSpec) -> Result<Self> {
         let compose = ::stacks::render(wanted, &cx.spec.inbound)?;
-        let folder = Path::new(paths::DATA).join("stacks").join(&wanted.name);
+        let folder = folder(&wanted.name);
         let stack = ::stacks::find(&wanted.name)?;
         let vpn = cx.spec.vpn.as_ref();
         let config = ::stacks::config(stack, vpn)?;
@@ -80,42 +123,91 @@ impl<'a> One<'a> {
         Ok(Self { stack, compose, folder, config, certificate })
     }
 
-    /// Whether what the containers read when they start is as it must be.
-    fn config_holds(&self, cx: &Cx<'_>) -> Result<bool> {
+    fn labelled(&self, cx: &Cx<'_>) -> Result<Labelled> {
+        let key = Zeroizing::new(cx.read(Path::new(DIGEST_KEY))?.unwrap_or_default());
+        let read = self.read_at_start(cx)?;
+        let digest = |definition: &str, paths: &[PathBuf]| {
+            let mut all = Zeroizing::new(Vec::with_capacity(1 << 16));
+            let mut add = |bytes: &[u8]| {
+                all.extend((bytes.len() as u64).to_be_bytes());
+                all.extend(bytes);
+            };
+            add(&key);
+            add(definition.as_bytes());
+            for (path, content) in
+                read.iter().filter(|(path, _)| paths.iter().any(|dir| path.starts_with(dir)))
+            {
+                add(path.as_os_str().as_encoded_bytes());
+                add(content);
+            }
+            sha256(&all)
+        };
+        Ok(::stacks::label(self.stack.name, &self.compose, digest)?)
+    }
+
+    /// What its containers read when they start, as it must be: secrets, configuration, certificate.
+    fn read_at_start(&self, cx: &Cx<'_>) -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>> {
+        let mut read = Vec::new();
+        for need in self.stack.secrets {
+            read.push((self.folder.join("secrets").join(need.name), cx.read(&stored(need.name))?));
+        }
+        read.extend(self.config.iter().map(|(path, text)| (path.clone(), Some(text.clone().into_bytes()))));
+        if let Some(certificate) = &self.certificate {
+            read.push((certificate.file(), cx.read(&certificate.file())?));
+        }
+        Ok(read
+            .into_iter()
+            .map(|(path, content)| (path, Zeroizing::new(content.unwrap_or_default())))
+            .collect())
+    }
+
+    /// Whether all its files are as they must be.
+    fn files_hold(&self, cx: &Cx<'_>, labelled: &Labelled) -> Result<bool> {
+        for need in self.stack.secrets {
+            let file = self.folder.join("secrets").join(need.name);
+            let value = Zeroizing::new(cx.read(&stored(need.name))?.unwrap_or_default());
+            if !cx.holds(&file, &value)? || !belongs(cx, &file, need)? {
+                return Ok(false);
+            }
+        }
         for (path, text) in &self.config {
             if !cx.holds(path, text.as_bytes())? {
                 return Ok(false);
             }
         }
-        self.certificate.as_ref().map_or(Ok(true), |certificate| certificate.holds(cx))
+        Ok(self.certificate.as_ref().map_or(Ok(true), |certificate| certificate.holds(cx))?
+            && cx.holds(compose_file(self.stack.name), labelled.yaml.as_bytes())?)
     }
 
-    fn unit(&self) -> String {
-        format!("sovereign-stack@{}.service", self.stack.name)
-    }
-
-    /// Whether what runs is what is wanted: the marker is written once a start succeeded with this very file.
+    /// Whether what runs is what is wanted, and nothing besides.
     fn holds(&self, cx: &Cx<'_>) -> Result<bool> {
-        let started = format!("{}\n", sha256(self.compose.as_bytes()));
-        if !cx.holds(self.folder.join("compose.yaml"), self.compose.as_bytes())?
-            || !cx.holds(self.folder.join("started"), started.as_bytes())?
-            || !cx.exists(format!("/etc/systemd/system/{}.wants/{}", units::STACKS, self.unit()))?
-            || !self.config_holds(cx)?
-        {
+        let labelled = self.labelled(cx)?;
+        if !self.files_hold(cx, &labelled)? || !units::is_wanted(cx, &unit(self.stack.name))? {
             return Ok(false);
         }
         let containers = engine::containers(cx, self.stack.name)?;
-        Ok(!containers.is_empty() && containers.iter().all(engine::healthy))
+        let is_up = |(service, digest): (&String, &String)| {
+            let of = containers.iter().filter(|container| engine::service(container) == Some(service));
+            of.filter(|container| engine::label(container, ::stacks::DIGEST) == Some(digest))
+                .any(engine::healthy)
+        };
+        let surplus = |service: &str| !labelled.digests.contains_key(service);
+        Ok(labelled.digests.iter().all(is_up) && !containers.iter().filter_map(engine::service).any(surplus))
     }
 
     fn start(&self, cx: &Cx<'_>) -> Result<()> {
         let name = self.stack.name;
-        // Containers whose compose file is the same are left alone by a reload; they would not read what is new.
-        let verb = if self.config_holds(cx)? { "reload-or-restart" } else { "restart" };
-        self.put_files(cx).with_context(|| format!("writing the files of stack {name}"))?;
         cx.say(format!("starting stack {name}"))?;
-        let unit = self.unit();
-        cx.at_boot("enable", [&*unit])?;
+        let unit = unit(name);
+        // The engine's own start may have begun with it: until that has ended, systemd takes no reload.
+        let state =
+            cx.probe(&Cmd::new("systemctl").args(["show", "--property=ActiveState", "--value", &unit]))?;
+        if state.text() == "activating" {
+            cx.probe(&Cmd::new("systemctl").args(["start", &unit]))?;
+        }
+        // A container that runs and is not well is left alone by compose.
+        let unwell = engine::containers(cx, name)?.iter().any(engine::unhealthy);
+        let verb = if unwell { "restart" } else { "reload-or-restart" };
         if cx.run(&Cmd::new("systemctl").args([verb, &unit])).is_err() {
             bail!(
                 "starting stack {name}: it did not become healthy; see `journalctl -u {unit}` on the server, then try \
@@ -123,38 +215,33 @@ impl<'a> One<'a> {
                 self.last_words(cx)?
             );
         }
-        let started = format!("{}\n", sha256(self.compose.as_bytes()));
-        cx.write(&self.folder.join("started"), started.as_bytes(), 0o644)?;
         Ok(())
     }
 
     /// What the containers said last: why a stack did not come up is mostly there.
     fn last_words(&self, cx: &Cx<'_>) -> Result<String> {
-        let cmd = Cmd::new("docker-compose").args(["--project-name", self.stack.name, "--file"]);
-        let cmd = cmd.path(self.folder.join("compose.yaml")).args(["logs", "--no-color", "--tail", "10"]);
-        let output = cx.probe(&cmd.env("HOME", "/root").timeout(LOGS))?;
+        let logs = compose(self.stack.name, &["logs", "--no-color", "--tail", "10"]);
+        let output = cx.probe(&logs.timeout(LOGS))?;
         Ok(format!("{}{}", output.text(), output.stderr.trim_end()))
     }
 
     fn put_files(&self, cx: &Cx<'_>) -> Result<()> {
         let machine = cx.machine();
-        cx.remove(&self.folder.join("started"))?;
-        machine.make_dir(&self.folder, 0o700, 0, 0)?;
+        if !cx.exists(&self.folder)? {
+            machine.make_dir(&self.folder, 0o700, 0, 0)?;
+        }
         let secrets = self.folder.join("secrets");
         machine.make_dir(&secrets, 0o700, 0, 0)?;
         for need in self.stack.secrets {
             let file = secrets.join(need.name);
             let value = cx.read(&stored(need.name))?;
             let value = Secret::new(value.with_context(|| format!("{} is not on the volume", need.name))?);
-            let theirs = |s: &Stat| s.uid == need.uid && s.mode == 0o400;
-            let owned = machine.stat(&file)?.is_some_and(|s| theirs(&s));
-            if !cx.ensure_file(&file, value.expose(), 0o400)? {
-                if owned {
-                    continue;
-                }
+            if !cx.ensure_file(&file, value.expose(), 0o400)? && !belongs(cx, &file, need)? {
                 cx.write(&file, value.expose(), 0o400)?;
             }
-            machine.chown(&file, need.uid, need.uid)?;
+            if !belongs(cx, &file, need)? {
+                machine.chown(&file, need.uid, need.uid)?;
+            }
         }
         for dir in self.stack.data {
             let path = Path::new(paths::DATA).join("data").join(dir.path);
@@ -164,7 +251,8 @@ impl<'a> One<'a> {
             }
         }
         self.put_config(cx)?;
-        cx.ensure_file(self.folder.join("compose.yaml"), self.compose.as_bytes(), 0o600)?;
+        // Last: it carries the digest of what the others say.
+        cx.ensure_file(compose_file(self.stack.name), self.labelled(cx)?.yaml.as_bytes(), 0o600)?;
         Ok(())
     }
 
@@ -179,13 +267,8 @@ impl<'a> One<'a> {
             cx.write(&vpn::names_file(), vpn::NO_NAMES.as_bytes(), 0o644)?;
         }
         match &self.certificate {
-            Some(certificate) if !certificate.holds(cx)? => {
-                certificate.make(cx)?;
-                // The host's node has read the old one.
-                cx.systemctl(["try-restart", vpn::UNIT]).map(drop)?;
-                Ok(())
-            }
-            _ => Ok(()),
+            Some(certificate) => certificate.ensure(cx),
+            None => Ok(()),
         }
     }
 }

@@ -25,7 +25,7 @@ fn with_another_wish() -> (Fake, Vec<u8>) {
     let mut spec = fake.spec();
     spec.inbound.push(Port { port: 8443, protocol: Protocol::Tcp });
     spec.disk.format = None;
-    crate::install::install(&fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap();
+    crate::install::install(&fake, &spec.to_json(), &|| false).unwrap();
     fake.state.borrow_mut().operator = false;
     (fake, before)
 }
@@ -141,7 +141,7 @@ fn the_power_is_cut_and_the_boot_puts_it_back() {
 fn a_change_that_cannot_be_made_is_put_back_at_once() {
     let fake = Fake::new();
     fake.put(SSHD, b"Port 22\n");
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     let result = sshd("Port 0\n").make(&cx, || {
         cx.write(Path::new(SSHD), b"Port 0\n", 0o644)?;
         anyhow::bail!("sshd: bad port")
@@ -155,7 +155,7 @@ fn a_change_that_cannot_be_made_is_put_back_at_once() {
 #[test]
 fn sshd_has_a_gate_of_its_own_and_keeps_what_was_confirmed() {
     let fake = Fake::new();
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     let change = |text: &'static str| {
         let write = || Ok(cx.write(Path::new(SSHD), text.as_bytes(), 0o644)?);
         sshd(text).make(&cx, write)
@@ -177,7 +177,7 @@ fn the_script_does_on_a_real_shell_what_it_says() {
     let path = |path: &str| here(path).to_string_lossy().into_owned();
     let fake = Fake::new();
     fake.put("/etc/kept", b"before");
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     let in_force = format!("cat {} > {}", path("/etc/kept"), path("/etc/in-force"));
     let files = ["/etc/kept", "/etc/new"];
     let closing = Closing { door: Door::Sshd, text: "t", files: &files, in_force: &in_force };

@@ -3,6 +3,7 @@
 use super::flow::done;
 use super::{Cut, Fake, Lanes};
 use crate::boot::Ended;
+use crate::status;
 use crate::steps::secrets::BOOTSTRAP_KEY;
 use spec::{EventKind, Gate, paths};
 
@@ -15,7 +16,7 @@ pub(super) fn slots(header: &[u8]) -> Vec<u32> {
 pub(super) fn assert_converged(fake: &Fake, at: &str) {
     let luks = fake.luks();
     assert_eq!(luks.slots.keys().copied().collect::<Vec<_>>(), [0, 2], "{at}: slots");
-    assert!(fake.get(paths::DONE).is_some() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
+    assert!(fake.is_settled() && fake.get(BOOTSTRAP_KEY).is_none(), "{at}: marker");
     let stored = |name: &str| {
         let path = std::path::PathBuf::from("/srv/sovereign/secrets").join(name);
         luks.files.as_ref().and_then(|f| f.get(&path)).map(|n| n.bytes.clone()).unwrap_or_default()
@@ -36,6 +37,10 @@ pub(super) fn assert_converged(fake: &Fake, at: &str) {
         }
         let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
         assert_eq!(slots(&header), [0, 2], "{at}: the copied header");
+    }
+    for (path, text) in crate::units::UNITS {
+        let known = fake.state.borrow().loaded.get(std::path::Path::new(path)).map(|node| node.bytes.clone());
+        assert!(known.as_deref() == Some(text.as_bytes()), "{at}: systemd has not read {path}");
     }
     let pinned = fake.events().into_iter().filter_map(|kind| match kind {
         EventKind::GatePassed { gate: Gate::HostKey { public_key } } => Some(public_key),
@@ -82,10 +87,11 @@ fn every_cut(power: bool, lanes: Lanes) {
             } else {
                 fake.restart();
             }
+            status::status(&fake, false).unwrap_or_else(|error| panic!("{what}: {error:#}"));
             match fake.run() {
                 Ok(Ended::Done) => {}
                 // The marker was written, and then the power failed: the locked server waits for its operator.
-                Ok(Ended::Locked) if power && fake.get(paths::DONE).is_some() => {}
+                Ok(Ended::Locked) if power && fake.is_settled() => {}
                 other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
             }
             assert_converged(&fake, &what);
@@ -113,7 +119,7 @@ fn the_power_is_cut_while_lanes_run_at_once() {
         let what = format!("cut at act {at}");
         match fake.run() {
             Ok(Ended::Done) => {}
-            Ok(Ended::Locked) if fake.get(paths::DONE).is_some() => {}
+            Ok(Ended::Locked) if fake.is_settled() => {}
             other => panic!("{what}: {other:?}\n{:#?}", fake.state.borrow().lines),
         }
         assert_converged(&fake, &what);

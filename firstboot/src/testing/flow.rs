@@ -30,17 +30,18 @@ pub(crate) fn cut_at_every_act(start: &Fake, then: impl Fn(&Fake, &str)) {
 }
 
 /// Restarts a server, opens its volume, and says whether this firstboot goes on with nobody there.
-pub(super) fn goes_on_alone(fake: &Fake, version: &str) -> bool {
+pub(super) fn goes_on_alone(fake: &Fake, version: &'static str) -> bool {
     let key =
         fake.luks().files.unwrap()[std::path::Path::new("/srv/sovereign/secrets/luks-key")].bytes.clone();
     fake.boot();
-    let cx = Cx::begin(fake, version).unwrap();
+    fake.state.borrow_mut().firstboot = version;
+    let cx = Cx::begin(fake).unwrap();
     assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), unlock::Opened::Now));
-    unlock::goes_on_alone(&cx).unwrap()
+    unlock::wants_the_operator(&cx).unwrap().is_none()
 }
 
 fn install(fake: &Fake, spec: &NodeSpec) -> anyhow::Result<String> {
-    crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false)
+    crate::install::install(fake, &spec.to_json(), &|| false)
 }
 
 fn receipt(fake: &Fake) -> Receipt {
@@ -51,7 +52,7 @@ fn receipt(fake: &Fake) -> Receipt {
 fn restarted_and_locked(fake: &Fake, after: &str) {
     fake.boot();
     assert!(matches!(fake.run().unwrap(), Ended::Locked), "after {after}");
-    assert!(fake.get(paths::DONE).is_none(), "a restart made up the end of {after}");
+    assert!(!fake.is_settled(), "a restart made up the end of {after}");
 }
 
 #[test]
@@ -59,7 +60,8 @@ fn what_was_begun_on_a_server_that_was_done_is_not_taken_for_its_end_by_a_restar
     let ready = Fake::new();
     done(&ready);
     let another_release = ready.copy();
-    crate::install::install(&another_release, &ready.spec().to_json(), "0.0.1 test", &|| false).unwrap();
+    another_release.state.borrow_mut().firstboot = "0.0.1 test";
+    install(&another_release, &ready.spec()).unwrap();
     restarted_and_locked(&another_release, "an upgrade");
 
     let another_wish = ready.copy();
@@ -71,7 +73,7 @@ fn what_was_begun_on_a_server_that_was_done_is_not_taken_for_its_end_by_a_restar
     let edited = ready.copy();
     let daemon = std::path::Path::new("/etc/docker/daemon.json");
     edited.put("/etc/docker/daemon.json", b"{}");
-    crate::managed::drift::restore(&Cx::begin(&edited, "0.0.0 test").unwrap(), daemon).unwrap();
+    crate::managed::drift::restore(&Cx::begin(&edited).unwrap(), daemon).unwrap();
     restarted_and_locked(&edited, "a restoring");
 }
 
@@ -94,7 +96,7 @@ fn what_failed_on_a_server_that_was_done_is_said() {
     assert_eq!(state().state, State::Done);
     fake.put("/etc/docker/daemon.json", b"{}");
     assert!(matches!(fake.run().unwrap(), Ended::Failed(_)));
-    assert!(fake.get(paths::DONE).is_none(), "`provision` would find nothing to do");
+    assert!(!fake.is_settled(), "`provision` would find nothing to do");
     let failed = state();
     assert_eq!(failed.state, State::Failed);
     assert!(failed.error.unwrap().contains("daemon.json"));
@@ -187,7 +189,7 @@ fn after_a_reboot_the_volume_is_locked_and_the_operators_key_brings_all_back() {
     assert_eq!(status::status(&fake, false).unwrap().state, State::Locked);
     assert!(matches!(fake.run().unwrap(), Ended::Locked));
     assert!(!fake.state.borrow().docker);
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     assert!(matches!(unlock::open(&cx, &Secret::new(b"wrong".to_vec())).unwrap(), unlock::Opened::WrongKey));
     assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), unlock::Opened::Now));
     done(&fake);
@@ -205,7 +207,7 @@ fn a_changed_wish_is_followed_and_an_acknowledged_secret_stays() {
     spec.inbound.clear();
     spec.disk.format = None;
     assert_ne!(install(&fake, &spec).unwrap(), "done");
-    assert_eq!(fake.get(paths::DONE), None);
+    assert!(!fake.is_settled());
     done(&fake);
     assert_eq!(fake.get("/srv/sovereign/secrets/luks-key").unwrap(), key);
     assert_eq!(fake.state.borrow().taken.len(), 1, "the escrow did not change, so it is not sealed again");
@@ -250,13 +252,13 @@ fn a_run_that_a_boot_started_is_heard_from_its_beginning() {
     let _ = fake.run();
     fake.boot();
     // What a run says that waits at its first gate when the operator's side comes.
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     cx.emit(EventKind::Started { firstboot: "t".into() }).unwrap();
     let begun = crate::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
     cx.emit(EventKind::GateWaiting { gate: Gate::HostKey { public_key: "k".into() } }).unwrap();
     let from = |running: bool| {
         let spec = fake.spec().to_json();
-        crate::install::install(&fake, &spec, "t", &|| running).unwrap().parse::<u64>().unwrap()
+        crate::install::install(&fake, &spec, &|| running).unwrap().parse::<u64>().unwrap()
     };
     assert_eq!(from(true), begun, "its gate would never be heard of");
     let last = crate::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;

@@ -5,7 +5,6 @@ use super::flow::done;
 use crate::boot::Ended;
 use crate::steps::disk::Refusal;
 use host::Secret;
-use spec::paths;
 
 const BIGGER: u64 = 20 << 30;
 
@@ -17,7 +16,7 @@ fn told() -> Fake {
     let mut spec = fake.spec();
     (spec.disk.format, spec.disk.size_gb) = (None, 20);
     fake.state.borrow_mut().size = BIGGER;
-    assert_ne!(crate::install::install(&fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap(), "done");
+    assert_ne!(crate::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
     fake
 }
 
@@ -69,12 +68,12 @@ fn the_power_is_cut_at_every_act() {
                     format!("power {power}, cut {cut:?} at act {at}: {:?}", fake.state.borrow().lines.last());
                 if matches!(fake.run().unwrap(), Ended::Locked) {
                     let key = fake.state.borrow().filed[0].clone();
-                    let cx = crate::Cx::begin(&fake, "t").unwrap();
+                    let cx = crate::Cx::begin(&fake).unwrap();
                     crate::unlock::open(&cx, &Secret::new(key)).unwrap();
                     done(&fake);
                 }
                 assert_grown(&fake, &what);
-                assert!(fake.get(paths::DONE).is_some(), "{what}");
+                assert!(fake.is_settled(), "{what}");
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::steps::escrow::{Fresh, again, kept};
 use crate::unlock::Opened;
 use crate::{Cx, unlock};
 use host::Secret;
-use spec::{EventKind, Slot, paths};
+use spec::{EventKind, Slot};
 
 const KEY: &str = "/srv/sovereign/secrets/luks-key";
 const WORDS: &str = "/srv/sovereign/secrets/luks-recovery";
@@ -50,7 +50,7 @@ fn assert_settled(fake: &Fake, wanted: &[u32], at: &str) {
         assert_eq!(escrowed, inside(fake, path), "{at}: {name}");
         assert!(escrowed.is_none_or(|key| luks.opens(&key, Some(slot))), "{at}: {name} opens");
     }
-    assert!(fake.get(paths::DONE).is_some() && fake.get(paths::KEYS_CHANGING).is_none(), "{at}");
+    assert!(fake.is_settled(), "{at}");
     let next = |path: &std::path::Path| {
         path.parent().is_some_and(|dir| dir.ends_with("next")) && path.extension().is_none()
     };
@@ -98,7 +98,7 @@ fn the_words_are_tried_as_a_person_types_them() {
     let words = String::from_utf8(fake.get(WORDS).unwrap()).unwrap();
     assert_eq!(words.split(' ').count(), 12, "{words}");
     fake.boot();
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     assert!(matches!(unlock::open(&cx, &Secret::new(words.into_bytes())).unwrap(), Opened::Now));
 }
 
@@ -110,13 +110,12 @@ fn a_revoked_key_opens_nothing_and_stays_so_until_it_is_rotated() {
         change(&fake, Wish::Revoke(slot));
         assert!(!fake.luks().opens(&old, None));
         assert_settled(&fake, &[left], "revoked");
-        fake.put("/var/lib/sovereign/done", b"");
         done(&fake);
         assert_settled(&fake, &[left], "a run later");
         let last = if slot == Slot::Unlock { Slot::Recovery } else { Slot::Unlock };
         let refused = request(&fake, Wish::Revoke(last)).unwrap_err().to_string();
         assert!(refused.contains("last slot that the escrow can open"), "{refused}");
-        assert!(fake.get(paths::DONE).is_some(), "a refusal leaves the server as it was");
+        assert!(fake.is_settled(), "a refusal leaves the server as it was");
         change(&fake, Wish::Rotate(slot));
         assert_settled(&fake, &[0, 2], "brought back");
     }
@@ -225,7 +224,7 @@ fn unlock_goes_on_alone_only_where_no_header_has_to_be_taken() {
     assert!(unlocked(&revoked), "a revoked key's slot is empty on purpose");
     let upgraded = ready();
     assert!(!goes_on_alone(&upgraded, "0.0.1 test"), "what another firstboot closes has to be confirmed");
-    assert!(upgraded.get(paths::DONE).is_none(), "the operator's command would not go on");
+    assert!(!upgraded.is_settled(), "the operator's command would not go on");
 }
 
 #[test]
@@ -235,7 +234,7 @@ fn a_new_secret_is_used_only_once_it_is_acknowledged_and_is_in_every_later_bundl
         let (name, purpose) = ("vpn-key-laptop".into(), "lets the laptop into the VPN".into());
         [Fresh { name, purpose, value: Secret::new(value.into()) }]
     };
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     again(&cx, &fresh("one")).unwrap();
     assert_eq!(fake.state.borrow().taken.len(), 2);
     assert_eq!(kept(&cx, "vpn-key-laptop").unwrap().unwrap().expose(), b"one");
@@ -256,20 +255,20 @@ fn a_secret_whose_escrow_was_cut_off_is_not_in_use_until_it_is_escrowed() {
     let value = || [Fresh { name: "vpn-key".into(), purpose: "p".into(), value: Secret::new(b"v".to_vec()) }];
     let whole = ready();
     let before = whole.state.borrow().acts;
-    again(&Cx::begin(&whole, "t").unwrap(), &value()).unwrap();
+    again(&Cx::begin(&whole).unwrap(), &value()).unwrap();
     let acts = whole.state.borrow().acts;
     let start = ready();
     for at in before + 1..=acts {
         for cut in whole.ways(at, before + 1) {
             let fake = start.copy();
             fake.state.borrow_mut().cut = Some((at, cut));
-            let _ = Cx::begin(&fake, "t").and_then(|cx| again(&cx, &value()));
+            let _ = Cx::begin(&fake).and_then(|cx| again(&cx, &value()));
             fake.restart();
             let cx = Cx::read_only(&fake).unwrap();
             let in_use = kept(&cx, "vpn-key").unwrap().is_some();
             let escrowed = newest(&fake).get("secrets/vpn-key").is_some();
             assert!(!in_use || escrowed, "{at} {cut:?}");
-            again(&Cx::begin(&fake, "t").unwrap(), &value()).unwrap();
+            again(&Cx::begin(&fake).unwrap(), &value()).unwrap();
             assert_eq!(kept(&cx, "vpn-key").unwrap().unwrap().expose(), b"v", "{at} {cut:?}");
             assert!(newest(&fake).get("secrets/vpn-key").is_some(), "{at} {cut:?}");
             fake.state.borrow_mut().filed.clear();
@@ -280,13 +279,13 @@ fn a_secret_whose_escrow_was_cut_off_is_not_in_use_until_it_is_escrowed() {
 }
 
 /// Brings it up with what the operator's newest escrow holds, as `unlock` does.
-fn bring_up(fake: &Fake) {
+pub(super) fn bring_up(fake: &Fake) {
     for _ in 0..3 {
         match fake.run().unwrap() {
             Ended::Done => return,
             Ended::Locked => {
                 let keys = fake.state.borrow().filed.clone();
-                let cx = Cx::begin(fake, "t").unwrap();
+                let cx = Cx::begin(fake).unwrap();
                 for key in keys {
                     assert!(!matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::WrongKey));
                 }

@@ -5,12 +5,15 @@
 
 mod closings;
 mod crash;
+mod engine;
 pub(crate) mod flow;
 mod grow;
 mod keys;
 mod network;
+mod phases;
 mod programs;
 mod refusals;
+mod stacks;
 mod state;
 mod taken_up;
 mod unattended;
@@ -55,6 +58,9 @@ impl Fake {
                 unsaved: std::collections::BTreeMap::new(),
                 boots: 0,
                 stacks: vec![],
+                containers: std::collections::BTreeMap::new(),
+                loaded: Files::new(),
+                firstboot: "0.0.0 test",
                 sshd: vec![],
                 timers: std::collections::BTreeMap::new(),
                 closed: false,
@@ -140,6 +146,8 @@ impl Fake {
         (state.dead, state.cut, state.open, state.mounted, state.docker) = (false, None, false, false, false);
         state.timers.clear();
         state.stacks.clear();
+        state.containers.clear();
+        programs::load_units(state);
         state.boots += 1;
         state.torn |= std::mem::take(&mut state.unsynced);
         for (path, on_disk) in std::mem::take(&mut state.unsaved) {
@@ -181,7 +189,7 @@ impl Fake {
 
     /// One run of firstboot.
     pub(crate) fn run(&self) -> anyhow::Result<boot::Ended> {
-        boot::run(&crate::Cx::begin(self, "0.0.0 test")?)
+        boot::run(&crate::Cx::begin(self)?)
     }
 
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
@@ -196,6 +204,15 @@ impl Fake {
     /// No package brought this program.
     pub(crate) fn lacks(&self, program: &'static str) {
         self.state.borrow_mut().lacking.insert(program);
+    }
+
+    /// What is pending, from outside.
+    pub(crate) fn phase(&self) -> spec::Phase {
+        spec::Phase::from_json(&self.get(paths::PHASE).expect("no phase was entered")).unwrap()
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.get(paths::PHASE).is_some() && self.phase() == spec::Phase::Settled
     }
 
     pub(crate) fn luks(&self) -> Luks {
@@ -327,6 +344,10 @@ impl Host for Fake {
 }
 
 impl Machine for Fake {
+    fn firstboot(&self) -> Result<String, Error> {
+        Ok(self.state.borrow().firstboot.into())
+    }
+
     fn has_program(&self, name: &str) -> bool {
         !self.state.borrow().lacking.contains(name) || self.get(format!("/usr/local/bin/{name}")).is_some()
     }
@@ -483,6 +504,6 @@ impl Machine for Fake {
     }
 
     fn ask(&self, _: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error> {
-        Ok(programs::engine(&self.state.borrow(), path))
+        Ok(engine::answer(&self.state.borrow(), path))
     }
 }

@@ -1,8 +1,7 @@
 //! What the programs do to the fake server.
 
-use super::{Content, Files, Luks, Node, State, network};
+use super::{Content, Files, Luks, Node, State, engine, network};
 use host::{Cmd, Output};
-use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,6 +95,16 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         }
         ("sync", _) => {
             state.unsynced = false;
+            code(0)
+        }
+        ("docker-compose", ["--project-name", stack, .., "down", "--remove-orphans"]) => {
+            state.containers.remove(*stack);
+            code(0)
+        }
+        ("rm", [.., "--", dir])
+            if dir.starts_with("/srv/sovereign/stacks/") || dir.starts_with("/srv/sovereign/data/") =>
+        {
+            engine::wipe(state, dir);
             code(0)
         }
         ("rm", args) => {
@@ -302,11 +311,13 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
             for dir in ["/srv/sovereign/docker", "/srv/sovereign/containerd", "/run/docker.pid"] {
                 put(state, dir, b"");
             }
+            engine::started(state);
         }
+        ["daemon-reload"] => load_units(state),
         ["stop", rest @ ..] if rest.contains(&"docker.service") => {
             state.docker = false;
             state.memory.remove(Path::new("/run/docker.pid"));
-            state.stacks.clear();
+            state.containers.clear();
         }
         ["stop", timer] if timer.ends_with(".timer") => {
             state.timers.remove(*timer);
@@ -328,13 +339,17 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
             }
         }
         ["reload-or-restart" | "restart", unit] if unit.starts_with("sovereign-stack@") => {
-            assert!(state.docker && !state.images.is_empty());
-            assert!(!state.torn, "a stack was started from an image the power cut had torn");
-            state.stacks.push((*unit).to_owned());
+            engine::up(state, unit);
         }
         _ => {}
     }
     code(0)
+}
+
+/// systemd reads its units.
+pub(super) fn load_units(state: &mut State) {
+    let units = state.root.iter().filter(|(path, _)| path.starts_with("/etc/systemd/system"));
+    state.loaded = units.map(|(path, node)| (path.clone(), node.clone())).collect();
 }
 
 /// Does what the script says that puts a change back.
@@ -393,40 +408,4 @@ fn kernel_rules(state: &mut State, six: &str) -> String {
         }
     }
     text
-}
-
-/// What the engine answers.
-pub(super) fn engine(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
-    if !state.docker {
-        return None;
-    }
-    let runs =
-        |stack: &str| state.stacks.iter().any(|unit| *unit == format!("sovereign-stack@{stack}.service"));
-    let body = match path {
-        "/info" => json!({
-            "DockerRootDir": "/srv/sovereign/docker", "LiveRestoreEnabled": true, "LoggingDriver": "local",
-            "ServerVersion": "26.1.5+dfsg1", "Driver": "overlay2", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"],
-        }),
-        "/containers/json?all=1" => {
-            let stacks = [("1", "postgres"), ("2", "headscale")].into_iter().filter(|(_, stack)| runs(stack));
-            let container =
-                |(id, stack)| json!({ "Id": id, "Labels": { "com.docker.compose.project": stack } });
-            Value::Array(stacks.map(container).collect())
-        }
-        "/containers/2/json" => network::container(),
-        "/containers/1/json" => json!({
-            "Name": "/postgres-1", "State": { "Running": true, "Health": { "Status": "healthy" } },
-            "Config": { "User": "999:999" }, "AppArmorProfile": "docker-default",
-            "HostConfig": {
-                "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
-                "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
-                "NetworkMode": "postgres_internal", "PidMode": "",
-            },
-        }),
-        image => {
-            let here = state.images.iter().any(|i| image == format!("/images/{i}/json"));
-            return Some((if here { 200 } else { 404 }, b"{}".to_vec()));
-        }
-    };
-    Some((200, body.to_string().into_bytes()))
 }

@@ -84,7 +84,14 @@ pub(crate) struct State {
     /// What programs wrote and nobody synced: each path with what is on disk, which is nothing where it is new.
     pub(crate) unsaved: BTreeMap<PathBuf, Vec<u8>>,
     pub(crate) boots: u32,
+    /// Every start of a stack's unit since the boot.
     pub(crate) stacks: Vec<String>,
+    /// The containers: by stack and service, the digest each was made with.
+    pub(crate) containers: BTreeMap<String, BTreeMap<String, String>>,
+    /// The units as systemd has read them.
+    pub(crate) loaded: Files,
+    /// Which firstboot this is.
+    pub(crate) firstboot: &'static str,
     /// The host key sshd answers with.
     pub(crate) sshd: Vec<u8>,
     /// When each armed timer runs its script, and which.

@@ -31,7 +31,7 @@ fn rebuilt_too_early() -> Fake {
 }
 
 fn unlocked(fake: &Fake, key: &[u8]) -> anyhow::Result<Opened> {
-    unlock::open(&Cx::begin(fake, "0.0.0 test")?, &Secret::new(key.to_vec()))
+    unlock::open(&Cx::begin(fake)?, &Secret::new(key.to_vec()))
 }
 
 /// What the volume holds, looked at from outside.
@@ -178,7 +178,7 @@ fn what_is_known_of_a_volume_alone_is_no_new_wish() {
     let mut spec = fake.spec();
     spec.disk.format = None;
     spec.disk.known = Some(spec::KnownVolume { volume_id: 7, luks_uuid: fake.luks().uuid });
-    assert_eq!(crate::install::install(&fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap(), "done");
+    assert_eq!(crate::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
     done(&fake);
 }
 

@@ -12,8 +12,6 @@ use host::Secret;
 use spec::{EventKind, TangServer, UnlockSpec, paths};
 use std::path::Path;
 
-const MARK: &str = "/var/lib/sovereign/unattended";
-
 fn tang() -> UnlockSpec {
     let server = |name: &str| TangServer { url: format!("http://{name}:7500"), thumbprint: "t".repeat(43) };
     UnlockSpec::Tang { threshold: 1, servers: vec![server("one"), server("two")] }
@@ -22,7 +20,7 @@ fn tang() -> UnlockSpec {
 /// The operator changes project.toml and provisions again.
 fn wish(fake: &Fake, unlock: UnlockSpec) {
     let spec = spec::NodeSpec { unlock, ..fake.spec() };
-    crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap();
+    crate::install::install(fake, &spec.to_json(), &|| false).unwrap();
 }
 
 fn changed(unlock: UnlockSpec) -> Fake {
@@ -48,12 +46,8 @@ fn assert_settled(fake: &Fake, unlock: &UnlockSpec, at: &str) {
     let tang = matches!(unlock, UnlockSpec::Tang { .. });
     assert_eq!(!luks.tokens.is_empty(), tang, "{at}: the token");
     assert_eq!(fake.get(KEYFILE).is_some(), *unlock == UnlockSpec::Keyfile, "{at}: the key on the root disk");
-    assert_eq!(fake.get(MARK).is_some(), *unlock != UnlockSpec::Operator, "{at}: the mark for systemd");
     assert!(fake.get("/run/sovereign/tang.key").is_none(), "{at}: a key in memory");
-    assert!(
-        fake.get("/var/lib/sovereign/unattended-changing").is_none() && fake.get(paths::DONE).is_some(),
-        "{at}"
-    );
+    assert!(fake.is_settled(), "{at}");
 }
 
 #[test]
@@ -89,7 +83,7 @@ fn a_slot_of_a_mode_filled_by_hand_is_dropped_with_an_operator_who_takes_the_esc
     }
     let unlocked = || goes_on_alone(&fake, "0.0.0 test");
     assert!(!unlocked(), "it would wait at a gate that nobody passes");
-    assert!(fake.get(paths::DONE).is_none(), "the operator's command would not go on");
+    assert!(!fake.is_settled(), "the operator's command would not go on");
     done(&fake);
     assert_settled(&fake, &UnlockSpec::Operator, "gone on with");
     assert!(unlocked(), "nothing is left to be answered");
@@ -112,7 +106,7 @@ fn it_comes_back_by_itself_and_nobody_is_asked() {
 }
 
 #[test]
-fn a_server_that_opens_itself_waits_for_nobody_behind_its_done_marker() {
+fn a_server_that_opens_itself_waits_for_nobody_while_it_is_taken_for_done() {
     let start = changed(tang());
     // As `clevis luks regen` leaves it: it opens the volume, and nothing says for which servers it was made.
     if let super::Content::Luks(luks) = &mut start.state.borrow_mut().volume {
@@ -131,7 +125,7 @@ fn a_server_that_opens_itself_waits_for_nobody_behind_its_done_marker() {
         let taken = fake.state.borrow().taken.len() > start.state.borrow().taken.len();
         if fake.luks().slots != start.luks().slots && !taken {
             changing += 1;
-            assert!(fake.get(paths::DONE).is_none(), "at {at} `provision` would find nothing to do");
+            assert!(!fake.is_settled(), "at {at} `provision` would find nothing to do");
         }
     }
     assert!(changing > 0, "nothing was changed");
@@ -143,7 +137,7 @@ fn on_a_new_root_disk_tang_opens_the_volume_as_before_and_a_key_file_is_another_
         fake.rebuild();
         let known = spec::NodeSpec::from_json(&fake.get(paths::NODE_SPEC).unwrap()).unwrap();
         let spec = spec::NodeSpec { unlock, ..known };
-        crate::install::install(fake, &spec.to_json(), "0.0.0 test", &|| false).unwrap();
+        crate::install::install(fake, &spec.to_json(), &|| false).unwrap();
     };
     let fake = changed(tang());
     rebuild(&fake, tang());
@@ -154,7 +148,7 @@ fn on_a_new_root_disk_tang_opens_the_volume_as_before_and_a_key_file_is_another_
     let (key, old) = (fake.get("/srv/sovereign/secrets/luks-key").unwrap(), fake.get(KEYFILE).unwrap());
     rebuild(&fake, UnlockSpec::Keyfile);
     assert!(matches!(fake.run().unwrap(), Ended::Locked), "its key went with the root disk");
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
     drop(cx);
     done(&fake);
@@ -179,7 +173,7 @@ fn servers_that_come_late_are_waited_for_and_none_is_waited_for_without_an_end()
     let said = said.unwrap();
     assert!(said.contains("waiting for the operator") && said.contains("Error communicating"), "{said}");
     assert!(!fake.state.borrow().docker, "Docker runs on a locked server");
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), Opened::Now));
     done(&fake);
 }
@@ -247,7 +241,7 @@ fn a_change_cut_off_at_any_act_comes_to_the_same_end() {
                 fake.boot();
                 // Locked or not, the operator's key opens it, and the next runs come to the end.
                 while !(matches!(fake.run().unwrap(), Ended::Done) && fake.state.borrow().open) {
-                    let cx = Cx::begin(&fake, "t").unwrap();
+                    let cx = Cx::begin(&fake).unwrap();
                     assert!(
                         matches!(unlock::open(&cx, &Secret::new(key.clone())).unwrap(), Opened::Now),
                         "{case}"

@@ -8,15 +8,14 @@
 //! | `keyfile` | 5 | a key on the root disk, in the clear |
 //!
 //! [`open`] is asked at boot and gives up after a while: a server that cannot open its volume waits for the operator like
-//! any other. [`settle`] makes the slots what the spec says, taking the other mode's key away, and has the header escrowed.
+//! any other. [`settle`] makes the slots what the spec says, taking the other mode's key away; the last step has their header escrowed.
 
 mod tang;
 
 use crate::Cx;
 use crate::machine::draw;
 use crate::steps::disk::{luks, slots};
-use crate::steps::escrow::go;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use host::Host as _;
 use spec::{Slot, UnlockSpec};
 use std::path::Path;
@@ -27,10 +26,6 @@ pub(crate) const TANG_SLOT: Slot = Slot::Other(Slot::FIRST_OTHER);
 pub(crate) const KEYFILE_SLOT: Slot = Slot::Other(Slot::FIRST_OTHER + 1);
 /// That key.
 pub(crate) const KEYFILE: &str = "/var/lib/sovereign/unlock.key";
-/// Says that firstboot is to run at every boot; systemd reads it.
-const UNATTENDED: &str = "/var/lib/sovereign/unattended";
-/// Says that the slots are being changed and that their header is not escrowed yet.
-const CHANGING: &str = "/var/lib/sovereign/unattended-changing";
 
 const HEX: &[u8] = b"0123456789abcdef";
 
@@ -45,21 +40,18 @@ pub(crate) fn open(cx: &Cx<'_>, device: &Path) -> Result<bool> {
     }
 }
 
-/// Whether the slots, the key on the root disk and the mark for systemd are what the spec says, and escrowed.
+/// Whether the slots and the key on the root disk are what the spec says.
 pub(crate) fn settled(cx: &Cx<'_>, device: &Path) -> Result<bool> {
     let header = luks::header(cx, device)?;
     let (tang, keyfile) = wanted(&cx.spec.unlock);
-    let holds = header.has(TANG_SLOT) == tang
+    Ok(header.has(TANG_SLOT) == tang
         && tang::is_bound(cx, device)? == tang
         && header.has(KEYFILE_SLOT) == keyfile
-        && cx.exists(KEYFILE)? == keyfile
-        && cx.exists(UNATTENDED)? == (tang || keyfile);
-    Ok(holds && !cx.exists(CHANGING)?)
+        && cx.exists(KEYFILE)? == keyfile)
 }
 
 /// Makes it so. Cut off anywhere, it is called again. The new way is made before the old one is taken away.
 pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
-    cx.write(Path::new(CHANGING), b"", 0o644)?;
     let (tang, keyfile) = wanted(&cx.spec.unlock);
     let authority = slots::authority(cx)?;
     if let UnlockSpec::Tang { threshold, servers } = &cx.spec.unlock
@@ -73,19 +65,13 @@ pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
         }
         slots::ensure(cx, device, KEYFILE_SLOT, Path::new(KEYFILE), &authority)?;
     }
-    if tang || keyfile {
-        cx.write(Path::new(UNATTENDED), b"", 0o644)?;
-    } else {
-        cx.remove(Path::new(UNATTENDED))?;
-    }
     if !tang {
         forget(cx, device, TANG_SLOT, &authority)?;
     }
     if !keyfile {
         forget(cx, device, KEYFILE_SLOT, &authority)?;
     }
-    go(cx, device, &[]).context("escrowing the header after a change of how the volume is opened")?;
-    Ok(cx.remove(Path::new(CHANGING))?)
+    Ok(())
 }
 
 /// The slot of a mode's own.

@@ -3,8 +3,10 @@
 mod change;
 mod dns;
 mod server;
+mod stacks;
 
 pub use change::{Change, Place, Protected, Stage};
+pub(crate) use stacks::taken_out;
 
 use crate::api::model::{Location, LocationPrice, Rule};
 use crate::door;
@@ -36,6 +38,9 @@ pub struct Planned {
 pub struct Plan {
     /// In order.
     pub changes: Vec<Planned>,
+    /// What first boot changes on the server, where that is known beforehand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_server: Vec<String>,
     /// Why it cannot be applied; empty when it can.
     pub obstacles: Vec<String>,
     /// What differs from the project and cannot be changed in place; it is left as it is.
@@ -47,7 +52,7 @@ pub struct Plan {
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.on_server.is_empty()
     }
 
     /// What the changes add to the monthly bill.
@@ -345,7 +350,10 @@ impl fmt::Display for Plan {
                 planned.monthly.map_or_else(String::new, |m| format!("{m:>8} {}/month", self.currency));
             writeln!(f, "  {change:<58} {price:<20} {}", planned.reason)?;
         }
-        if !self.is_empty() {
+        for change in &self.on_server {
+            writeln!(f, "  {:<79} the project does not enable it", format!("~ {change}"))?;
+        }
+        if !self.changes.is_empty() {
             let seconds: u64 = self.changes.iter().map(|planned| planned.seconds).sum();
             let sum = format!("{:>8} {}/month", self.monthly(), self.currency);
             writeln!(f, "  {:<58} {sum:<20} net; about {seconds} s at Hetzner, then first boot", "sum")?;

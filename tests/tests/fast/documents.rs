@@ -5,7 +5,7 @@ use host::{Cmd, Host as _, Local};
 use provisioner::keys;
 use provisioner::node::user_data;
 use provisioner::project::Folder;
-use spec::{EscrowManifest, Event, NodeSpec, Receipt};
+use spec::{EscrowManifest, Event, NodeSpec, Phase, Receipt, Status};
 use std::path::Path;
 use tests::can_run;
 
@@ -44,6 +44,8 @@ pub(crate) fn old_documents_are_read() -> Result<()> {
         let outcome = match kind {
             "receipt" => Receipt::from_json(&bytes).map(drop),
             "node" => NodeSpec::from_json(&bytes).map(drop),
+            "status" => Status::from_json(&bytes).map(drop),
+            "phase" => Phase::from_json(&bytes).map(drop),
             "manifest" => EscrowManifest::from_json(&bytes).map(drop),
             "events" => {
                 bytes.split_inclusive(|b| *b == b'\n').try_for_each(|line| Event::from_line(line).map(drop))
@@ -53,6 +55,6 @@ pub(crate) fn old_documents_are_read() -> Result<()> {
         outcome.with_context(|| format!("reading the fixture {name}"))?;
         read += 1;
     }
-    ensure!(read >= 6, "only {read} fixtures were found");
+    ensure!(read >= 10, "only {read} fixtures were found");
     Ok(())
 }

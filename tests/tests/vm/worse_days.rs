@@ -55,7 +55,7 @@ const OPEN: &[Day<'_>] = &[
         tries: &[
             (Tried::There(RUN), 1, &["MiB are free", "nothing was begun", "journalctl --vacuum-size"]),
             (Tried::Verb("verify", &[]), 1, &["the root disk: ", "MiB are free"]),
-            (Tried::Verb("provision", &["--yes"]), 1, &["there is room on the root disk", "MiB are free"]),
+            (Tried::Verb("provision", &["--yes"]), 1, &["room on the root disk", "MiB are free"]),
         ],
         mend: "systemctl stop fill; rm -f /var/tmp/fill /var/tmp/fill2",
     },

@@ -94,6 +94,12 @@ pub(crate) fn attached(cx: &Cx<'_>) -> Result<PathBuf> {
     }
 }
 
+/// Whether this server's volume holds data and is not open.
+pub(crate) fn shut(cx: &Cx<'_>) -> Result<bool> {
+    let formatted = cx.receipt().volume.as_ref().is_some_and(|volume| volume.formatted);
+    Ok(formatted && !cx.exists(luks::mapping())?)
+}
+
 /// What is on record of the volume: by this server's receipt, or, where its root disk is new and the receipt is gone, by
 /// the operator's side.
 pub(crate) fn on_record(cx: &Cx<'_>) -> Option<VolumeRecord> {

@@ -128,7 +128,7 @@ pub(crate) fn fill(cx: &Cx<'_>, device: &Path, fresh: bool) -> Result<()> {
             continue;
         }
         // The header is another one then: the last step has it escrowed, also after a power cut.
-        cx.reopen()?;
+        cx.unsettle(format!("{slot} is filled again"))?;
         ensure(cx, device, slot, &stored(name), &authority)?;
     }
     Ok(())

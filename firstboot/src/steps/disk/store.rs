@@ -2,19 +2,24 @@
 
 use super::{luks, slots};
 use crate::Cx;
-use crate::steps::secrets::{STORE, WAITING, draw_one, stored, waiting, wanted};
+use crate::machine::draw;
+use crate::steps::secrets::{COMPLETE, HEX, STORE, WAITING, draw_one, stored, waiting, wanted};
+use crate::steps::stacks;
 use anyhow::Result;
 use host::{Host as _, Secret};
 use std::path::{Path, PathBuf};
 
 /// Written when every secret is stored and the keys open their slots.
 fn marker() -> PathBuf {
-    stored("complete")
+    stored(COMPLETE)
 }
 
 /// Whether every secret is on the volume, and every key in its slot.
 pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
-    if !cx.exists(marker())? || !slots::in_place(cx, &luks::header(cx, device)?)? {
+    if !cx.exists(marker())?
+        || !cx.exists(stacks::DIGEST_KEY)?
+        || !slots::in_place(cx, &luks::header(cx, device)?)?
+    {
         return Ok(false);
     }
     for wanted in wanted(cx)? {
@@ -38,6 +43,10 @@ pub(crate) fn fill(cx: &Cx<'_>, device: &Path) -> Result<()> {
             None => draw_one(cx, &wanted)?,
         };
         cx.write(&stored(wanted.name), secret.expose(), 0o400)?;
+    }
+    if !cx.exists(stacks::DIGEST_KEY)? {
+        let key = draw(cx.machine(), HEX, 64)?;
+        cx.write(Path::new(stacks::DIGEST_KEY), key.expose(), 0o400)?;
     }
     let fresh = !cx.exists(marker())?;
     slots::fill(cx, device, fresh)?;

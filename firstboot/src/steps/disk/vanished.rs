@@ -49,6 +49,8 @@ mod tests {
         let Ended::Failed(error) = fake.run().unwrap() else { panic!("it went on") };
         assert!(error.to_string().contains("taken away while it was open"), "{error}");
         assert_eq!(fake.state.borrow().volume, before);
+        let pending = crate::phase::pending(&Cx::read_only(&fake).unwrap()).unwrap();
+        assert!(pending.is_some(), "`provision` would find nothing to do");
         let status = crate::status::status(&fake, false).unwrap();
         assert_eq!((status.state, status.error.as_deref()), (State::Failed, Some(SENTENCE)));
         let checks = crate::steps::verify::checks(&Cx::read_only(&fake).unwrap());

@@ -8,7 +8,7 @@ use crate::clock::rfc3339;
 use crate::cx::sha256;
 use crate::steps::disk::{luks, slots};
 use crate::steps::identity::HOST_KEY;
-use crate::steps::secrets::{KEYS, next, possible, revoked, stored};
+use crate::steps::secrets::{ACKNOWLEDGED, KEYS, SEALED, left, next, possible, revoked, stored};
 use ::escrow::{Bundle, Entry, LUKS_HEADER, Recipient};
 use anyhow::{Context as _, Result};
 use host::{Host as _, Secret};
@@ -16,10 +16,6 @@ use spec::{EscrowManifest, Slot, paths};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// What was sealed last.
-const SEALED: &str = "escrowed";
-/// What was acknowledged last.
-const ACKNOWLEDGED: &str = "acknowledged";
 /// Where secrets lie that were escrowed by [`again`](super::again).
 pub(super) const KEPT: &str = "kept";
 
@@ -97,15 +93,20 @@ fn sources(cx: &Cx<'_>, changes: &[String]) -> Result<Vec<Source>> {
             sources.push(Source { name, purpose, path });
         }
     };
-    let possible = possible(cx)?;
-    for wanted in &possible {
+    let own = possible(cx)?;
+    for wanted in &own {
         if is_new(wanted.name) || !cx.exists(revoked(wanted.name))? {
             add(wanted.name.into(), wanted.purpose.into(), stored(wanted.name));
         }
     }
+    // What lies on the volume counts, whatever the spec wishes: the data of a stack that was taken out needs its secrets.
+    for (name, purpose) in left(cx)? {
+        let there = stored(&name);
+        add(name, purpose.into(), there);
+    }
     let mut others: Vec<String> = cx.machine().list(&stored(KEPT))?;
     others.extend(changes.iter().filter(|name| !name.starts_with('-')).cloned());
-    others.retain(|name| !name.contains('.') && possible.iter().all(|wanted| wanted.name != name));
+    others.retain(|name| !name.contains('.') && own.iter().all(|wanted| wanted.name != name));
     others.sort_unstable();
     others.dedup();
     for name in others {

@@ -15,6 +15,7 @@ use crate::Cx;
 use crate::closing::{Closing, Door};
 use crate::managed::Part;
 use crate::step::Step;
+use crate::untold::Untold;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use kernel::Kernel;
@@ -29,6 +30,9 @@ const IN_FORCE: &str = "/usr/lib/ufw/ufw-init force-stop; /usr/lib/ufw/ufw-init 
 /// systemd-resolved answers its neighbours' name lookups on every interface unless told not to.
 const RESOLVED: &str = "/etc/systemd/resolved.conf.d/10-sovereign.conf";
 const RESOLVED_TEXT: &str = "# Written by firstboot.\n[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
+
+/// systemd-resolved has read it.
+const UNREAD: Untold = Untold("resolved");
 
 /// The door is closed, and the operator's side still comes in.
 #[derive(Debug, Clone, Copy)]
@@ -50,14 +54,15 @@ impl Step for Firewall {
             && enabled(cx)?
             && rules.on_disk(cx)?
             && lost(cx, &rules)?.is_empty()
-            && cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?;
+            && cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?
+            && !UNREAD.is_noted(cx)?;
         Ok(holds.then_some(Closed(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        if cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644)? {
-            cx.systemctl(["try-restart", "systemd-resolved.service"])?;
-        }
+        let write = || cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644).map(drop);
+        let tell = || Ok(cx.systemctl(["try-restart", "systemd-resolved.service"]).map(drop)?);
+        UNREAD.ensure(cx, cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?, write, tell)?;
         let rules = Rules::of(&cx.spec)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;

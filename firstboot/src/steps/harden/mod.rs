@@ -12,11 +12,11 @@ mod table;
 use super::packages::Programs;
 use crate::Cx;
 use crate::step::Step;
+use crate::untold::Untold;
 use anyhow::{Context as _, Result, ensure};
 use host::{Cmd, Host as _};
 use spec::StepName;
 use stacks::release::Release;
-use std::path::Path;
 use table::{Managed, Then};
 
 /// The host is as docs/hardening.md says.
@@ -29,8 +29,12 @@ pub struct Harden {
     pub programs: Programs,
 }
 
-/// In memory: files were written, and not every service knows yet.
-const UNTOLD: &str = "/run/sovereign/hardening";
+/// Every service has read its files.
+const UNREAD: Untold = Untold("hardening");
+/// What was masked was stopped.
+const UNSTOPPED: Untold = Untold("needless");
+/// What was enabled was started.
+const UNSTARTED: Untold = Untold("enabled");
 const OS_RELEASE: &str = "/etc/os-release";
 const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
 const SWAPS: &str = "/proc/swaps";
@@ -46,7 +50,8 @@ impl Step for Harden {
                 return Ok(None);
             }
         }
-        let holds = !cx.exists(UNTOLD)?
+        let untold = [UNREAD, UNSTOPPED, UNSTARTED].into_iter().map(|note| note.is_noted(cx));
+        let holds = !untold.collect::<Result<Vec<_>>>()?.contains(&true)
             && unstarted(cx)?.is_empty()
             && unmasked(cx, release)?.is_empty()
             && !swaps(cx)?
@@ -57,24 +62,25 @@ impl Step for Harden {
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let release = release(cx)?;
         cx.say(format!("hardening {}", release.name()))?;
-        let needless = unmasked(cx, release)?;
-        if !needless.is_empty() {
+        let unmasked = unmasked(cx, release)?;
+        let mask = || {
             // What is masked could still be started before systemd reads its units again, below.
-            cx.write(Path::new(UNTOLD), b"", 0o600)?;
-            cx.at_boot("mask", needless.iter().copied())?;
-            // Most are not there, which stopping them says by its exit code.
-            cx.probe(&Cmd::new("systemctl").args(["stop", "--quiet"]).args(needless))?;
-        }
+            UNREAD.note(cx)?;
+            Ok(cx.at_boot("mask", unmasked.iter().copied())?)
+        };
+        // Most are not there, which stopping them says by its exit code.
+        let stop = Cmd::new("systemctl").args(["stop", "--quiet"]).args(needless(release));
+        UNSTOPPED.ensure(cx, unmasked.is_empty(), mask, || Ok(cx.probe(&stop).map(drop)?))?;
         if swaps(cx)? {
             cx.run(&Cmd::new("swapoff").arg("--all")).context("taking swap out of use")?;
         }
         write_and_tell(cx, &table::files(release, &cx.spec))?;
         let unstarted = unstarted(cx)?;
-        if !unstarted.is_empty() {
-            cx.at_boot("enable", unstarted.iter().copied())?;
-            // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
-            cx.run(&Cmd::new("systemctl").args(["start", "--no-block"]).args(unstarted))?;
-        }
+        let enable = || Ok(cx.at_boot("enable", unstarted.iter().copied())?);
+        // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
+        let start =
+            Cmd::new("systemctl").args(["start", "--no-block"]).args(table::STARTED.map(|(unit, _)| unit));
+        UNSTARTED.ensure(cx, unstarted.is_empty(), enable, || Ok(cx.run(&start).map(drop)?))?;
         sshd::apply(cx, release)
     }
 }
@@ -107,16 +113,12 @@ pub(super) fn confines(cx: &Cx<'_>) -> Result<()> {
 
 /// Writes the files that differ, and tells those who read them.
 fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
-    let untold = cx.exists(UNTOLD)?;
+    let untold = UNREAD.is_noted(cx)?;
     let mut tell: Vec<Then> = Vec::new();
-    let mut noted = untold;
     for file in files {
         let differs = !cx.holds(file.path, file.text.as_bytes())?;
-        if differs && !noted {
-            cx.write(Path::new(UNTOLD), b"", 0o600)?;
-            noted = true;
-        }
         if differs {
+            UNREAD.note(cx)?;
             cx.ensure_file(file.path, file.text.as_bytes(), file.mode)?;
         }
         if (differs || untold) && !tell.contains(&file.then) {
@@ -127,8 +129,7 @@ fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
     for then in tell {
         then.tell(cx)?;
     }
-    cx.remove(Path::new(UNTOLD))?;
-    Ok(())
+    UNREAD.told(cx)
 }
 
 /// The units that are not started at boot.
@@ -145,12 +146,17 @@ fn unstarted(cx: &Cx<'_>) -> Result<Vec<&'static str>> {
 /// The units that could still be started and must not be.
 fn unmasked(cx: &Cx<'_>, release: &'static Release) -> Result<Vec<&'static str>> {
     let mut units = Vec::new();
-    for unit in table::NEEDLESS.iter().chain(release.needless) {
+    for unit in needless(release) {
         if !cx.exists(format!("/etc/systemd/system/{unit}"))? {
-            units.push(*unit);
+            units.push(unit);
         }
     }
     Ok(units)
+}
+
+/// What no server of this release has a use for.
+fn needless(release: &'static Release) -> impl Iterator<Item = &'static str> {
+    table::NEEDLESS.iter().chain(release.needless).copied()
 }
 
 /// Whether memory is written to some disk: the first line is the head.

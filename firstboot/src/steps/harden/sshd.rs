@@ -4,7 +4,7 @@
 
 use crate::Cx;
 use crate::closing::{Closing, Door};
-use crate::steps::identity;
+use crate::steps::identity::{self, UNREAD};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use stacks::release::Release;
@@ -19,7 +19,7 @@ pub(super) fn holds(cx: &Cx<'_>, release: &Release) -> Result<bool> {
             return Ok(false);
         }
     }
-    closing(&text(cx, release)).confirmed(cx)
+    Ok(!UNREAD.is_noted(cx)? && closing(&text(cx, release)).confirmed(cx)?)
 }
 
 fn text(cx: &Cx<'_>, release: &Release) -> String {
@@ -36,12 +36,13 @@ pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
         return Ok(());
     }
     closing(&text(cx, release)).make(cx, || {
+        UNREAD.note(cx)?;
         for (path, text) in files(cx, release) {
             cx.ensure_file(path, text.as_bytes(), 0o644)?;
         }
         cx.run(&Cmd::new("sshd").arg("-t")).context("checking sshd's configuration")?;
         cx.systemctl(["reload", "ssh.service"])?;
-        Ok(())
+        UNREAD.told(cx)
     })
 }
 

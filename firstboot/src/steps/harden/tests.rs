@@ -4,6 +4,7 @@ use crate::steps::identity;
 use crate::testing::Fake;
 use spec::RebootWindow;
 use stacks::release::RELEASES;
+use std::path::Path;
 
 /// A folder with a file for each release: everything that is written on it.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hardening/golden");
@@ -122,7 +123,7 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     let fake = Fake::new();
     done(&fake);
     let lines = fake.state.borrow().lines.len();
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     cx.remove(Path::new("/etc/chrony/chrony.conf")).unwrap();
     let release = release(&cx).unwrap();
     let files = table::files(release, &cx.spec);
@@ -134,17 +135,17 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     write_and_tell(&cx, &files).unwrap();
     assert!(told(&fake, lines).is_empty());
     // Written, and cut off before it was told.
-    fake.put(UNTOLD, b"");
+    UNREAD.note(&cx).unwrap();
     write_and_tell(&cx, &files).unwrap();
     assert_eq!(chrony(&told(&fake, lines)), 1);
-    assert!(fake.get(UNTOLD).is_none());
+    assert!(!UNREAD.is_noted(&cx).unwrap());
 }
 
 #[test]
 fn systemd_hears_what_was_masked_wherever_the_run_is_cut_off() {
     let start = Fake::new();
     done(&start);
-    Cx::begin(&start, "t").unwrap().remove(Path::new("/etc/systemd/system/rpcbind.service")).unwrap();
+    Cx::begin(&start).unwrap().remove(Path::new("/etc/systemd/system/rpcbind.service")).unwrap();
     let heard = |fake: &Fake| {
         let state = fake.state.borrow();
         let last = |part| state.lines.iter().rposition(|line: &String| line.contains(part));
@@ -166,7 +167,7 @@ fn what_an_earlier_release_told_sshd_is_changed_only_where_somebody_confirms_it(
     done(&fake);
     let ours = fake.get(identity::SSHD).unwrap();
     let old = b"# Written by firstboot; changes here are overwritten.\nPort 22\n";
-    let cx = Cx::begin(&fake, "t").unwrap();
+    let cx = Cx::begin(&fake).unwrap();
     cx.ensure_file(identity::SSHD, old, 0o644).unwrap();
     cx.remove(Path::new("/var/lib/sovereign/closing/sshd/asked")).unwrap();
     fake.state.borrow_mut().silent_at = Some("sshd");
@@ -200,4 +201,45 @@ fn sshd_that_nobody_comes_through_is_put_back_as_it_was() {
     fake.state.borrow_mut().silent_at = None;
     done(&fake);
     assert!(fake.get(sshd::PATH).is_some());
+}
+
+#[test]
+fn what_is_enabled_is_started_and_what_is_masked_is_stopped_wherever_the_run_is_cut_off() {
+    let start = Fake::new();
+    done(&start);
+    let cx = Cx::begin(&start).unwrap();
+    for gone in ["multi-user.target.wants/fail2ban.service", "rpcbind.service"] {
+        cx.remove(&Path::new("/etc/systemd/system").join(gone)).unwrap();
+    }
+    crate::testing::flow::cut_at_every_act(&start, |fake, at| {
+        fake.restart();
+        done(fake);
+        let state = fake.state.borrow();
+        let last = |words: &str, unit: &str| {
+            state.lines.iter().rposition(|line| line.contains(words) && line.contains(unit)).unwrap()
+        };
+        let unit = "fail2ban.service";
+        assert!(last("start --no-block", unit) > last("enable", unit), "{at}: it is not started");
+        assert!(last("stop --quiet", "rpcbind") > last("mask", "rpcbind"), "{at}: it is not stopped");
+    });
+}
+
+#[test]
+fn sshd_reads_what_was_restored_wherever_the_run_is_cut_off() {
+    let start = Fake::new();
+    done(&start);
+    start.put(identity::SSHD, b"PasswordAuthentication yes\n");
+    crate::managed::drift::restore(&Cx::begin(&start).unwrap(), Path::new(identity::SSHD)).unwrap();
+    let before = start.state.borrow().lines.len();
+    crate::testing::flow::cut_at_every_act(&start, |fake, at| {
+        let written = fake.state.borrow().lines.len();
+        fake.restart();
+        done(fake);
+        let state = fake.state.borrow();
+        let reloads = |from: usize, to: usize| {
+            state.lines[from..to].iter().any(|line| line == "systemctl reload ssh.service")
+        };
+        let after = reloads(written, state.lines.len());
+        assert!(after || reloads(before, written), "{at}: it goes on with the edit");
+    });
 }

@@ -9,14 +9,14 @@ use super::firewall;
 use super::harden::Hardened;
 use super::secrets::{BOOTSTRAP_KEY, WAITING};
 use super::stacks::Running;
-use super::{docker, identity};
+use super::{docker, identity, taken_out};
 use crate::managed::drift;
 use crate::step::Step;
-use crate::{Cx, engine, room};
+use crate::{Cx, engine, phase, room};
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
-use spec::{Check, StepName, Verdict, paths};
+use spec::{Check, Phase, StepName, Verdict, paths};
 
 /// Everything was looked at and is as it must be.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
+    look("no other stack is up".into(), taken_out::wrong(cx));
     if cx.spec.vpn.is_some() {
         look(
             "this server and its administrators' names are in the private network".into(),
@@ -196,7 +197,7 @@ fn stray_secrets(cx: &Cx<'_>) -> Result<Vec<String>> {
     for name in cx.machine().list(WAITING.as_ref())? {
         wrong.push(format!("{WAITING}/{name} is still in memory"));
     }
-    if cx.exists(paths::DONE)? && cx.exists(BOOTSTRAP_KEY)? {
+    if phase::read(cx.machine())? == Phase::Settled && cx.exists(BOOTSTRAP_KEY)? {
         wrong.push(format!("{BOOTSTRAP_KEY} is still there"));
     }
     for name in ["staged-host-key", "luks-header.img"] {

@@ -3,7 +3,9 @@
 //! It is signed by its own key and by nobody else's, and may sign nothing: a device that is told to trust it trusts this
 //! one server by this one name. The key is drawn on the volume and leaves it never.
 
+use super::UNIT;
 use crate::Cx;
+use crate::untold::Untold;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use std::path::{Path, PathBuf};
 const DAYS: &str = "820";
 /// A certificate that ends within this many seconds is made anew: 30 days.
 const RENEWED_BEFORE: &str = "2592000";
+
+/// The host's node has read it.
+const UNREAD: Untold = Untold("certificate");
 
 /// The files of a stack's certificate.
 pub(crate) struct Certificate<'a> {
@@ -30,7 +35,8 @@ impl<'a> Certificate<'a> {
         self.folder.join("key.pem")
     }
 
-    fn certificate(&self) -> PathBuf {
+    /// The certificate itself, PEM.
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
 
@@ -38,18 +44,29 @@ impl<'a> Certificate<'a> {
         self.folder.join("name")
     }
 
-    /// Whether it is there, for this name, and lasts.
+    /// Has one that holds, and the host's node read it.
+    pub(crate) fn ensure(&self, cx: &Cx<'_>) -> Result<()> {
+        let holds = self.made(cx)?;
+        let make = || if holds { Ok(()) } else { self.make(cx) };
+        UNREAD.ensure(cx, holds, make, || Ok(cx.systemctl(["try-restart", UNIT]).map(drop)?))
+    }
+
+    /// Whether it is there, for this name, lasts, and is the one that the host's node has read.
     pub(crate) fn holds(&self, cx: &Cx<'_>) -> Result<bool> {
+        Ok(self.made(cx)? && !UNREAD.is_noted(cx)?)
+    }
+
+    fn made(&self, cx: &Cx<'_>) -> Result<bool> {
         let name = format!("{}\n", self.host);
         if !cx.holds(self.named(), name.as_bytes())? || !cx.exists(self.key())? {
             return Ok(false);
         }
         let cmd = Cmd::new("openssl").args(["x509", "-noout", "-checkend", RENEWED_BEFORE, "-in"]);
-        Ok(cx.probe(&cmd.path(self.certificate()))?.success())
+        Ok(cx.probe(&cmd.path(self.file()))?.success())
     }
 
     /// Makes it; the note of its name comes last, so that a half-made one never counts.
-    pub(crate) fn make(&self, cx: &Cx<'_>) -> Result<()> {
+    fn make(&self, cx: &Cx<'_>) -> Result<()> {
         cx.say(format!("making the certificate of {}", self.host))?;
         let machine = cx.machine();
         machine.make_dir(&self.folder, 0o755, 0, 0)?;
@@ -71,7 +88,7 @@ impl<'a> Certificate<'a> {
             "-addext",
             "extendedKeyUsage=serverAuth",
         ]);
-        let cmd = cmd.arg("-keyout").path(self.key()).arg("-out").path(self.certificate());
+        let cmd = cmd.arg("-keyout").path(self.key()).arg("-out").path(self.file());
         cx.run(&cmd).with_context(|| format!("making the certificate of {}", self.host))?;
         machine.chown(&self.key(), self.uid, self.uid)?;
         Ok(cx.write(&self.named(), format!("{}\n", self.host).as_bytes(), 0o644)?)

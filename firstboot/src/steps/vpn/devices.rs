@@ -9,8 +9,8 @@ use crate::steps::escrow::{Fresh, again};
 use crate::{Cx, Locked};
 use anyhow::{Context as _, Result, bail};
 use host::{Host as _, Secret};
-use spec::{VpnSpec, paths};
-use std::path::{Path, PathBuf};
+use spec::VpnSpec;
+use std::path::PathBuf;
 
 /// How long a device may take to use its key.
 const KEY_LASTS: &str = "30d";
@@ -99,12 +99,10 @@ pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<u64> {
     if let Some(id) = cx.text(note(device))?.and_then(|id| id.trim().parse().ok()) {
         Control::find(cx)?.expire(id)?;
     }
-    // First the marker: a cut in between must not leave a wish that nobody follows.
-    cx.reopen()?;
+    // First of all: a cut in between must not leave a wish that nobody follows.
+    cx.unsettle(format!("device {device} gets a new key"))?;
     cx.remove(&note(device))?;
-    cx.machine().sync_all();
-    let events = crate::events::parse(&cx.read(Path::new(paths::EVENTS))?.unwrap_or_default());
-    Ok(events.last().map_or(0, |event| event.seq) + 1)
+    cx.next_event()
 }
 
 /// `firstboot vpn list`: each device, and whether a key was issued to it.

@@ -2,6 +2,7 @@
 //! volume, so a locked server is in no network.
 
 use super::control::Control;
+use crate::untold::Untold;
 use crate::{Cx, engine, units};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _};
@@ -24,16 +25,15 @@ const JOIN: Duration = Duration::from_secs(150);
 const COMES_BACK: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(500);
 
+/// It has read its files.
+const UNREAD: Untold = Untold("vpn");
+
 pub(super) fn folder() -> PathBuf {
     Path::new(paths::DATA).join("vpn")
 }
 
 fn program(name: &str) -> PathBuf {
     folder().join("bin").join(name)
-}
-
-fn wanted() -> String {
-    format!("/etc/systemd/system/{}.wants/{UNIT}", units::STACKS)
 }
 
 /// The image that the programs come from.
@@ -60,12 +60,15 @@ fn installed(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<bool> {
     let from = format!("{}\n", image(cx)?);
     Ok(cx.holds(folder().join("bin/from"), from.as_bytes())?
         && cx.holds(folder().join("hosts"), hosts(vpn).as_bytes())?
-        && cx.exists(wanted())?)
+        && units::is_wanted(cx, UNIT)?)
 }
 
 /// The addresses it has in the network, the IPv4 one first; none while it is not in it.
 pub(super) fn addresses(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<Vec<String>> {
-    if !installed(cx, vpn)? || !cx.holds(folder().join("joined"), joined(cx, vpn).as_bytes())? {
+    if !installed(cx, vpn)?
+        || UNREAD.is_noted(cx)?
+        || !cx.holds(folder().join("joined"), joined(cx, vpn).as_bytes())?
+    {
         return Ok(Vec::new());
     }
     let Some(status) = status(cx)?.filter(|status| status["BackendState"] == "Running") else {
@@ -91,9 +94,9 @@ fn tailscale() -> Cmd {
 
 /// Puts it there and has it join, where it is not in the network.
 pub(super) fn bring_in(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
-    if !installed(cx, vpn)? {
-        install(cx, vpn)?;
-    }
+    // What runs has read the old files.
+    let restart = || Ok(cx.systemctl(["try-restart", UNIT]).map(drop)?);
+    UNREAD.ensure(cx, installed(cx, vpn)?, || install(cx, vpn), restart)?;
     cx.systemctl(["start", UNIT])
         .context("starting this server's node; see `journalctl -u sovereign-vpn`")?;
     wait_while_it_starts(cx)?;
@@ -134,10 +137,7 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
         cx.write(&folder().join("bin/from"), from.as_bytes(), 0o644)?;
     }
     cx.ensure_file(folder().join("hosts"), hosts(vpn).as_bytes(), 0o644)?;
-    cx.at_boot("enable", [UNIT])?;
-    // What runs has read the old files.
-    cx.run(&Cmd::new("systemctl").args(["try-restart", UNIT]))?;
-    Ok(())
+    units::want(cx, [UNIT])
 }
 
 /// Copies the programs out of the pinned image, by way of a container that is never started.
@@ -186,14 +186,13 @@ fn join(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
 
 /// Whether there is anything of a node, where the project has no private network.
 pub(super) fn left_over(cx: &Cx<'_>) -> Result<bool> {
-    Ok(cx.exists(wanted())?)
+    units::is_wanted(cx, UNIT)
 }
 
 /// Stops the node of a network that the project no longer has. Its files stay on the volume.
 pub(super) fn leave(cx: &Cx<'_>) -> Result<()> {
     cx.systemctl(["stop", UNIT])?;
-    cx.at_boot("disable", [UNIT])?;
-    Ok(())
+    units::unwant(cx, UNIT)
 }
 
 /// Whether the control server answers for this stack at all.
