@@ -2,6 +2,7 @@
 
 use crate::Cx;
 use crate::steps::harden;
+use crate::untold::Untold;
 use anyhow::Result;
 use host::{Cmd, Host as _};
 
@@ -43,10 +44,13 @@ pub(crate) const UNITS: [(&str, &str); 12] = [
 /// What is started at boot.
 const WANTED: [&str; 2] = [spec::paths::UNIT, "sovereign-put-back.service"];
 
+/// systemd has read them all.
+const UNREAD: Untold = Untold("units");
+
 /// Whether every unit is as it must be, and systemd knows.
 pub(crate) fn current(cx: &Cx<'_>) -> Result<bool> {
     let mut links = WANTED.into_iter().map(|unit| is_wanted(cx, unit));
-    Ok(written(cx)? && unread(cx)?.is_empty() && links.all(|there| there.is_ok_and(|there| there)))
+    Ok(written(cx)? && !UNREAD.is_noted(cx)? && links.all(|there| there.is_ok_and(|there| there)))
 }
 
 fn written(cx: &Cx<'_>) -> Result<bool> {
@@ -58,19 +62,30 @@ fn written(cx: &Cx<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Writes the units that differ and has systemd know them.
+/// Writes the units that differ and tells systemd.
 pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
+    if !written(cx)? {
+        UNREAD.note(cx)?;
+    }
     // Also those that hold: what somebody made of them by hand and is wanted now is ours from now on.
     for (path, text) in UNITS {
         cx.ensure_file(path, text.as_bytes(), 0o644)?;
     }
-    reload(cx)?;
+    if UNREAD.is_noted(cx)? {
+        reload(cx)?;
+        UNREAD.told(cx)?;
+    }
     for unit in WANTED {
         if !is_wanted(cx, unit)? {
             cx.at_boot("enable", [unit])?;
         }
     }
     Ok(())
+}
+
+/// Has systemd read its units anew.
+pub(crate) fn reload(cx: &Cx<'_>) -> Result<()> {
+    Ok(cx.systemctl(["daemon-reload"]).map(drop)?)
 }
 
 /// The link that has a unit started with its target.
@@ -92,27 +107,20 @@ pub(crate) fn want<'u>(cx: &Cx<'_>, units: impl IntoIterator<Item = &'u str>) ->
             missing.push(unit);
         }
     }
-    if !missing.is_empty() {
-        cx.at_boot("enable", missing)?;
-    }
-    reload(cx)
+    let enable =
+        || if missing.is_empty() { Ok(()) } else { Ok(cx.at_boot("enable", missing.iter().copied())?) };
+    UNREAD.ensure(cx, missing.is_empty(), enable, || reload(cx))
 }
 
 /// The contrary.
 pub(crate) fn unwant(cx: &Cx<'_>, unit: &str) -> Result<()> {
-    if is_wanted(cx, unit)? {
-        cx.at_boot("disable", [unit])?;
-    }
-    reload(cx)
+    UNREAD.ensure(cx, !is_wanted(cx, unit)?, || Ok(cx.at_boot("disable", [unit])?), || reload(cx))
 }
 
 /// Has systemd read its units anew where what it knows is not what lies on disk. It is asked, not remembered: whoever wrote
 /// a file may have been cut off before it told systemd.
-pub(crate) fn reload(cx: &Cx<'_>) -> Result<()> {
-    if !unread(cx)?.is_empty() {
-        cx.systemctl(["daemon-reload"])?;
-    }
-    Ok(())
+pub(crate) fn reload_unread(cx: &Cx<'_>) -> Result<()> {
+    if unread(cx)?.is_empty() { Ok(()) } else { reload(cx) }
 }
 
 /// The units with a file of ours that systemd knows otherwise than it lies on disk. After an `enable` or `mask` that told
@@ -163,9 +171,6 @@ mod tests {
         let unread = || unread(&Cx::read_only(&fake).unwrap()).unwrap();
         forget();
         assert!(!unread().is_empty());
-        write(&Cx::read_only(&fake).unwrap()).unwrap();
-        assert_eq!(unread(), Vec::<&str>::new());
-        forget();
         done(&fake);
         assert_eq!(unread(), Vec::<&str>::new(), "a run left it so");
     }

@@ -222,7 +222,7 @@ fn a_network_without_ipv6_is_made_anew_when_its_stack_is_started_and_one_with_it
         let labels =
             json!({ "com.docker.compose.project": "headscale", "com.docker.compose.network": "control" });
         fake.state.borrow_mut().networks = json!([{ "Labels": labels, "EnableIPv6": has_ipv6 }]);
-        fake.put("/srv/sovereign/stacks/headscale/started", b"another compose file's\n");
+        fake.state.borrow_mut().containers.remove("headscale");
         let lines = fake.state.borrow().lines.len();
         done(&fake);
         let state = fake.state.borrow();
