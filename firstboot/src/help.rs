@@ -33,7 +33,7 @@ examples:
         "stacks",
         "The stacks. `list` prints each that lies on the volume or is wanted, with its containers, its data and the names of its \
          secrets. A stack that the node spec no longer names is stopped; what it left is kept, and stays in the escrow, until \
-         `remove` begins to remove it, which goes on only while somebody takes the escrow: `cargo xtask stacks remove` does.
+         `remove` begins to remove it, which goes on only while somebody takes the escrow: `cargo xtask stacks remove NAME --data --project NAME` does.
 
 examples:
   firstboot stacks list | jq -r '.[] | select(.enabled | not) | .name'

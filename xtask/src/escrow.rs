@@ -71,7 +71,7 @@ pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
 
 /// What is to be said beside the answer goes to stderr, for stdout may be a secret.
 fn to_stderr(text: &str) {
-    eprintln!("{text}");
+    host::say::err(text);
 }
 
 fn verify(projects: &Path, name: &str, key: Option<&Path>, json: bool) -> Result<u8> {

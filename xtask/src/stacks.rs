@@ -73,7 +73,7 @@ fn show(stacks: &[StackState], json: bool) -> Result<()> {
         } else {
             "stopped, its data kept".into()
         };
-        println!("  {:<16} {state:<40} {}", stack.name, data.join(", "));
+        say!("  {:<16} {state:<40} {}", stack.name, data.join(", "))?;
     }
     Ok(())
 }

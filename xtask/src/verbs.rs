@@ -210,7 +210,7 @@ pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
             say!("  error   {error}")?;
         }
         for outdated in &status.outdated {
-            println!("  old     {outdated}");
+            say!("  old     {outdated}")?;
         }
         if let Some((id, state)) = &status.server {
             say!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"))?;

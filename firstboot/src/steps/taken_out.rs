@@ -105,7 +105,7 @@ pub(crate) fn request_removal(cx: &Cx<'_>, name: &str) -> Result<u64> {
     if is_wanted(cx, name) {
         bail!(
             "removing stack {name}: the project enables it; take it out of `enabled` in project.toml, run \
-             `cargo xtask provision`, then remove it"
+             `cargo xtask provision --project NAME`, then remove it"
         );
     }
     let there = on_volume(cx)?;

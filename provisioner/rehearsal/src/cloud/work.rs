@@ -302,7 +302,7 @@ impl Cloud {
             let machine = self.read(|state| self.plan_machine(state, server));
             let machine = machine.map(|machine| Machine { memory: Some(memory.clone()), ..machine });
             if let Some(Err(failure)) = machine.map(|machine| self.hypervisor.start(&machine)) {
-                eprintln!("rehearsal: waking server {server}: {}", failure.message);
+                host::say::err(format_args!("rehearsal: waking server {server}: {}", failure.message));
                 let _ = self.hypervisor.cut_power(server);
             }
             // Memory goes with the disks as they were: once they are written to it is worth nothing.
