@@ -12,13 +12,16 @@ use crate::server::{act, once_it_answers, set_clock};
 use anyhow::{Context as _, Result, ensure};
 use rehearsal::Power;
 use sha2::{Digest as _, Sha256};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Set by who starts the trials, so that not each of them hashes the programs anew.
 pub(crate) const KEY: &str = "SOVEREIGN_WORLDS";
 /// Where the rule lies that has a server's kernel record every program that is run.
 pub const AUDIT_RULES: &str = "/etc/audit/rules.d/00-every-program.rules";
+/// How often it is looked whether a world is made that another trial makes.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const PROVISION: [&str; 4] = ["provision", "--project", "demo", "--yes"];
 
 /// A world that trials start from. Its project is `demo`.
@@ -73,16 +76,23 @@ impl World {
         let key = std::env::var(KEY).or_else(|_| key())?;
         let place = worlds.join(format!("{}-{key}", self.name()));
         let lock = File::create(place.with_extension("lock")).context("opening a world's lock")?;
-        lock.lock_shared()?;
-        if !complete(&place) {
-            lock.unlock()?;
-            lock.lock()?;
-            if !complete(&place) {
-                self.make(&place)?;
-                remove_others(&worlds, self.name(), &key);
+        loop {
+            lock.lock_shared()?;
+            if complete(&place) {
+                break;
             }
             lock.unlock()?;
-            lock.lock_shared()?;
+            // Who makes it forks it next, and keeps a shared lock as long as its trial runs: nobody waits for the other kind.
+            match lock.try_lock() {
+                Ok(()) if !complete(&place) => {
+                    self.make(&place)?;
+                    remove_others(&worlds, self.name(), &key);
+                }
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_AGAIN),
+                Err(error) => return Err(error.into()),
+            }
+            lock.unlock()?;
         }
         Ok((place, lock))
     }
