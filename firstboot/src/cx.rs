@@ -209,7 +209,7 @@ impl<'a> Cx<'a> {
 
     /// `enable`, `disable` or `mask`: what systemd does with these units at the next boot. It is not told now, which has it
     /// read every unit of the server anew, seconds each time: whoever wants the units otherwise now starts or stops them, and
-    /// the last step tells it once ([`units::reload_unread`](crate::units::reload_unread)).
+    /// the last step tells it once (`units::reload_unread`).
     pub fn at_boot<'u>(&self, verb: &str, units: impl IntoIterator<Item = &'u str>) -> Result<(), Error> {
         self.run(&Cmd::new("systemctl").args([verb, "--quiet", "--no-reload"]).args(units)).map(drop)
     }

@@ -1,4 +1,4 @@
-//! The stacks run and are healthy; what the node spec no longer names is stopped: [`taken_out`].
+//! The stacks run and are healthy; what the node spec no longer names is stopped: `taken_out`.
 //!
 //! Each container carries a digest of its definition and of all that it reads when it starts. What runs is what is wanted
 //! when the digests are the same; where they are not, compose makes exactly those containers anew.
