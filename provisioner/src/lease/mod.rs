@@ -37,7 +37,7 @@ pub fn parse_ttl(text: &str) -> Result<Duration, String> {
 }
 
 impl Lease {
-    /// A lease that begins at `start`, which [`time`] gives.
+    /// A lease that begins at `start`, which [`time()`] gives.
     pub fn new(owner: &str, start: u64, ttl: Duration) -> Self {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         let owner: String = owner.chars().map(plain).take(LONGEST_LABEL).collect();
