@@ -57,11 +57,6 @@ impl World {
         Ok(rig)
     }
 
-    /// Goes on from here as if the power had been cut at this moment: the server is off.
-    pub fn fork_off(self) -> Result<Rig> {
-        self.forked_into(Rig::new()?, Power::Lost)
-    }
-
     fn forked_into(self, rig: Rig, power: Power) -> Result<Rig> {
         let (world, in_use) = self.made()?;
         let rig =

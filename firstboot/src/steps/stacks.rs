@@ -225,14 +225,9 @@ impl<'a> One<'a> {
         let networks = engine::networks(cx, self.stack.name)?;
         if networks.iter().any(|(key, has_ipv6)| !has_ipv6 && wanted.contains(key)) {
             cx.say(format!("making the networks of stack {} anew, with IPv6", self.stack.name))?;
-            cx.run(&self.docker_compose().arg("down")).context("taking its networks down")?;
+            cx.run(&compose(self.stack.name, &["down"])).context("taking its networks down")?;
         }
         Ok(())
-    }
-
-    fn docker_compose(&self) -> Cmd {
-        let cmd = Cmd::new("docker-compose").args(["--project-name", self.stack.name, "--file"]);
-        cmd.path(self.folder.join("compose.yaml")).env("HOME", "/root")
     }
 
     /// What the containers said last: why a stack did not come up is mostly there.
