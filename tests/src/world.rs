@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! Connected ─► DiskDone ─► ImagesDone        checkpoints of one first boot, for what strikes in the middle of it
-//!     └──────► Ready                         provisioned, the stacks up
-//! Network                                    the same with the private network, by way of a power cut while it joins
+//!     ├──────► Ready                         provisioned, the stacks up
+//!     └──────► Network                       the same with the private network, by way of a power cut while it joins
 //! ```
 
 use crate::Rig;
@@ -150,9 +150,10 @@ fn followed_until(from: World, rig: Rig, said: &str) -> Result<Rig> {
 
 /// The power goes while the server joins its own network, and the operator with it.
 fn with_the_network(rig: Rig) -> Result<Rig> {
+    let rig = World::Connected.forked_into(rig, Power::Kept)?;
+    set_clock(&rig)?;
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo-vpn/project.toml");
     rig.project("demo", &std::fs::read_to_string(project)?)?;
-    record_from_the_first_moment(&rig)?;
     let (_, killed) = rig.run_until(&PROVISION, |line| line.starts_with("... first boot: vpn"))?;
     ensure!(killed, "the run ended before the step that joins the network");
     act(&rig, "reset")?;

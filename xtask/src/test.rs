@@ -33,9 +33,10 @@ enum Tier {
 }
 
 /// What the tests run besides what `provision` needs: programs, or files of packages that have none, and their packages.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 10] = [
     ("age", "age"),
     ("cloud-init", "cloud-init"),
+    ("cryptsetup", "cryptsetup-bin"),
     ("file", "file"),
     ("ip", "iproute2"),
     ("nmap", "nmap"),

@@ -30,7 +30,7 @@ pub const CATALOGUE: &[Stack] = &[postgres::STACK, headscale::STACK];
 /// The stack that the private network is served by.
 pub const HEADSCALE: &str = "headscale";
 
-/// The Debian 13 packages a server needs beyond a stock cloud image, baked in or installed by cloud-init: LUKS, the firewall, the container engine, and what confines containers.
+/// The Debian 13 packages a server needs beyond a stock cloud image, baked in or installed by cloud-init: LUKS, the firewall, the container engine and what unpacks its images, and what confines containers.
 pub const SERVER_PACKAGES: &[&str] = &[
     "apparmor",
     "auditd",
@@ -49,6 +49,7 @@ pub const SERVER_PACKAGES: &[&str] = &[
     "nftables",
     "openssh-server",
     "openssl",
+    "pigz",
     "python3-systemd",
     "ufw",
     "unattended-upgrades",

@@ -7,7 +7,7 @@ server() { ssh -F "$SOVEREIGN_SSH_CONFIG" server "$@"; }
 reachable() { for _ in $(seq 50); do server true 2>/dev/null && return; sleep 0.2; done; return 1; }
 option() { ssh -G -F "$SOVEREIGN_SSH_CONFIG" server | sed -n "s/^$1 //p"; }
 started="apparmor chrony auditd apt-daily.timer apt-daily-upgrade.timer fail2ban"
-stretch="--pbkdf argon2id --pbkdf-memory 65536 --pbkdf-force-iterations 4 --pbkdf-parallel 1"
+stretch="--pbkdf argon2id --pbkdf-memory 8192 --pbkdf-force-iterations 4 --pbkdf-parallel 1"
 
 # The right server, with its programs, and the files it is to have.
 tar -C "$INPUTS" -c . | server 'mkdir -m 700 /run/peer && tar -C /run/peer -x'

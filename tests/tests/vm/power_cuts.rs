@@ -48,15 +48,18 @@ struct Group {
 }
 
 /// In the order in which steps end.
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 3] = [
     Group {
         world: World::Connected,
-        steps: &[StepName::Preflight, StepName::Identity, StepName::Secrets, StepName::Packages],
-        operator_killed: None,
-    },
-    Group {
-        world: World::Connected,
-        steps: &[StepName::Firewall, StepName::Disk, StepName::Harden],
+        steps: &[
+            StepName::Preflight,
+            StepName::Identity,
+            StepName::Secrets,
+            StepName::Packages,
+            StepName::Firewall,
+            StepName::Disk,
+            StepName::Harden,
+        ],
         operator_killed: None,
     },
     Group {
@@ -72,20 +75,16 @@ const GROUPS: [Group; 4] = [
     },
 ];
 
-pub(crate) fn up_to_the_packages() -> Result<()> {
+pub(crate) fn up_to_the_hardening() -> Result<()> {
     of(&GROUPS[0])
 }
 
-pub(crate) fn up_to_the_hardening() -> Result<()> {
+pub(crate) fn up_to_the_images() -> Result<()> {
     of(&GROUPS[1])
 }
 
-pub(crate) fn up_to_the_images() -> Result<()> {
-    of(&GROUPS[2])
-}
-
 pub(crate) fn up_to_the_end() -> Result<()> {
-    of(&GROUPS[3])
+    of(&GROUPS[2])
 }
 
 fn of(group: &Group) -> Result<()> {

@@ -1,7 +1,7 @@
 //! LUKS2 itself: formatting and opening. The keyslots are the next room's, `slots`.
 //!
-//! Every key is at least 128 random bits, so stretching them adds nothing: Argon2id runs with little memory and few
-//! rounds, which keeps opening quick on a slow processor. The header is 4 MiB in all, so that its copy is small.
+//! Every key is at least 128 random bits, so stretching them adds nothing: Argon2id runs with 8 MiB and the fewest
+//! rounds it may have, since a first boot derives a dozen keys, one after the other. The header is 4 MiB in all, so that its copy is small.
 
 use super::look::sysfs;
 use crate::Cx;
@@ -21,7 +21,7 @@ pub(super) const STRETCH: [&str; 8] = [
     "--pbkdf",
     "argon2id",
     "--pbkdf-memory",
-    "65536",
+    "8192",
     "--pbkdf-force-iterations",
     "4",
     "--pbkdf-parallel",
