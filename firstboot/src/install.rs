@@ -50,6 +50,12 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> 
     }
     let cx = Cx::read_only(machine)?;
     units::write(&cx)?;
+    let command = format!("#!/bin/sh\nexec {} \"$@\"\n", paths::BINARY);
+    if !cx.holds(paths::COMMAND, command.as_bytes())? {
+        machine
+            .write(Path::new(paths::COMMAND), command.as_bytes(), 0o755)
+            .context("making the command firstboot")?;
+    }
     let running = running();
     if !running && is_done(&cx)? {
         return Ok("done".into());
@@ -85,6 +91,15 @@ fn is_done(cx: &Cx<'_>) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::testing::Fake;
+
+    #[test]
+    fn firstboot_is_a_command_as_its_help_has_it() {
+        let fake = Fake::new();
+        install(&fake, &fake.spec().to_json(), &|| false).unwrap();
+        let command = String::from_utf8(fake.get(paths::COMMAND).unwrap()).unwrap();
+        assert_eq!(command, "#!/bin/sh\nexec /usr/local/lib/sovereign/firstboot \"$@\"\n");
+        assert_eq!(fake.state.borrow().root[Path::new(paths::COMMAND)].mode, 0o755);
+    }
 
     #[test]
     fn a_spec_cut_short_anywhere_changes_nothing() {

@@ -3,6 +3,8 @@
 
 /// The static binary, copied here by the provisioner or baked into the image.
 pub const BINARY: &str = "/usr/local/lib/sovereign/firstboot";
+/// What makes `firstboot` a command on the server: a line of shell that runs [`BINARY`].
+pub const COMMAND: &str = "/usr/local/bin/firstboot";
 /// The [`NodeSpec`](crate::NodeSpec).
 pub const NODE_SPEC: &str = "/etc/sovereign/node.json";
 /// State of firstboot on the root disk.

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::time::Instant;
 use tests::{Ended, Rig, World, can_run};
 
-const FIRSTBOOT: &str = "/usr/local/lib/sovereign/firstboot";
+const FIRSTBOOT: &str = "firstboot";
 /// Whose step does no more than tell sshd to read its files.
 const FILE: &str = "/etc/cloud/cloud.cfg.d/99-sovereign.cfg";
 

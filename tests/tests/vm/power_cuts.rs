@@ -168,10 +168,7 @@ fn install(rig: &Rig, cuts: &[Cut]) -> Result<()> {
         put("/usr/local/sbin/cutter", CUTTER),
         put("/etc/systemd/system/cutter.service", UNIT),
         put("/var/lib/cuts", &list),
-        // At every start it does no more than name the card, and takes an emulated machine longer than firstboot does.
-        "touch /etc/cloud/cloud-init.disabled\ncard=$(cat /sys/class/net/eth0/address)\n".to_owned(),
-        "printf '[Match]\\nMACAddress=%s\\n[Link]\\nName=eth0\\n' $card > /etc/systemd/network/10-eth0.link\n"
-            .to_owned(),
+        tests::server::WITHOUT_CLOUD_INIT.to_owned(),
         "chmod 755 /usr/local/sbin/cutter\nsystemctl enable --quiet --now cutter.service\nsync\n".to_owned(),
     ];
     rig.xtask(&["ssh", "--project", "demo", "--", &script.concat()])?.expect(0)?;
