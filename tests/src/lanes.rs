@@ -1,4 +1,4 @@
-//! Machine trials side by side: a lane for each core, and in it one trial after the other, each in a process of its own with
+//! Machine trials side by side: two lanes for each core, and in each one trial after the other, in a process of its own with
 //! namespaces of its own. No port, address or process of a trial is another's, and all that a trial started ends with it.
 
 use crate::{rig, trial, world};
@@ -14,6 +14,9 @@ const CHILD: &str = "SOVEREIGN_TRIAL";
 /// Before the trial begins: a loopback, and a place for the network namespaces it makes itself.
 const PREPARE: &str =
     "ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && \"$0\" \"$@\"; exit $?";
+
+/// How many trials share a core: much of a trial is waiting, for a lease to run out or a door to open again.
+const LANES_PER_CORE: usize = 2;
 
 /// A trial on machines.
 pub struct Subject {
@@ -57,13 +60,10 @@ pub fn run(subjects: Vec<Subject>, fetch: fn() -> Result<()>) -> Result<u8> {
         return Ok(0);
     }
     let cores = std::thread::available_parallelism().context("counting this machine's cores")?.get();
-    arguments.test_threads = Some(cores);
+    arguments.test_threads = Some(cores * LANES_PER_CORE);
     fetch()?;
-    let lanes = Arc::new(Lanes {
-        key: world::key()?,
-        cores: Mutex::new((0..cores).rev().collect()),
-        aloud: chosen == 1,
-    });
+    let lanes =
+        Arc::new(Lanes { key: world::key()?, trials: Mutex::new(vec![0; cores]), aloud: chosen == 1 });
     let trials = subjects.into_iter().map(|subject| {
         let lanes = Arc::clone(&lanes);
         trial(subject.name, move || lanes.run(&subject))
@@ -87,18 +87,27 @@ fn can_part() -> Result<bool> {
 struct Lanes {
     /// What the worlds are cached under.
     key: String,
-    /// Those no trial has. Machines get one processor each: two that wait for each other on one core take a third longer.
-    cores: Mutex<Vec<usize>>,
+    /// How many trials run on each core. A machine gets one processor: two that wait for each other on one core take a third
+    /// longer.
+    trials: Mutex<Vec<usize>>,
     /// What the one trial says is shown while it says it.
     aloud: bool,
 }
 
 impl Lanes {
     fn run(&self, subject: &Subject) -> Result<()> {
-        let core = lock(&self.cores).pop().context("finding a core: there are more trials than cores")?;
+        let core = self.least_busy()?;
         let outcome = self.run_on(core, subject);
-        lock(&self.cores).push(core);
+        lock(&self.trials)[core] -= 1;
         outcome
+    }
+
+    /// The core with the fewest trials, which now has one more.
+    fn least_busy(&self) -> Result<usize> {
+        let mut trials = lock(&self.trials);
+        let core = (0..trials.len()).min_by_key(|core| trials[*core]).context("there is no core")?;
+        trials[core] += 1;
+        Ok(core)
     }
 
     fn run_on(&self, core: usize, subject: &Subject) -> Result<()> {
@@ -108,7 +117,9 @@ impl Lanes {
             .context("making a lane's directory")?;
         let own = std::env::current_exe().context("finding this program")?;
         let child = match subject.place {
-            Place::Apart => Cmd::new("unshare")
+            // Where this program is killed, the trial is too.
+            Place::Apart => Cmd::new("setpriv")
+                .args(["--pdeathsig", "KILL", "unshare"])
                 .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", PREPARE])
                 .args(["taskset", "--cpu-list", &core.to_string()])
                 .path(&own),
