@@ -182,7 +182,8 @@ impl Applying<'_> {
                 };
                 let target = json!({ "apply_to": [{ "type": "server", "server": { "id": server } }] });
                 let path = format!("/firewalls/{firewall}/actions/apply_to_resources");
-                self.act_once(&path, "apply_firewall", target).await?;
+                let asked = self.act_once(&path, "apply_firewall", target).await;
+                unless_it_is_so(asked, "firewall_already_applied")?;
             }
             Change::CreateServer { name, places } => return self.create_server(name, places).await,
             Change::Snapshot { server, description } => self.snapshot(*server, description).await?,
@@ -199,8 +200,14 @@ impl Applying<'_> {
                     return Ok("there is no server".into());
                 };
                 let body = json!({ "server": server, "automount": false });
-                self.act_once(&format!("/volumes/{volume}/actions/attach"), "attach_volume", body).await?;
+                let path = format!("/volumes/{volume}/actions/attach");
+                let asked = self.act_once(&path, "attach_volume", body).await;
+                let refused = unless_it_is_so(asked, "volume_already_attached")?;
                 self.reread_volume(*volume).await?;
+                let attached = self.all.world().volume.as_ref().and_then(|volume| volume.server);
+                if let Some(refused) = refused.filter(|_| attached != Some(server)) {
+                    return Err(refused.into());
+                }
             }
             Change::GrowVolume { volume, size_gb } => {
                 self.act(&format!("/volumes/{volume}/actions/resize"), json!({ "size": size_gb })).await?;
@@ -372,6 +379,16 @@ impl Applying<'_> {
     /// Something that must be there is not.
     fn missing(&self, what: &str) -> anyhow::Error {
         anyhow!("{}: {what}; somebody changed the cloud meanwhile: run the same command again", self.doing)
+    }
+}
+
+/// Gives back the cloud's word that it is so already, and fails with every other error: an earlier run may have asked, and
+/// was killed before its request was heard.
+fn unless_it_is_so(asked: Result<(), Error>, code: &str) -> Result<Option<Error>, Error> {
+    match asked {
+        Ok(()) => Ok(None),
+        Err(error) if error.code() == Some(code) => Ok(Some(error)),
+        Err(error) => Err(error),
     }
 }
 

@@ -6,6 +6,7 @@ mod documents;
 mod door;
 mod faults;
 mod job;
+mod late;
 mod leases;
 mod scene;
 mod ssh_door;
@@ -43,6 +44,7 @@ fn main() {
         trial("fast_every_type_of_record_is_published_once", behaviour::every_type_of_record),
         trial("fast_a_zone_that_nobody_sees_is_said_to_be_so", behaviour::unseen_zone),
         trial("fast_what_the_real_cloud_is_tried_with_works_here", behaviour::the_live_cycle),
+        trial("fast_what_is_so_already_is_no_failure", late::what_is_so_already),
         trial("fast_a_plan_takes_few_requests", behaviour::few_requests),
         trial("fast_a_plan_changes_nothing_on_this_machine_either", door::plan_changes_nothing),
         trial("fast_all_mistakes_of_a_project_at_once", door::all_mistakes_at_once),
