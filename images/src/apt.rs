@@ -86,16 +86,13 @@ impl Apt {
     }
 
     fn run<'a>(&self, archives: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
-        let mut cmd = Cmd::new("apt-get")
+        let cmd = Cmd::new("apt-get")
             .arg("-c")
             .path(self.state.join("apt.conf"))
             .args(args)
             .arg("-o")
             .arg(format!("Dir::Cache::Archives={}", archives.display()));
-        for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
-            cmd = cmd.env_from_parent(proxy);
-        }
-        Ok(Local.run(&cmd)?.text())
+        Ok(Local.run(&cmd.proxies_from_parent())?.text())
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::places;
 use crate::screen::Screen;
-use crate::toolchain::Arch;
 use anyhow::{Context as _, Result};
 use images::registry::Registry;
-use images::{ContainerImage, OciLayout, ServerImage};
+use images::{Arch, ContainerImage, OciLayout, ServerImage};
 use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
 use provisioner::report::{Report as _, Stage};
@@ -31,7 +30,7 @@ pub(crate) enum Images {
     /// Example: cargo xtask images build
     Build {
         /// For which architecture.
-        #[arg(long, value_enum, default_value = "aarch64")]
+        #[arg(long, default_value = Arch::Arm64.machine())]
         arch: Arch,
         /// One JSON document on stdout, nothing else there.
         #[arg(long)]
@@ -115,7 +114,7 @@ pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen)
 
 /// What machines of these architectures are emulated by, where this machine's own is too old to be quick.
 pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) -> Result<Option<PathBuf>> {
-    if !architectures.contains(&Arch::Aarch64) {
+    if !architectures.contains(&Arch::Arm64) {
         return Ok(None);
     }
     let stage = Building::begin(screen, "looking for the emulator".into());
@@ -126,16 +125,16 @@ pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) ->
 
 /// The disk image that a rehearsed server boots from.
 pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &Screen) -> Result<ServerImage> {
-    let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.debian()));
-    let image = images::server_image(cache, arch.into(), &stage)?;
+    let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.name()));
+    let image = images::server_image(cache, arch, &stage)?;
     stage.done(image.cached);
     Ok(image)
 }
 
 fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, screen: &Screen) -> Result<OciLayout> {
     let stage =
-        Building::begin(screen, format!("building the container image {}, {}", image.name, arch.debian()));
-    let layout = images::container_image(cache, image, arch.into(), &stage)?;
+        Building::begin(screen, format!("building the container image {}, {}", image.name, arch.name()));
+    let layout = images::container_image(cache, image, arch, &stage)?;
     stage.done(layout.cached);
     Ok(layout)
 }
@@ -195,15 +194,6 @@ fn list(cache: &Path, json: bool) -> Result<()> {
         say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)?;
     }
     Ok(())
-}
-
-impl From<Arch> for images::Arch {
-    fn from(arch: Arch) -> Self {
-        match arch {
-            Arch::Aarch64 => Self::Arm64,
-            Arch::X86_64 => Self::Amd64,
-        }
-    }
 }
 
 /// A build's own stages, shown as details of one stage.

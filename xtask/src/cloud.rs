@@ -2,11 +2,10 @@
 
 use crate::places;
 use crate::screen::Screen;
-use crate::toolchain::Arch;
 use crate::verbs::{OnlyJson, print_json};
 use anyhow::{Context as _, Result};
 use clap::builder::NonEmptyStringValueParser;
-use images::ServerImage;
+use images::{Arch, ServerImage};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::names::BAKED_IMAGE;
@@ -299,8 +298,8 @@ fn source(image: &ServerImage, arch: Arch) -> ImageSource {
 
 pub(crate) fn api_name(arch: Arch) -> Architecture {
     match arch {
-        Arch::Aarch64 => Architecture::Arm,
-        Arch::X86_64 => Architecture::X86,
+        Arch::Arm64 => Architecture::Arm,
+        Arch::Amd64 => Architecture::X86,
     }
 }
 

@@ -27,7 +27,6 @@ mod stacks;
 mod test;
 #[cfg(test)]
 mod texts;
-mod toolchain;
 mod verbs;
 mod vpn;
 

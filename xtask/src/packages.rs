@@ -67,13 +67,6 @@ pub(crate) fn ensure(needed: &[(&str, &str)], answer: Answer, report: &dyn Fn(&s
     Ok(())
 }
 
-/// Passes on the proxies that the caller's environment names; apt and its like find the network by them.
-pub(crate) fn with_proxies(cmd: Cmd) -> Cmd {
-    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"]
-        .iter()
-        .fold(cmd, |cmd, name| cmd.env_from_parent(name))
-}
-
 fn missing<'a>(needed: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let is_there = |probe: &str| {
         if probe.starts_with('/') { Path::new(probe).exists() } else { host::find_program(probe).is_ok() }
@@ -145,7 +138,7 @@ fn install(host: &dyn Host, packages: &[&str], fresh: bool) -> Result<()> {
 fn apt(args: &[&str]) -> Cmd {
     // Another apt at work (a machine's daily upgrade) is waited for.
     let cmd = Cmd::new("apt-get").args(["-o", "DPkg::Lock::Timeout=300"]).args(args.iter().copied());
-    with_proxies(cmd.env("DEBIAN_FRONTEND", "noninteractive"))
+    cmd.env("DEBIAN_FRONTEND", "noninteractive").proxies_from_parent()
 }
 
 /// Whether there are lists, fetched lately. The files carry the mirror's dates; the folder that apt fetches into

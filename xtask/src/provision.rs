@@ -7,9 +7,10 @@ use crate::packages::{self, Answer};
 use crate::places;
 use crate::project::{From, Opened, endpoint as project_endpoint};
 use crate::screen::Screen;
-use crate::toolchain::{self, Arch, Firstboot};
 use crate::verbs::{ask, need_typed, print_json};
 use anyhow::{Result, bail};
+use images::Arch;
+use images::toolchain::{self, Firstboot};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::first_boot::Binary;
@@ -164,15 +165,15 @@ pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<Scre
 fn architecture_found(world: &World) -> Option<Arch> {
     let kind = &world.server.as_ref()?.server_type;
     Some(match kind.architecture.as_str() {
-        "arm" => Arch::Aarch64,
-        "x86" => Arch::X86_64,
+        "arm" => Arch::Arm64,
+        "x86" => Arch::Amd64,
         _ => architecture(&kind.name),
     })
 }
 
 /// Hetzner's Arm types are the CAX line; all others are x86.
 pub(crate) fn architecture(server_type: &str) -> Arch {
-    if server_type.starts_with("cax") { Arch::Aarch64 } else { Arch::X86_64 }
+    if server_type.starts_with("cax") { Arch::Arm64 } else { Arch::Amd64 }
 }
 
 /// The architectures the project's server may have, that of the type tried first before the others.
@@ -185,7 +186,7 @@ pub(crate) fn architectures(project: &Project) -> Vec<Arch> {
 
 /// Builds the static binary, where it is not cached.
 pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &Screen) -> Result<Firstboot> {
-    let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.name()));
+    let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.machine()));
     let built = toolchain::firstboot(arch, cache, &|text| stage.detail(text))?;
     let how = if built.cached { "cached" } else { built.how };
     stage.done(&format!("{how}, {:.1} MB", built.size as f64 / 1e6));

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Where programs are looked for; `$PATH` is not trusted.
 const DIRECTORIES: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// The variables that name a proxy, as programs look for them.
+const PROXIES: [&str; 7] =
+    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"];
 /// How much of a failed program's stderr an error carries.
 const STDERR_TAIL: usize = 1024;
 
@@ -128,6 +131,12 @@ impl Cmd {
             self.env.push((name.into(), value));
         }
         self
+    }
+
+    /// Passes on the proxies that the caller's environment names: apt, cargo and their like find the network by them.
+    #[must_use]
+    pub fn proxies_from_parent(self) -> Self {
+        PROXIES.into_iter().fold(self, Self::env_from_parent)
     }
 
     /// Passes all of the caller's own variables on: for what works in the caller's place.
