@@ -5,7 +5,7 @@ use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
 
 const DEBIAN: &str = "http://deb.debian.org/debian";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// One downloaded package.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ impl Apt {
 }
 
 /// The main and the security archive this machine's own apt uses; Debian's default where it uses none.
-fn mirrors() -> Result<(String, String)> {
+pub(crate) fn mirrors() -> Result<(String, String)> {
     let cmd = Cmd::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"]);
     Ok(choose_mirrors(&Local.run(&cmd)?.text()))
 }

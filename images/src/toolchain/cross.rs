@@ -6,11 +6,11 @@
 //! and nothing stays mounted however the build ends.
 
 use super::local;
-use crate::Arch;
-use anyhow::{Context, Result, bail, ensure};
+use crate::apt::{KEYRING, mirrors};
+use crate::{Arch, files};
+use anyhow::{Context, Result, ensure};
 use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a root takes up while it is made, the downloaded packages included.
 const ROOT_MIB: u64 = 2048;
@@ -18,7 +18,6 @@ const ROOT_MIB: u64 = 2048;
 /// Where the packages come from: the first release whose Rust is new enough for the workspace, by its backports.
 const RELEASE: &str = "trixie";
 const BACKPORTS: &str = "trixie-backports";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Raised when the way the root is laid out changes, so that older ones are made anew.
 const LAYOUT: &str = "1";
 
@@ -190,11 +189,7 @@ struct Apt {
 impl Apt {
     fn new(arch: Arch, place: &Path) -> Result<Self> {
         let own = Arch::of_this_machine()?.name();
-        let uris = Local.run(&Cmd::new("apt-get").args(["--print-uris", "update"]))?.text();
-        let mirror = mirror(&uris).context(
-            "no mirror of Debian is in this machine's apt sources, and the cross root is made from Debian's packages; \
-             use rustup's musl target on this machine",
-        )?;
+        let (mirror, _) = mirrors()?;
         ensure!(
             Path::new(KEYRING).is_file(),
             "{KEYRING} is missing; install the package debian-archive-keyring"
@@ -263,12 +258,6 @@ impl Apt {
     }
 }
 
-/// Debian's mirror among the addresses that `apt-get --print-uris update` names.
-fn mirror(uris: &str) -> Option<String> {
-    let bases = uris.lines().filter_map(|line| line.strip_prefix('\'')?.split_once("/dists/"));
-    bases.map(|(base, _)| base).find(|base| base.ends_with("/debian")).map(str::to_owned)
-}
-
 /// What apt would install, less what is left out, from the lines `Inst NAME (VERSION ORIGIN [ARCHITECTURE]) …`.
 fn chosen(simulation: &str) -> Vec<String> {
     let line = |line: &str| {
@@ -308,37 +297,15 @@ fn unpack(archives: &Path, root: &Path) -> Result<()> {
     // The largest first, so that none is left for one processor at the end.
     packages.sort();
     packages.reverse();
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        while let Some((_, package)) = packages.get(next.fetch_add(1, Ordering::Relaxed)) {
-            Local.run(&Cmd::new("dpkg-deb").arg("--extract").path(package).path(root))?;
-        }
-        Ok(())
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        for worker in running {
-            match worker.join() {
-                Ok(result) => result?,
-                Err(_) => bail!("unpacking into {}: a worker panicked", root.display()),
-            }
-        }
-        Ok(())
-    })
+    files::parallel(&packages, |(_, package)| {
+        Ok(Local.run(&Cmd::new("dpkg-deb").arg("--extract").path(package).path(root))?)
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_mirror_is_the_one_apt_is_set_up_with() {
-        let uris = "'http://mirror.example/debian-security/dists/bookworm-security/InRelease' a 0 \n\
-                    'http://mirror.example/debian/dists/bookworm/InRelease' b 0 \n";
-        assert_eq!(mirror(uris).as_deref(), Some("http://mirror.example/debian"));
-        assert_eq!(mirror("'https://mirror.example/ubuntu/dists/noble/InRelease' a 0 "), None);
-    }
 
     #[test]
     fn what_linking_does_not_need_is_left_out() {
