@@ -60,8 +60,8 @@ pub mod toolchain;
 mod verify;
 
 pub use arch::Arch;
-pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
-pub use container::{ContainerImage, File, HEADSCALE_IMAGE, POSTGRES, TAILSCALE_IMAGE};
+pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, list, server_image};
+pub use container::{CONTAINERS, ContainerImage, File};
 pub use emulator::emulator;
 pub use error::Error;
 pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};

@@ -2,25 +2,15 @@
 
 use crate::places;
 use crate::screen::Screen;
-use anyhow::{Context as _, Result};
-use images::registry::Registry;
+use anyhow::Result;
+use images::registry::{Registry, Started};
 use images::{Arch, ContainerImage, OciLayout, ServerImage};
 use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
 use provisioner::report::{Report as _, Stage};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-/// The container images that are made here, by their name in the catalogue.
-const CONTAINERS: [(&str, &ContainerImage); 3] = [
-    ("postgres", &images::POSTGRES),
-    ("headscale", &images::HEADSCALE_IMAGE),
-    ("tailscale", &images::TAILSCALE_IMAGE),
-];
-/// Where a registry's port is looked for: the first free one is kept.
-const REGISTRY_PORTS: std::ops::Range<u16> = 5443..5543;
 
 /// What to do with images.
 #[derive(clap::Subcommand)]
@@ -60,7 +50,16 @@ pub(crate) fn run(verb: &Images) -> Result<u8> {
                     .try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))?;
             }
         }
-        Images::List { json } => list(&cache, *json)?,
+        Images::List { json } => {
+            let images = images::list(&cache)?;
+            if *json {
+                crate::verbs::print_json(&images)?;
+            } else {
+                images.iter().try_for_each(|(path, manifest)| {
+                    say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)
+                })?;
+            }
+        }
     }
     Ok(0)
 }
@@ -84,12 +83,11 @@ fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
     };
     let mut built = vec![made("firstboot", &firstboot.sha256, firstboot.path)];
     let server = server_image(cache, arch, &screen)?;
-    let manifest: images::Manifest = serde_json::from_slice(&std::fs::read(&server.manifest)?)?;
     emulator(cache, &[arch], &screen)?;
-    for (name, sha256) in manifest.outputs {
+    for (name, sha256) in server.manifest.outputs {
         built.push(made(&name, &sha256, server.disk.with_file_name(&name)));
     }
-    for (_, image) in CONTAINERS {
+    for image in images::CONTAINERS {
         let layout = match container_image(cache, image, arch, &screen) {
             Ok(layout) => layout,
             // Not everybody has a compiler for what no package carries.
@@ -140,60 +138,29 @@ fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, screen: &Sc
 }
 
 fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &Screen) -> Result<ImageLock> {
-    let directory = places::state()?.join("registry");
-    let registry = Registry::new(&directory, registry_port(&directory)?);
+    let registry = Registry::at(&registry_directory()?)?;
     let mut lock = ImageLock::default();
     let needed = project.image_names();
-    for (name, image) in CONTAINERS.into_iter().filter(|(name, _)| needed.contains(name)) {
+    for image in images::CONTAINERS.into_iter().filter(|image| needed.contains(&image.name)) {
         let layout = container_image(cache, image, arch, screen)?;
         registry.publish(&layout)?;
-        lock.references.insert(name.to_owned(), registry.reference(&layout));
+        lock.references.insert(image.name.to_owned(), registry.reference(&layout));
     }
     let stage = Stage::begin(screen, "starting the registry that serves them");
     let started = registry.ensure()?;
-    let ca = registry.ca_certificate();
-    let ca_pem = std::fs::read_to_string(&ca).with_context(|| format!("reading {}", ca.display()))?;
+    let ca_pem = registry.ca_certificate()?;
     lock.registries.push(Registration { address: registry.host_for_servers(), ca_pem });
-    stage.done(if started == images::registry::Started::Already { "is running" } else { "started" });
+    stage.done(if started == Started::Already { "is running" } else { "started" });
     Ok(lock)
 }
 
 /// Stops the registry; `provision` starts it again.
 pub(crate) fn stop_registry() -> Result<()> {
-    let directory = places::state()?.join("registry");
-    Ok(Registry::new(&directory, 0).stop()?)
+    Ok(Registry::new(registry_directory()?, 0).stop()?)
 }
 
-/// The registry's port: the one it had, since servers know it by that, else the first that is free.
-fn registry_port(directory: &Path) -> Result<u16> {
-    let kept = directory.join("port");
-    if let Some(text) = host::files::read(&kept)? {
-        let port = String::from_utf8_lossy(&text).trim().parse();
-        return port.with_context(|| format!("reading {}: it is no port; remove the file", kept.display()));
-    }
-    let free = REGISTRY_PORTS.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let port =
-        free.with_context(|| format!("choosing the registry's port: all of {REGISTRY_PORTS:?} are taken"))?;
-    host::files::write(&kept, port.to_string().as_bytes(), 0o644)?;
-    Ok(port)
-}
-
-fn list(cache: &Path, json: bool) -> Result<()> {
-    let mut manifests = Vec::new();
-    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
-        if let Some(bytes) = host::files::read(&entry.path().join("manifest.json"))? {
-            let manifest: images::Manifest = serde_json::from_slice(&bytes)?;
-            manifests.push((entry.path(), manifest));
-        }
-    }
-    manifests.sort_by(|a, b| a.0.cmp(&b.0));
-    if json {
-        return crate::verbs::print_json(&manifests);
-    }
-    for (path, manifest) in &manifests {
-        say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)?;
-    }
-    Ok(())
+fn registry_directory() -> Result<PathBuf> {
+    Ok(places::state()?.join("registry"))
 }
 
 /// A build's own stages, shown as details of one stage.
