@@ -34,7 +34,7 @@ impl<'a> InUse<'a> {
         let server =
             server.with_context(|| format!("asking the server about {about}: there is no server"))?;
         let known_hosts = KnownHosts::new(context.folder, server.id);
-        let session = context.session(prepared, world, &known_hosts)?;
+        let session = context.session(prepared, world)?;
         Ok(Self { context, prepared, world, known_hosts, session, about })
     }
 

@@ -81,7 +81,7 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
     let look = || -> Result<_> {
         let known_hosts = KnownHosts::new(context.folder, server.id);
         known_hosts.pin_first_contact()?;
-        let session = context.session(prepared, &world, &known_hosts)?;
+        let session = context.session(prepared, &world)?;
         let view = Server {
             folder: context.folder,
             session: &session,

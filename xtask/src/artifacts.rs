@@ -1,13 +1,14 @@
 //! Disk and container images: made where they are missing, served where a project asks for it.
 
+use crate::args::Print;
 use crate::places;
-use crate::screen::Screen;
+use crate::screen::screen;
 use anyhow::Result;
 use images::registry::{Registry, Started};
 use images::{Arch, ContainerImage, OciLayout, ServerImage};
 use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
-use provisioner::report::{Report as _, Stage};
+use provisioner::report::{Report, Stage};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -22,44 +23,27 @@ pub(crate) enum Images {
         /// For which architecture.
         #[arg(long, default_value = Arch::Arm64.machine())]
         arch: Arch,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        print: Print,
     },
     /// List what is cached.
     ///
     /// Example: cargo xtask images list --json
-    List {
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
-    },
+    List(Print),
 }
 
 /// Runs it.
 pub(crate) fn run(verb: &Images) -> Result<u8> {
     let cache = places::cache()?;
     match verb {
-        Images::Build { arch, json } => {
-            let built = build(&cache, *arch)?;
-            if *json {
-                crate::verbs::print_json(&built)?;
-            } else {
-                built
-                    .iter()
-                    .try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))?;
-            }
-        }
-        Images::List { json } => {
-            let images = images::list(&cache)?;
-            if *json {
-                crate::verbs::print_json(&images)?;
-            } else {
-                images.iter().try_for_each(|(path, manifest)| {
-                    say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)
-                })?;
-            }
-        }
+        Images::Build { arch, print } => print.show(&build(&cache, *arch)?, |built| {
+            built.iter().try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))
+        })?,
+        Images::List(print) => print.show(&images::list(&cache)?, |images| {
+            images.iter().try_for_each(|(path, manifest)| {
+                say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)
+            })
+        })?,
     }
     Ok(0)
 }
@@ -74,25 +58,25 @@ struct Built {
 }
 
 fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
-    let screen = Screen::new();
-    let firstboot = crate::provision::build_firstboot(arch, cache, &screen)?;
+    let screen = screen();
+    let firstboot = crate::provision::build_firstboot(arch, cache, &*screen)?;
     let made = |name: &str, sha256: &str, path: PathBuf| Built {
         name: name.into(),
         digest: format!("sha256:{sha256}"),
         path,
     };
     let mut built = vec![made("firstboot", &firstboot.sha256, firstboot.path)];
-    let server = server_image(cache, arch, &screen)?;
-    emulator(cache, &[arch], &screen)?;
+    let server = server_image(cache, arch, &*screen)?;
+    emulator(cache, &[arch], &*screen)?;
     for (name, sha256) in server.manifest.outputs {
         built.push(made(&name, &sha256, server.disk.with_file_name(&name)));
     }
     for image in images::CONTAINERS {
-        let layout = match container_image(cache, image, arch, &screen) {
+        let layout = match container_image(cache, image, arch, &*screen) {
             Ok(layout) => layout,
             // Not everybody has a compiler for what no package carries.
             Err(error) if image.go.is_some() => {
-                provisioner::report::Report::note(&screen, &format!("left out: {error:#}"));
+                screen.note(&format!("left out: {error:#}"));
                 continue;
             }
             Err(error) => return Err(error),
@@ -103,7 +87,7 @@ fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
 }
 
 /// The container images that the project's stacks run, made and served where the project does not pin others.
-pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen) -> Result<ImageLock> {
+pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &dyn Report) -> Result<ImageLock> {
     match &project.images {
         ImageSource::Pins(pins) => Ok(ImageLock { references: pins.clone(), registries: Vec::new() }),
         ImageSource::Packages => serve_containers(project, cache, arch, screen),
@@ -111,7 +95,7 @@ pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen)
 }
 
 /// What machines of these architectures are emulated by, where this machine's own is too old to be quick.
-pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) -> Result<Option<PathBuf>> {
+pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &dyn Report) -> Result<Option<PathBuf>> {
     if !architectures.contains(&Arch::Arm64) {
         return Ok(None);
     }
@@ -122,14 +106,19 @@ pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) ->
 }
 
 /// The disk image that a rehearsed server boots from.
-pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &Screen) -> Result<ServerImage> {
+pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &dyn Report) -> Result<ServerImage> {
     let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.name()));
     let image = images::server_image(cache, arch, &stage)?;
     stage.done(image.cached);
     Ok(image)
 }
 
-fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, screen: &Screen) -> Result<OciLayout> {
+fn container_image(
+    cache: &Path,
+    image: &ContainerImage,
+    arch: Arch,
+    screen: &dyn Report,
+) -> Result<OciLayout> {
     let stage =
         Building::begin(screen, format!("building the container image {}, {}", image.name, arch.name()));
     let layout = images::container_image(cache, image, arch, &stage)?;
@@ -137,7 +126,7 @@ fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, screen: &Sc
     Ok(layout)
 }
 
-fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &Screen) -> Result<ImageLock> {
+fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &dyn Report) -> Result<ImageLock> {
     let registry = Registry::at(&registry_directory()?)?;
     let mut lock = ImageLock::default();
     let needed = project.image_names();
@@ -165,14 +154,14 @@ fn registry_directory() -> Result<PathBuf> {
 
 /// A build's own stages, shown as details of one stage.
 struct Building<'a> {
-    screen: &'a Screen,
+    screen: &'a dyn Report,
     name: String,
     start: Instant,
     finished: Mutex<Vec<String>>,
 }
 
 impl<'a> Building<'a> {
-    fn begin(screen: &'a Screen, name: String) -> Self {
+    fn begin(screen: &'a dyn Report, name: String) -> Self {
         screen.begin(&name);
         Self { screen, name, start: Instant::now(), finished: Mutex::default() }
     }

@@ -5,8 +5,8 @@ mod arrows;
 mod deny;
 mod text;
 
+use crate::args::print_json;
 use crate::places;
-use crate::verbs::print_json;
 use anyhow::{Context, Result, bail, ensure};
 use host::{Cmd, Host, Local};
 use images::toolchain;

@@ -1,8 +1,7 @@
 //! The rehearsal cloud on this machine, started, found and stopped.
 
+use crate::args::{Print, print_json};
 use crate::places;
-use crate::screen::Screen;
-use crate::verbs::{OnlyJson, print_json};
 use anyhow::{Context as _, Result};
 use clap::builder::NonEmptyStringValueParser;
 use images::{Arch, ServerImage};
@@ -10,7 +9,7 @@ use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::names::BAKED_IMAGE;
 use provisioner::project::Project;
-use provisioner::report::Stage;
+use provisioner::report::{Report, Stage};
 use rehearsal::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -43,7 +42,7 @@ pub(crate) enum Cloud {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         #[command(flatten)]
-        print: OnlyJson,
+        print: Print,
     },
     /// What runs in the background.
     #[command(hide = true)]
@@ -96,7 +95,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
-    print: OnlyJson,
+    print: Print,
 }
 
 /// Who moves a virtual clock.
@@ -209,7 +208,7 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
 pub(crate) async fn start(
     images: &[(Arch, ServerImage)],
     emulator: Option<PathBuf>,
-    screen: &Screen,
+    screen: &dyn Report,
 ) -> Result<Endpoint> {
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;

@@ -11,6 +11,7 @@ macro_rules! say {
     ($($text:tt)*) => { host::say::out(format!("{}\n", format_args!($($text)*))) };
 }
 
+mod args;
 mod artifacts;
 mod check;
 mod cloud;
@@ -43,14 +44,6 @@ struct Cli {
     /// Where the project folders are.
     #[arg(long, global = true, default_value = "projects", value_name = "DIR")]
     projects: PathBuf,
-}
-
-/// Which project.
-#[derive(clap::Args)]
-struct Name {
-    /// The project: its folder below `projects/`.
-    #[arg(long, value_name = "NAME")]
-    project: String,
 }
 
 #[derive(Subcommand)]
@@ -119,7 +112,7 @@ enum Verb {
     /// Formatting, lints, documentation, dependency arrows, licences.
     ///
     /// Example: cargo xtask check
-    Check(verbs::OnlyJson),
+    Check(args::Print),
 }
 
 fn main() -> ExitCode {

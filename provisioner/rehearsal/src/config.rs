@@ -90,7 +90,7 @@ impl Config {
     pub fn load(state_dir: &Path) -> Result<Self, Error> {
         Self::find(state_dir)?.ok_or_else(|| {
             Error::Said(format!(
-                "looking for a cloud in {}: there is none; start one with `cargo xtask cloud serve`",
+                "looking into {}: there is no cloud there; start one with `cargo xtask cloud serve`",
                 state_dir.display()
             ))
         })
