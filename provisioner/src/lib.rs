@@ -15,6 +15,7 @@
 //!   ssh in for one command.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
 //! * [`key_slots`]: the volume's keys, changed while the server runs.
+//! * [`packages`]: what this machine must have installed for all that.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
 
 #![deny(
@@ -47,6 +48,7 @@ pub mod network;
 pub mod node;
 pub mod observe;
 pub mod opened;
+pub mod packages;
 pub mod plan;
 pub mod project;
 pub mod provision;

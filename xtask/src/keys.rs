@@ -1,8 +1,8 @@
 //! `keys list|rotate|revoke`.
 
 use crate::args::{List, Print, Server};
+use crate::ask::{agreed, need_typed};
 use crate::project;
-use crate::verbs::{ask, need_typed};
 use anyhow::{Result, bail};
 use provisioner::NeedsOperator;
 use provisioner::key_slots::{KeySlots, Listed, Slot, Wish};
@@ -97,9 +97,9 @@ fn agree(wish: Wish, change: &Change) -> Result<()> {
     if wish == Wish::Revoke {
         return need_typed(&change.server.name.project, &format!("revoke the key of {slot}"));
     }
-    match ask(&format!("The old key of {slot} will open nothing any more. Go on? [y/N]"))?.as_deref() {
-        Some("y" | "Y" | "yes") => Ok(()),
-        Some(_) => bail!("changing {slot}: nothing was changed"),
+    match agreed(&format!("The old key of {slot} will open nothing any more. Go on?"))? {
+        Some(true) => Ok(()),
+        Some(false) => bail!("changing {slot}: nothing was changed"),
         None => Err(NeedsOperator(format!(
             "changing {slot}: there is no terminal to ask on; nothing was changed. `--yes` answers the question"
         ))

@@ -13,13 +13,13 @@ macro_rules! say {
 
 mod args;
 mod artifacts;
+mod ask;
 mod check;
 mod cloud;
 mod drift;
 mod ephemeral;
 mod escrow;
 mod keys;
-mod packages;
 mod places;
 mod project;
 mod provision;

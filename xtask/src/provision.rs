@@ -2,12 +2,11 @@
 
 use crate::args::{Print, Server};
 use crate::artifacts;
+use crate::ask::{agreed, need_typed};
 use crate::cloud;
-use crate::packages::{self, Answer};
 use crate::places;
 use crate::project::endpoint as project_endpoint;
 use crate::screen::screen;
-use crate::verbs::{ask, need_typed};
 use anyhow::{Result, bail};
 use images::Arch;
 use images::toolchain::{self, Firstboot};
@@ -16,6 +15,7 @@ use provisioner::cloud::Endpoint;
 use provisioner::first_boot::Binary;
 use provisioner::observe::World;
 use provisioner::opened::Opened;
+use provisioner::packages::{self, Answer};
 use provisioner::plan::{Change, Plan, Wish};
 use provisioner::project::{Folder, Project};
 use provisioner::provision::{Context, Provisioned};
@@ -62,8 +62,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     }
     let screen = screen();
     let _lock = folder.lock()?;
-    let answer = if options.yes { Answer::Yes } else { Answer::Ask };
-    install_packages(&project, answer, &*screen)?;
+    install_packages(&project, options.yes, &*screen)?;
     let (made, endpoint) = make_beside_the_cloud(&project, &screen).await?;
     let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?.from(options.server.from);
     let context = opened.context();
@@ -86,7 +85,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     Ok(0)
 }
 
-fn install_packages(project: &Project, answer: Answer, screen: &dyn Report) -> Result<()> {
+fn install_packages(project: &Project, yes: bool, screen: &dyn Report) -> Result<()> {
     let mut needed = vec![("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
     if project.rehearsal {
         for arch in architectures(project) {
@@ -96,7 +95,8 @@ fn install_packages(project: &Project, answer: Answer, screen: &dyn Report) -> R
     if project.rehearsal || project.images == provisioner::project::ImageSource::Packages {
         needed.extend(images::HOST_PACKAGES);
     }
-    packages::ensure(&needed, answer, &|text| screen.note(text))
+    let ask = |question: &str| Ok(agreed(question)? == Some(true));
+    packages::ensure(&needed, if yes { Answer::Yes } else { Answer::Ask(&ask) }, screen)
 }
 
 /// Builds what is not cached for the server that is tried first, beside the cloud's own images.
@@ -220,9 +220,9 @@ fn agree(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<()> {
     if options.yes {
         return Ok(());
     }
-    match ask("Make these changes? (yes/no)")?.as_deref() {
-        Some("yes" | "y") => Ok(()),
-        Some(_) => bail!("provisioning {name}: not agreed to; nothing was changed in the cloud"),
+    match agreed("Make these changes?")? {
+        Some(true) => Ok(()),
+        Some(false) => bail!("provisioning {name}: not agreed to; nothing was changed in the cloud"),
         None => bail!(NeedsOperator(format!(
             "provisioning {name}: there is no terminal to ask on; look at the plan above and run the command again with --yes"
         ))),

@@ -1,8 +1,8 @@
 //! `stacks list|remove`.
 
 use crate::args::{List, Print, Server};
+use crate::ask::need_typed;
 use crate::project;
-use crate::verbs::need_typed;
 use anyhow::Result;
 use provisioner::provision::Context;
 use provisioner::stacks_there::{StackState, StacksThere};

@@ -1,10 +1,11 @@
 //! The smaller verbs.
 
 use crate::args::{Name, Print, Server};
+use crate::ask::need_typed;
 use crate::project;
 use crate::provision::{make_for, summarise};
 use crate::screen::screen;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use provisioner::confirm::{Depth, Tally, for_people};
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::dns::{self, Addresses};
@@ -13,7 +14,6 @@ use provisioner::project::Folder;
 use provisioner::provision::Context;
 use provisioner::recipients::{self, Proof};
 use provisioner::unlock::{Unlock as Unlocking, Unlocked, With};
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -112,28 +112,6 @@ pub(crate) struct Init {
     identity: Option<PathBuf>,
     #[command(flatten)]
     print: Print,
-}
-
-/// Asks for a typed answer on the terminal; `None` where there is no terminal to ask on.
-pub(crate) fn ask(question: &str) -> Result<Option<String>> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(None);
-    }
-    write!(std::io::stderr(), "{question} ").context("asking on the terminal")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("reading the answer")?;
-    Ok(Some(answer.trim().to_owned()))
-}
-
-/// Has the project's name typed on the terminal: the one way to what cannot be taken back.
-pub(crate) fn need_typed(name: &str, what: &str) -> Result<()> {
-    match ask(&format!("Type the project's name ({name}) to {what}:"))? {
-        Some(typed) if typed == *name => Ok(()),
-        Some(_) => bail!("asking for the name of {name}: another was typed; nothing was changed"),
-        None => bail!(provisioner::NeedsOperator(format!(
-            "asking for the name of {name}: there is no terminal to type it on, to {what}; nothing was changed"
-        ))),
-    }
 }
 
 /// The records of a zone that is held elsewhere, as a table to enter them from.
