@@ -3,7 +3,7 @@
 use crate::api::{Client, Notice};
 use crate::cloud::Endpoint;
 use crate::door::{Way, Whereabouts};
-use crate::observe::{World, observe};
+use crate::observe::{World, kind, observe};
 use crate::project::{Folder, Project};
 use crate::provision::{Context, Prepared};
 use crate::report::Report;
@@ -56,11 +56,13 @@ impl Opened {
         }
     }
 
-    /// The keys on this side, and what there is in the cloud; refused where it is not clear which is the project's server.
+    /// The keys on this side, and what there is in the cloud, for a verb that reaches the server: refused where it is not
+    /// clear which one that is, while all else that stands in the way is shown.
     pub async fn look(&self) -> Result<(Prepared, World)> {
         let prepared = self.context().prepare()?;
         let world = observe(&self.client, &self.project).await?;
-        world.refuse_obstacles(&self.project, "reaching the server")?;
+        world.need_one(kind::SERVER, "reaching the server")?;
+        world.warn(&self.project, &*self.report);
         Ok((prepared, world))
     }
 

@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::node::{ImageLock, node_spec, user_data};
-use crate::observe::{World, observe, observe_settled};
+use crate::observe::{World, kind, observe, observe_settled};
 use crate::plan::{Change, Plan, Wish, plan, taken_out};
 use crate::project::{Folder, Project};
 use crate::recipients;
@@ -188,6 +188,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn describe(&self, prepared: &Prepared, world: &World, lock: &ImageLock) -> Result<NodeSpec> {
+        world.need_one(kind::VOLUME, "handing the server its description")?;
         let server = world.server.as_ref().context("describing the server: it is not there")?;
         let volume = world.volume.as_ref().context("describing the server: its volume is not there")?;
         node_spec(self.folder, self.project, &prepared.recipients, server, volume, lock)
