@@ -5,7 +5,7 @@ use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
 
 const DEBIAN: &str = "http://deb.debian.org/debian";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// One downloaded package.
 #[derive(Debug, Clone)]
@@ -86,21 +86,18 @@ impl Apt {
     }
 
     fn run<'a>(&self, archives: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
-        let mut cmd = Cmd::new("apt-get")
+        let cmd = Cmd::new("apt-get")
             .arg("-c")
             .path(self.state.join("apt.conf"))
             .args(args)
             .arg("-o")
             .arg(format!("Dir::Cache::Archives={}", archives.display()));
-        for proxy in ["http_proxy", "https_proxy", "no_proxy"] {
-            cmd = cmd.env_from_parent(proxy);
-        }
-        Ok(Local.run(&cmd)?.text())
+        Ok(Local.run(&cmd.proxies_from_parent())?.text())
     }
 }
 
 /// The main and the security archive this machine's own apt uses; Debian's default where it uses none.
-fn mirrors() -> Result<(String, String)> {
+pub(crate) fn mirrors() -> Result<(String, String)> {
     let cmd = Cmd::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"]);
     Ok(choose_mirrors(&Local.run(&cmd)?.text()))
 }

@@ -11,6 +11,17 @@ pub enum Arch {
     Amd64,
 }
 
+impl std::str::FromStr for Arch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Arm64, Self::Amd64];
+        all.into_iter().find(|arch| arch.machine() == text).ok_or_else(|| {
+            format!("there are no servers of '{text}', only of {}", all.map(Self::machine).join(" and "))
+        })
+    }
+}
+
 impl Arch {
     /// The architecture of the machine this runs on.
     pub fn of_this_machine() -> Result<Self, Error> {
@@ -22,6 +33,14 @@ impl Arch {
                 why: format!("this machine is {other}"),
                 help: "build on x86_64 or aarch64".into(),
             }),
+        }
+    }
+
+    /// The name that Rust, the kernel and QEMU use.
+    pub fn machine(self) -> &'static str {
+        match self {
+            Self::Arm64 => "aarch64",
+            Self::Amd64 => "x86_64",
         }
     }
 

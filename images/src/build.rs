@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use stacks::SERVER_PACKAGES;
 use std::path::{Path, PathBuf};
 
+/// The file that says what a result of the cache was made of.
+const MANIFEST: &str = "manifest.json";
+
 /// A bootable server: what QEMU is given.
 #[derive(Debug, Clone)]
 pub struct ServerImage {
@@ -26,9 +29,7 @@ pub struct ServerImage {
     /// The kernel's command line.
     pub cmdline: String,
     /// What is in it.
-    pub manifest: PathBuf,
-    /// The hash of its inputs.
-    pub key: String,
+    pub manifest: Manifest,
     /// Whether it was there already.
     pub cached: bool,
 }
@@ -46,7 +47,7 @@ pub struct OciLayout {
     pub cached: bool,
 }
 
-/// What an image was made of and what came out; `manifest.json` beside it.
+/// What an image was made of and what came out; beside it as `manifest.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// The hash of the inputs this repository decides on.
@@ -77,6 +78,17 @@ pub struct PackageVersion {
     pub sha256: String,
 }
 
+/// The images in the cache, by where they lie.
+pub fn list(cache: &Path) -> Result<Vec<(PathBuf, Manifest)>> {
+    let mut found = Vec::new();
+    for dir in cache::entries(cache)? {
+        if let Some(json) = host::files::read(&dir.join(MANIFEST))? {
+            found.push((dir, serde_json::from_slice(&json)?));
+        }
+    }
+    Ok(found)
+}
+
 /// The server's disk, kernel and initramfs, from the cache or built.
 pub fn server_image(cache: &Path, arch: Arch, report: &dyn Report) -> Result<ServerImage> {
     let host_arch = Arch::of_this_machine()?;
@@ -84,10 +96,10 @@ pub fn server_image(cache: &Path, arch: Arch, report: &dyn Report) -> Result<Ser
     let cache = &cache::open(cache)?;
     let entry = Entry { cache, name: &format!("server-{}", arch.name()), key: &key, needs: 4096 };
     let (dir, cached) = entry.get(report, |dir| build_server(dir, cache, arch, host_arch, &key, report))?;
-    let manifest = dir.join("manifest.json");
-    let read: Manifest = serde_json::from_str(&files::read_text(&manifest)?)?;
+    let manifest: Manifest = serde_json::from_str(&files::read_text(&dir.join(MANIFEST))?)?;
     let [disk, kernel, initrd] = ["disk.raw", "kernel", "initrd"].map(|name| dir.join(name));
-    Ok(ServerImage { disk, kernel, initrd, cmdline: read.cmdline.unwrap_or_default(), manifest, key, cached })
+    let cmdline = manifest.cmdline.clone().unwrap_or_default();
+    Ok(ServerImage { disk, kernel, initrd, cmdline, manifest, cached })
 }
 
 fn build_server(
@@ -262,5 +274,28 @@ fn write_manifest(
         outputs: outputs.into_iter().zip(hashes).collect(),
         cmdline,
     };
-    files::write(&dir.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?, 0o644)
+    files::write(&dir.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?, 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_listed_and_nothing_else_in_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(list(dir.path()).unwrap().is_empty());
+        let cache = cache::open(dir.path()).unwrap();
+        for (name, document) in [("server-arm64", MANIFEST), ("tools", "version")] {
+            let entry = Entry { cache: &cache, name, key: "0123456789abcdef0123", needs: 1 };
+            let fill = |made: &Path| match document {
+                MANIFEST => write_manifest(made, "k", Arch::Arm64, 7, &[], &[], None),
+                other => files::write(&made.join(other), "1", 0o644),
+            };
+            let _ = entry.get(&crate::Silent, fill).unwrap();
+        }
+        let found = list(dir.path()).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0.ends_with("images/server-arm64-0123456789abcdef") && found[0].1.epoch == 7);
+    }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Raised when a change in this crate's code changes what the same inputs give.
 const BUILDER: &str = "1";
+/// Where in the cache the results are.
+const IMAGES: &str = "images";
 /// A directory with this ending is being filled, or was when its build was killed.
 const UNFINISHED: &str = ".building";
 
@@ -15,6 +17,18 @@ pub(crate) fn open(directory: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(directory).map_err(Error::io("looking at", directory))?;
     files::make_dir(&absolute)?;
     Ok(absolute)
+}
+
+/// The directories of all results, in order.
+pub(crate) fn entries(cache: &Path) -> Result<Vec<PathBuf>> {
+    let images = cache.join(IMAGES);
+    let mut all = if images.is_dir() { files::sorted(&images)? } else { Vec::new() };
+    all.retain(|entry| entry.is_dir() && !is_unfinished(entry));
+    Ok(all)
+}
+
+fn is_unfinished(entry: &Path) -> bool {
+    entry.to_string_lossy().ends_with(UNFINISHED)
 }
 
 /// The hash of a result's inputs.
@@ -40,7 +54,7 @@ pub(crate) struct Entry<'a> {
 
 impl Entry<'_> {
     fn directory(&self) -> PathBuf {
-        self.cache.join("images").join(format!("{}-{}", self.name, &self.key[..16]))
+        self.cache.join(IMAGES).join(format!("{}-{}", self.name, &self.key[..16]))
     }
 
     /// Whether the result is there.
@@ -82,7 +96,7 @@ impl Entry<'_> {
 
     /// One build at a time: two would take twice the memory and processor, and most likely build the same.
     fn lock(&self, report: &dyn Report) -> Result<host::files::Lock> {
-        let path = self.cache.join("images/lock");
+        let path = self.cache.join(IMAGES).join("lock");
         let mut told = false;
         loop {
             if let Some(lock) = host::files::try_lock(&path)? {
@@ -98,8 +112,8 @@ impl Entry<'_> {
 
     /// Removes what a killed build left. The lock is ours, so none of it is in use.
     fn sweep(&self) {
-        for path in files::sorted(&self.cache.join("images")).unwrap_or_default() {
-            if path.to_string_lossy().ends_with(UNFINISHED) {
+        for path in files::sorted(&self.cache.join(IMAGES)).unwrap_or_default() {
+            if is_unfinished(&path) {
                 // What cannot be removed now (a last process still writes there) is in nobody's way.
                 let _ = files::remove(&path);
             }

@@ -10,7 +10,7 @@ use std::path::Path;
 /// what is in it and no interpreter or package manager comes in with it.
 #[derive(Debug, Clone, Copy)]
 pub struct ContainerImage {
-    /// Its name in the registry, below `sovereign/`.
+    /// Its name in the catalogue, and in the registry below `sovereign/`.
     pub name: &'static str,
     /// The packages in it.
     pub packages: &'static [&'static str],
@@ -51,13 +51,16 @@ pub enum File {
     Owned(&'static str, u32),
 }
 
+/// All of them.
+pub const CONTAINERS: [&ContainerImage; 3] = [&POSTGRES, &HEADSCALE_IMAGE, &TAILSCALE_IMAGE];
+
 const ENTRYPOINT: &str = include_str!("../assets/postgres/docker-entrypoint.sh");
 
 /// PostgreSQL, to the contract of the upstream `postgres` image: one compose file serves both.
 ///
 /// Without JIT, whose compiler is two thirds of upstream's image and does not pay on queries of this size, and without
 /// Perl: Debian's cluster tools are of no use in a container.
-pub const POSTGRES: ContainerImage = ContainerImage {
+pub(crate) const POSTGRES: ContainerImage = ContainerImage {
     name: "postgres",
     packages: &[
         "base-files",
@@ -164,7 +167,7 @@ pub const POSTGRES: ContainerImage = ContainerImage {
 const UNPRIVILEGED: (u32, u32) = (65532, 65532);
 
 /// Headscale, where the published `headscale/headscale` has it: one program and nothing else, not even a shell.
-pub const HEADSCALE_IMAGE: ContainerImage = ContainerImage {
+const HEADSCALE_IMAGE: ContainerImage = ContainerImage {
     name: "headscale",
     packages: &[],
     go: Some((&HEADSCALE, "ko-app")),
@@ -183,7 +186,7 @@ pub const HEADSCALE_IMAGE: ContainerImage = ContainerImage {
 
 /// A node's two programs, where the published `tailscale/tailscale` has them. Never run as a container: the server
 /// takes the programs out of it.
-pub const TAILSCALE_IMAGE: ContainerImage = ContainerImage {
+const TAILSCALE_IMAGE: ContainerImage = ContainerImage {
     name: "tailscale",
     packages: &[],
     go: Some((&TAILSCALE, "usr/local/bin")),

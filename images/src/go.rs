@@ -15,21 +15,8 @@ const UNPACKED: &str = "/usr/local/go/bin/go";
 /// A first build downloads some hundred modules and compiles them for a machine of another architecture.
 const BUILD: Duration = Duration::from_secs(60 * 60);
 /// What the caller may say about where modules come from and which toolchain is used.
-const PASSED_ON: [&str; 13] = [
-    "HOME",
-    "GOPROXY",
-    "GONOSUMDB",
-    "GOSUMDB",
-    "GOTOOLCHAIN",
-    "GOCACHE",
-    "GOMODCACHE",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-];
+const PASSED_ON: [&str; 7] =
+    ["HOME", "GOPROXY", "GONOSUMDB", "GOSUMDB", "GOTOOLCHAIN", "GOCACHE", "GOMODCACHE"];
 
 /// Programs of one Go module, at one version.
 #[derive(Debug, Clone, Copy)]
@@ -103,11 +90,8 @@ fn build(dir: &Path, module: &GoModule, arch: Arch) -> Result<()> {
     files::write(&source.join("go.sum"), module.go_sum, 0o644)?;
     let out = dir.join("bin");
     files::make_dir(&out)?;
-    let mut cmd =
-        Cmd::new(compiler(module)?).args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"]);
-    for name in PASSED_ON {
-        cmd = cmd.env_from_parent(name);
-    }
+    let cmd = Cmd::new(compiler(module)?).args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"]);
+    let cmd = PASSED_ON.into_iter().fold(cmd.proxies_from_parent(), Cmd::env_from_parent);
     let cmd =
         cmd.env("CGO_ENABLED", "0").env("GOOS", "linux").env("GOARCH", arch.name()).env("GOWORK", "off");
     let cmd = cmd.args(["-ldflags", &module.linker_flags(), "-o"]).path(&out).args(module.commands.to_vec());

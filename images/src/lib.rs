@@ -1,6 +1,7 @@
-//! Images: the disk a rehearsed server boots from, the containers it runs, and the registry it pulls them from.
+//! What servers run: the static `firstboot`, the disk a rehearsed server boots from, the containers it runs, and the
+//! registry it pulls them from.
 //!
-//! Everything is made from Debian's packages for the server's architecture, on a machine of another one, without
+//! Images are made from Debian's packages for the server's architecture, on a machine of another one, without
 //! running a single foreign program. What is slow elsewhere is emulation: configuring the packages under qemu-user
 //! takes six minutes, here it takes ten seconds. [`server_image`]'s flow:
 //!
@@ -17,6 +18,7 @@
 //! [`go_programs`] are those that Debian does not carry, from Go modules whose every byte is pinned.
 //! [`unpacked_package`] is one package of any release for this machine itself.
 //! [`emulator`] is what a rehearsed server runs under where this machine's QEMU is old.
+//! [`toolchain`] builds the static `firstboot` that goes onto every server.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
 //!
 //! The same inputs give the same bytes. `cache` keys every result by the hash of its inputs and moves it in whole.
@@ -54,11 +56,12 @@ mod program;
 pub mod registry;
 mod report;
 mod settings;
+pub mod toolchain;
 mod verify;
 
 pub use arch::Arch;
-pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, server_image};
-pub use container::{ContainerImage, File, HEADSCALE_IMAGE, POSTGRES, TAILSCALE_IMAGE};
+pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, list, server_image};
+pub use container::{CONTAINERS, ContainerImage, File};
 pub use emulator::emulator;
 pub use error::Error;
 pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};

@@ -125,7 +125,7 @@ impl<W: Write> Write for Hashing<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::POSTGRES;
+    use crate::container::POSTGRES;
 
     #[test]
     fn every_descriptor_names_a_blob_that_is_there_and_whole() {

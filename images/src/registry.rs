@@ -12,10 +12,12 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use serde_json::Value;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Where a port is looked for: the first that is free is kept.
+const PORTS: std::ops::Range<u16> = 5443..5543;
 /// Where a server finds this machine's loopback.
 const FROM_A_SERVER: &str = "169.254.1.1";
 
@@ -44,6 +46,31 @@ impl Registry {
         Self { directory: std::path::absolute(&directory).unwrap_or(directory), port }
     }
 
+    /// The registry of a directory, on the port it had, since servers know it by that; else on the first that is free.
+    ///
+    /// # Errors
+    /// No port is free, or the directory's note of it says none.
+    pub fn at(directory: &Path) -> Result<Self> {
+        let kept = directory.join("port");
+        let refused = |why: String, help: String| Error::Refused {
+            doing: "choosing the registry's port".into(),
+            why,
+            help,
+        };
+        if let Some(text) = durable::read(&kept)? {
+            let port = String::from_utf8_lossy(&text).trim().parse();
+            let port = port
+                .map_err(|_| refused(format!("{} names none", kept.display()), "remove that file".into()))?;
+            return Ok(Self::new(directory, port));
+        }
+        let free = PORTS.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let port = free.ok_or_else(|| {
+            refused(format!("all of {PORTS:?} are taken"), "stop what listens there".into())
+        })?;
+        durable::write(&kept, port.to_string().as_bytes(), 0o644)?;
+        Ok(Self::new(directory, port))
+    }
+
     /// Its name as servers know it, `169.254.1.1:PORT`.
     pub fn host_for_servers(&self) -> String {
         format!("{FROM_A_SERVER}:{}", self.port)
@@ -54,10 +81,10 @@ impl Registry {
         format!("{}/{}@{}", self.host_for_servers(), image.name, image.digest)
     }
 
-    /// The certificate of the authority that signed the registry's; a server's Docker expects it as
+    /// The certificate, in PEM, of the authority that signed the registry's; a server's Docker expects it as
     /// `/etc/docker/certs.d/169.254.1.1:PORT/ca.crt`. There once the registry was started.
-    pub fn ca_certificate(&self) -> PathBuf {
-        self.directory.join("ca.crt")
+    pub fn ca_certificate(&self) -> Result<String> {
+        files::read_text(&self.directory.join("ca.crt"))
     }
 
     /// Makes an image known. Also while the registry runs, and again without harm.
@@ -254,7 +281,8 @@ fn publish_blob(v2: &Path, image: &OciLayout, digest: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arch, POSTGRES, oci};
+    use crate::container::POSTGRES;
+    use crate::{Arch, oci};
 
     fn image(dir: &Path) -> OciLayout {
         let root = dir.join("root");
@@ -296,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn a_port_is_chosen_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let chosen = Registry::at(dir.path()).unwrap().port;
+        let _taken = TcpListener::bind(("127.0.0.1", chosen)).unwrap();
+        assert_eq!(Registry::at(dir.path()).unwrap().port, chosen);
+        std::fs::write(dir.path().join("port"), "x").unwrap();
+        assert!(Registry::at(dir.path()).unwrap_err().to_string().contains("remove that file"));
+    }
+
+    #[test]
     fn a_taken_port_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -310,9 +348,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::new(dir.path(), 5000);
         registry.make_certificate().unwrap();
-        let first = files::read_text(&registry.ca_certificate()).unwrap();
+        let first = registry.ca_certificate().unwrap();
         registry.make_certificate().unwrap();
-        assert_eq!(files::read_text(&registry.ca_certificate()).unwrap(), first);
+        assert_eq!(registry.ca_certificate().unwrap(), first);
         let mode = dir.path().join("server.key").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 const COMMONLY_OPEN: [u16; 16] =
     [21, 22, 23, 25, 80, 111, 443, 2375, 2376, 3306, 5000, 5432, 6379, 8080, 9090, 9100];
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
+/// RFC 4253, 4.2.
+const LONGEST_BANNER: u64 = 255;
 
 /// How much the server looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +80,10 @@ fn connect(address: &str, port: u16) -> std::io::Result<TcpStream> {
 }
 
 fn banner(address: &str, port: u16) -> std::io::Result<String> {
-    use std::io::{BufRead as _, BufReader};
+    use std::io::{BufRead as _, BufReader, Read as _};
     let stream = connect(address, port)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
+    BufReader::new(stream.take(LONGEST_BANNER)).read_line(&mut line)?;
     Ok(line.trim().to_owned())
 }

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use host::{Cmd, Host as _};
 use spec::{Gate, NodeSpec, Phase, Receipt, State, Status, paths};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a new server may take until it lets us in; emulated machines on a busy host are slow.
@@ -30,11 +30,11 @@ const WHOLE: &str = "that-is-all";
 
 /// The static binary to hand over.
 #[derive(Debug, Clone)]
-pub struct Binary<'a> {
+pub struct Binary {
     /// Where it is.
-    pub path: &'a Path,
+    pub path: PathBuf,
     /// Its SHA-256.
-    pub sha256: &'a str,
+    pub sha256: String,
 }
 
 /// What there is on a server, read in one connection.
@@ -181,9 +181,9 @@ impl Server<'_> {
 
     /// Hands over firstboot, where it differs from what is there, and the node spec; firstboot says what is left to do and
     /// begins with it. Gives the number of the first event to follow, or `None` when the server is as it must be.
-    pub fn hand_over(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<Option<u64>> {
+    pub fn hand_over(&self, node: &NodeSpec, binary: &Binary, there: &Observed) -> Result<Option<u64>> {
         let stage = Stage::begin(self.report, "handing over firstboot and the node spec");
-        let same_binary = there.binary.as_deref() == Some(binary.sha256);
+        let same_binary = there.binary.as_deref() == Some(&*binary.sha256);
         if !same_binary || !there.is_done() {
             clock::refuse_wrong(self.session)?;
         }
@@ -206,9 +206,9 @@ impl Server<'_> {
 
     /// Hands over what is neither as it ran last nor as it would be handed over, and starts nothing: for a server whose
     /// firstboot cannot even be asked to open the volume.
-    pub fn mend(&self, node: &NodeSpec, binary: &Binary<'_>, there: &Observed) -> Result<()> {
+    pub fn mend(&self, node: &NodeSpec, binary: &Binary, there: &Observed) -> Result<()> {
         let stage = Stage::begin(self.report, "handing over again what is missing or damaged");
-        if !there.same_firstboot_ran() && there.binary.as_deref() != Some(binary.sha256) {
+        if !there.same_firstboot_ran() && there.binary.as_deref() != Some(&*binary.sha256) {
             self.write_firstboot(binary)?;
         }
         if !there.same_spec_was_followed() {
@@ -218,9 +218,9 @@ impl Server<'_> {
         Ok(())
     }
 
-    fn write_firstboot(&self, binary: &Binary<'_>) -> Result<()> {
+    fn write_firstboot(&self, binary: &Binary) -> Result<()> {
         let bytes =
-            std::fs::read(binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
+            std::fs::read(&binary.path).with_context(|| format!("reading {}", binary.path.display()))?;
         Ok(self.session.write(Path::new(paths::BINARY), &bytes, 0o755)?)
     }
 

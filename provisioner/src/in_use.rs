@@ -3,7 +3,7 @@
 
 use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
-use crate::observe::World;
+use crate::observe::{World, kind};
 use crate::provision::{Context, Prepared};
 use crate::report::Stage;
 use crate::ssh::Session;
@@ -34,7 +34,7 @@ impl<'a> InUse<'a> {
         let server =
             server.with_context(|| format!("asking the server about {about}: there is no server"))?;
         let known_hosts = KnownHosts::new(context.folder, server.id);
-        let session = context.session(prepared, world, &known_hosts)?;
+        let session = context.session(prepared, world)?;
         Ok(Self { context, prepared, world, known_hosts, session, about })
     }
 
@@ -63,6 +63,7 @@ impl<'a> InUse<'a> {
 
     /// Connects for a change; a locked server is refused.
     pub(crate) fn change(&self) -> Result<Change<'_>> {
+        self.world.need_one(kind::VOLUME, &format!("changing {}", self.about))?;
         let server = Server {
             folder: self.context.folder,
             session: &self.session,

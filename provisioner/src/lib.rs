@@ -7,7 +7,7 @@
 //! Nothing is replayed after a crash: names and labels ([`names`]) say what is ours, the project's
 //! [`Folder`](project::Folder) says what was set out to be made, and the same list of verbs is walked again.
 //!
-//! * [`project`]: `project.toml`, every mistake at once.
+//! * [`project`]: `project.toml`, every mistake at once; [`opened`]: with its cloud and keys, what verbs begin with.
 //! * [`api`]: the thin, tolerant client and the one table of what is done about which answer.
 //! * [`plan`]: what changes, as data; [`apply`]: making it, side by side where that is possible; [`dns`]: records.
 //! * [`lease`]: throw-away servers, and what is left of them.
@@ -15,6 +15,7 @@
 //!   ssh in for one command.
 //! * [`recipients`], [`escrow_folder`]: the offline keys and what is sealed to them.
 //! * [`key_slots`]: the volume's keys, changed while the server runs.
+//! * [`packages`]: what this machine must have installed for all that.
 //! * [`status`], [`unlock`], [`destroy`], [`init`]: the other verbs.
 
 #![deny(
@@ -46,6 +47,8 @@ pub mod names;
 pub mod network;
 pub mod node;
 pub mod observe;
+pub mod opened;
+pub mod packages;
 pub mod plan;
 pub mod project;
 pub mod provision;

@@ -1,4 +1,15 @@
 //! Looks at the cloud: what carries this project's labels, what else has its names, what is on offer.
+//!
+//! Something may stand in the way there: two of a kind carry the labels, a stranger has a name or uses what is the
+//! project's. This is what it stops:
+//!
+//! * Whatever makes, changes or removes something in the cloud refuses, whichever [`Obstacle`] it is
+//!   ([`World::refuse_obstacles`]): a plan is not applied, nothing is destroyed.
+//! * What reaches the server goes on and shows the obstacle, since the server proves by its pinned host
+//!   key that it is the right one: a company that is locked out is let in whatever lies beside its server. Only where it
+//!   is not clear which server is meant does it refuse.
+//! * Opening the door for ssh changes the firewall, and refuses where that is in doubt. What describes the volume to the
+//!   server, or takes an escrow for it, refuses where that is.
 
 use crate::api::model::{
     Firewall, Image, Pricing, PrimaryIp, RRSet, Resource, Server, ServerType, SshKey, StorageBox, Volume,
@@ -10,6 +21,8 @@ use crate::door;
 use crate::errors::NeedsOperator;
 use crate::names::Names;
 use crate::project::Project;
+use crate::report::Report;
+use std::fmt;
 use std::time::Duration;
 
 /// How long what a crashed run began may take to end.
@@ -41,13 +54,40 @@ pub struct World {
     /// The snapshots made of the project's server.
     pub snapshots: Vec<Image>,
     /// What stands in the way: a second resource with our labels, or a foreign one with our names.
-    pub obstacles: Vec<String>,
+    pub obstacles: Vec<Obstacle>,
     /// All server types that are sold.
     pub server_types: Vec<ServerType>,
     /// The images of the name wanted, one an architecture.
     pub images: Vec<Image>,
     /// The price list.
     pub pricing: Option<Pricing>,
+}
+
+/// The kinds of resources of which one must be meant.
+pub(crate) mod kind {
+    pub(crate) const SERVER: &str = "server";
+    pub(crate) const VOLUME: &str = "volume";
+    pub(crate) const FIREWALL: &str = "firewall";
+}
+
+/// Something that stands in the way; displayed as what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The kind of resource of which it leaves open which is the project's, where it is two that may be.
+    pub doubt: Option<&'static str>,
+    said: String,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
+impl From<String> for Obstacle {
+    fn from(said: String) -> Self {
+        Self { doubt: None, said }
+    }
 }
 
 impl World {
@@ -83,12 +123,30 @@ impl World {
                 ip.name
             ))
         });
-        self.obstacles.iter().cloned().chain(volume).chain(ips).collect()
+        self.obstacles.iter().map(ToString::to_string).chain(volume).chain(ips).collect()
     }
 
     /// Refuses to change or remove anything of the project's while something stands in the way.
     pub fn refuse_obstacles(&self, project: &Project, doing: &str) -> Result<(), NeedsOperator> {
         NeedsOperator::unless_clear(doing, &self.in_the_way(&Names::of(project)))
+    }
+
+    /// Refuses where it is not clear which resource of a kind is the project's.
+    pub(crate) fn need_one(&self, kind: &str, doing: &str) -> Result<(), NeedsOperator> {
+        let doubts: Vec<_> = self.doubts(kind).map(ToString::to_string).collect();
+        NeedsOperator::unless_clear(doing, &doubts)
+    }
+
+    /// What leaves open which resource of a kind is the project's.
+    pub(crate) fn doubts(&self, kind: &str) -> impl Iterator<Item = &Obstacle> {
+        self.obstacles.iter().filter(move |obstacle| obstacle.doubt == Some(kind))
+    }
+
+    /// Shows what stands in the way of changes, to somebody who does not make any in the cloud.
+    pub(crate) fn warn(&self, project: &Project, report: &dyn Report) {
+        for obstacle in self.in_the_way(&Names::of(project)) {
+            report.note(&format!("warning: {obstacle}"));
+        }
     }
 }
 
@@ -116,9 +174,9 @@ pub async fn observe(client: &Client, project: &Project) -> Result<World, Error>
     let mut world = World { pricing: Some(pricing), server_types, images, snapshots, ..World::default() };
     (world.zone, world.rrsets) = dns;
     let mut look = Look { names, obstacles: Vec::new() };
-    world.server = look.ours("server", servers, &names.server());
-    world.volume = look.ours("volume", volumes, &names.volume());
-    world.firewall = look.ours("firewall", firewalls, &names.firewall());
+    world.server = look.ours(kind::SERVER, servers, &names.server());
+    world.volume = look.ours(kind::VOLUME, volumes, &names.volume());
+    world.firewall = look.ours(kind::FIREWALL, firewalls, &names.firewall());
     if let Some(firewall) = &world.firewall {
         world.doors_left_behind = door::left_behind(&firewall.rules, client.cloud_time()?.as_secs());
     }
@@ -185,28 +243,29 @@ async fn observe_boxes(client: &Client, project: &Project) -> Result<Vec<Storage
 /// Tells ours from others', and notes what stands in the way.
 struct Look<'a> {
     names: Names<'a>,
-    obstacles: Vec<String>,
+    obstacles: Vec<Obstacle>,
 }
 
 impl Look<'_> {
     /// The one resource that carries the project's labels.
-    fn ours<T: Resource>(&mut self, kind: &str, all: Vec<T>, wanted: &str) -> Option<T> {
+    fn ours<T: Resource>(&mut self, kind: &'static str, all: Vec<T>, wanted: &str) -> Option<T> {
         let (mut ours, foreign): (Vec<T>, Vec<T>) =
             all.into_iter().partition(|resource| self.names.own(resource.labels()));
         for resource in foreign.iter().filter(|resource| resource.name() == wanted) {
-            self.obstacles.push(format!(
+            self.obstacles.push(Obstacle::from(format!(
                 "the {kind} {wanted:?} (id {}) has this project's name but not its labels: rename it, or give it the labels {} if it is this project's",
                 resource.id(),
                 self.names.selector()
-            ));
+            )));
         }
         if ours.len() > 1 {
             let ids: Vec<_> = ours.iter().map(|resource| resource.id().to_string()).collect();
-            self.obstacles.push(format!(
+            let said = format!(
                 "{} {kind}s carry this project's labels (ids {}): take the labels off all but one",
                 ours.len(),
                 ids.join(", ")
-            ));
+            );
+            self.obstacles.push(Obstacle { doubt: Some(kind), said });
         }
         (!ours.is_empty()).then(|| ours.swap_remove(0))
     }
@@ -222,9 +281,9 @@ impl Look<'_> {
         let wish = project.storage_box.as_ref()?;
         let adopted = wish.adopt.and_then(|id| all.iter().find(|one| one.id == id).cloned());
         if let (Some(id), None) = (wish.adopt, &adopted) {
-            self.obstacles.push(format!(
+            self.obstacles.push(Obstacle::from(format!(
                 "project.toml adopts the storage box {id}, which is not there: correct the id, or take the line out to have one made"
-            ));
+            )));
         }
         let others = all
             .into_iter()
@@ -232,10 +291,10 @@ impl Look<'_> {
         let ours = self.ours("storage box", others.collect(), &self.names.storage_box());
         match (&ours, adopted) {
             (Some(ours), Some(adopted)) if ours.id != adopted.id => {
-                self.obstacles.push(format!(
+                self.obstacles.push(Obstacle::from(format!(
                     "project.toml adopts the storage box {}, but the box {} carries this project's labels: take them off it",
                     adopted.id, ours.id
-                ));
+                )));
                 Some(adopted)
             }
             (Some(_), _) => ours,

@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::node::{ImageLock, node_spec, user_data};
-use crate::observe::{World, observe, observe_settled};
+use crate::observe::{World, kind, observe, observe_settled};
 use crate::plan::{Change, Plan, Wish, plan, taken_out};
 use crate::project::{Folder, Project};
 use crate::recipients;
@@ -48,6 +48,15 @@ pub struct Prepared {
     pub public_key: String,
     /// The offline keys the escrow is sealed to.
     pub recipients: Vec<String>,
+}
+
+/// What was made on this side for a server to be given.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The static binary.
+    pub binary: Binary,
+    /// The container images its stacks run.
+    pub lock: ImageLock,
 }
 
 /// What came of it.
@@ -105,11 +114,10 @@ impl Context<'_> {
         prepared: &Prepared,
         world: &World,
         changed: bool,
-        lock: &ImageLock,
-        binary: &Binary<'_>,
+        made: &Made,
     ) -> Result<Provisioned> {
-        let node = self.describe(prepared, world, lock)?;
-        let (receipt, timeline) = self.first_boot(prepared, world, &node, binary)?;
+        let node = self.describe(prepared, world, &made.lock)?;
+        let (receipt, timeline) = self.first_boot(prepared, world, &node, &made.binary)?;
         let checks = self.confirm_and_file(prepared, world, &receipt, changed)?;
         Ok(Provisioned {
             changed: changed || checks.is_some(),
@@ -180,6 +188,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn describe(&self, prepared: &Prepared, world: &World, lock: &ImageLock) -> Result<NodeSpec> {
+        world.need_one(kind::VOLUME, "handing the server its description")?;
         let server = world.server.as_ref().context("describing the server: it is not there")?;
         let volume = world.volume.as_ref().context("describing the server: its volume is not there")?;
         node_spec(self.folder, self.project, &prepared.recipients, server, volume, lock)
@@ -191,10 +200,10 @@ impl Context<'_> {
         prepared: &Prepared,
         world: &World,
         node: &NodeSpec,
-        binary: &Binary<'_>,
+        binary: &Binary,
     ) -> Result<(Receipt, Option<Timeline>)> {
         let known_hosts = KnownHosts::new(self.folder, node.server.id);
-        let session = self.session(prepared, world, &known_hosts)?;
+        let session = self.session(prepared, world)?;
         let server =
             Server { folder: self.folder, session: &session, known_hosts: &known_hosts, report: self.report };
         let there = server.connect_awake()?;
@@ -235,13 +244,15 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// What holds of the server and what does not, looked at from outside and on it, as deep as that.
+    pub fn inspect(&self, prepared: &Prepared, world: &World, depth: Depth) -> Result<Vec<Check>> {
+        let session = self.session(prepared, world)?;
+        confirm(&session, address(world)?, self.project.ssh_port, &self.project.open, depth)
+    }
+
     fn confirm(&self, prepared: &Prepared, world: &World) -> Result<Vec<Check>> {
-        let server = world.server.as_ref().context("confirming: the server is not there")?;
-        let known_hosts = KnownHosts::new(self.folder, server.id);
-        let session = self.session(prepared, world, &known_hosts)?;
         let stage = Stage::begin(self.report, "confirming from outside");
-        let checks =
-            confirm(&session, address(world)?, self.project.ssh_port, &self.project.open, Depth::Ready)?;
+        let checks = self.inspect(prepared, world, Depth::Ready)?;
         let complaints: String =
             checks.iter().filter_map(Check::complaint).map(|c| format!("\n  {c}")).collect();
         if !complaints.is_empty() {
@@ -262,13 +273,13 @@ impl Context<'_> {
     }
 
     /// The connection to the project's server.
-    pub fn session(
-        &self,
-        prepared: &Prepared,
-        world: &World,
-        known_hosts: &KnownHosts<'_>,
-    ) -> Result<Session> {
-        Ok(Session::new(address(world)?, self.project.ssh_port, &prepared.key, known_hosts))
+    pub fn session(&self, prepared: &Prepared, world: &World) -> Result<Session> {
+        let server = world.server.as_ref().with_context(|| {
+            let name = self.folder.name();
+            format!("connecting: there is no server; `cargo xtask provision --project {name}` makes one")
+        })?;
+        let known_hosts = KnownHosts::new(self.folder, server.id);
+        Ok(Session::new(address(world)?, self.project.ssh_port, &prepared.key, &known_hosts))
     }
 
     fn is_filed(&self, receipt: &Receipt) -> Result<bool> {

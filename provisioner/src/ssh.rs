@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Error, Host, Output};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind, Read as _, Take};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
@@ -178,11 +178,7 @@ impl Session {
 
     /// Starts a command whose stdout is read line by line.
     pub fn lines(&self, line: &str) -> Result<Lines> {
-        let mut command = self.sh(line).to_std()?;
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("starting ssh")?;
-        let stdout = child.stdout.take().context("starting ssh: no stdout")?;
-        Ok(Lines { child, stdout: BufReader::new(stdout) })
+        Lines::of(self.sh(line))
     }
 }
 
@@ -235,17 +231,30 @@ fn cut_short(what: &str) -> Error {
 
 /// The lines of a running command; dropped, it ends.
 pub struct Lines {
+    cmd: Cmd,
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    stdout: BufReader<Take<ChildStdout>>,
 }
 
 impl Lines {
+    fn of(cmd: Cmd) -> Result<Self> {
+        let mut command = cmd.to_std()?;
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("starting ssh")?;
+        let stdout = child.stdout.take().context("starting ssh: no stdout")?.take(host::MOST_OUTPUT);
+        Ok(Self { cmd, child, stdout: BufReader::new(stdout) })
+    }
+
     /// The next whole line, or `None` when the command or the connection ended.
-    pub fn next_line(&mut self) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// All lines together come to more than [`host::MOST_OUTPUT`].
+    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let mut line = Vec::new();
         match self.stdout.read_until(b'\n', &mut line) {
-            Ok(_) if line.ends_with(b"\n") => Some(line),
-            _ => None,
+            Ok(_) if line.ends_with(b"\n") => Ok(Some(line)),
+            _ if self.stdout.get_ref().limit() == 0 => Err(self.cmd.says_too_much()),
+            _ => Ok(None),
         }
     }
 }
@@ -353,5 +362,24 @@ mod tests {
             assert_eq!(files_of::<3>(&said[..cut]), None, "{cut}");
         }
         assert_eq!(files_of::<3>(&[&said[..], b"x"].concat()), None);
+    }
+
+    #[test]
+    fn lines_without_end_are_refused() {
+        for script in ["exec yes \"$(printf %65535s)\"", "exec cat /dev/zero", "printf 'one\\ntw'"] {
+            let mut lines = Lines::of(Cmd::new("sh").args(["-c", script])).unwrap();
+            let mut most = host::MOST_OUTPUT as usize / 65_536 + 1;
+            let end = loop {
+                match lines.next_line() {
+                    Ok(Some(_)) if most > 0 => most -= 1,
+                    end => break end,
+                }
+            };
+            if script.starts_with("exec") {
+                assert!(end.unwrap_err().to_string().contains("more than 64 MiB"), "{script}");
+            } else {
+                assert_eq!(end.unwrap(), None);
+            }
+        }
     }
 }

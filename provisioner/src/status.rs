@@ -4,6 +4,7 @@ use crate::dns;
 use crate::escrow_folder::Filed;
 use crate::first_boot::{Observed, Server};
 use crate::known_hosts::KnownHosts;
+use crate::observe::kind;
 use crate::plan::{Plan, Wish};
 use crate::provision::{Context, Prepared, address};
 use anyhow::Result;
@@ -78,10 +79,11 @@ pub async fn status(context: &Context<'_>, prepared: &Prepared) -> Result<Status
             outdated: Vec::new(),
         });
     };
+    world.need_one(kind::SERVER, "reaching the server")?;
     let look = || -> Result<_> {
         let known_hosts = KnownHosts::new(context.folder, server.id);
         known_hosts.pin_first_contact()?;
-        let session = context.session(prepared, &world, &known_hosts)?;
+        let session = context.session(prepared, &world)?;
         let view = Server {
             folder: context.folder,
             session: &session,

@@ -3,11 +3,10 @@
 
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::need_current;
-use crate::first_boot::{Binary, Server};
+use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
-use crate::node::ImageLock;
 use crate::observe::World;
-use crate::provision::{Context, Prepared, Provisioned};
+use crate::provision::{Context, Made, Prepared, Provisioned};
 use crate::report::Stage;
 use crate::ssh::Session;
 use anyhow::{Context as _, Result, bail};
@@ -58,7 +57,7 @@ impl<'a> Unlock<'a> {
     ) -> Result<Self> {
         let server = world.server.as_ref().context("unlocking: there is no server")?;
         let known_hosts = KnownHosts::new(context.folder, server.id);
-        let session = context.session(prepared, world, &known_hosts)?;
+        let session = context.session(prepared, world)?;
         let bundle = need_current(context.folder)?.open(identity)?;
         let key = match with {
             With::Key => LUKS_KEY,
@@ -82,10 +81,10 @@ impl<'a> Unlock<'a> {
     }
 
     /// Hands over again what is missing or damaged, then unlocks.
-    pub fn mend(&self, lock: &ImageLock, binary: &Binary<'_>) -> Result<Unlocked> {
+    pub fn mend(&self, made: &Made) -> Result<Unlocked> {
         let there = self.server().observe(|_| {})?;
-        let node = self.context.describe(self.prepared, self.world, lock)?;
-        self.server().mend(&node, binary, &there)?;
+        let node = self.context.describe(self.prepared, self.world, &made.lock)?;
+        self.server().mend(&node, &made.binary, &there)?;
         self.send_key()?;
         self.how_far()
     }
@@ -97,8 +96,8 @@ impl<'a> Unlock<'a> {
     }
 
     /// Brings first boot to its end, unlocking on the way where that has not been done yet.
-    pub fn finish(&self, lock: &ImageLock, binary: &Binary<'_>) -> Result<Provisioned> {
-        let bring_up = || self.context.bring_up(self.prepared, self.world, true, lock, binary);
+    pub fn finish(&self, made: &Made) -> Result<Provisioned> {
+        let bring_up = || self.context.bring_up(self.prepared, self.world, true, made);
         match bring_up() {
             Err(error) if error.is::<NeedsOperator>() && self.server().observe(|_| {})?.is_locked() => {
                 self.send_key()?;

@@ -1,27 +1,17 @@
 //! Disk and container images: made where they are missing, served where a project asks for it.
 
+use crate::args::Print;
 use crate::places;
-use crate::screen::Screen;
-use crate::toolchain::Arch;
-use anyhow::{Context as _, Result};
-use images::registry::Registry;
-use images::{ContainerImage, OciLayout, ServerImage};
+use crate::screen::screen;
+use anyhow::Result;
+use images::registry::{Registry, Started};
+use images::{Arch, ContainerImage, OciLayout, ServerImage};
 use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
-use provisioner::report::{Report as _, Stage};
-use std::net::TcpListener;
+use provisioner::report::{Report, Stage};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-/// The container images that are made here, by their name in the catalogue.
-const CONTAINERS: [(&str, &ContainerImage); 3] = [
-    ("postgres", &images::POSTGRES),
-    ("headscale", &images::HEADSCALE_IMAGE),
-    ("tailscale", &images::TAILSCALE_IMAGE),
-];
-/// Where a registry's port is looked for: the first free one is kept.
-const REGISTRY_PORTS: std::ops::Range<u16> = 5443..5543;
 
 /// What to do with images.
 #[derive(clap::Subcommand)]
@@ -31,37 +21,29 @@ pub(crate) enum Images {
     /// Example: cargo xtask images build
     Build {
         /// For which architecture.
-        #[arg(long, value_enum, default_value = "aarch64")]
+        #[arg(long, default_value = Arch::Arm64.machine())]
         arch: Arch,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        print: Print,
     },
     /// List what is cached.
     ///
     /// Example: cargo xtask images list --json
-    List {
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
-    },
+    List(Print),
 }
 
 /// Runs it.
 pub(crate) fn run(verb: &Images) -> Result<u8> {
     let cache = places::cache()?;
     match verb {
-        Images::Build { arch, json } => {
-            let built = build(&cache, *arch)?;
-            if *json {
-                crate::verbs::print_json(&built)?;
-            } else {
-                built
-                    .iter()
-                    .try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))?;
-            }
-        }
-        Images::List { json } => list(&cache, *json)?,
+        Images::Build { arch, print } => print.show(&build(&cache, *arch)?, |built| {
+            built.iter().try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))
+        })?,
+        Images::List(print) => print.show(&images::list(&cache)?, |images| {
+            images.iter().try_for_each(|(path, manifest)| {
+                say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)
+            })
+        })?,
     }
     Ok(0)
 }
@@ -76,26 +58,25 @@ struct Built {
 }
 
 fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
-    let screen = Screen::new();
-    let firstboot = crate::provision::build_firstboot(arch, cache, &screen)?;
+    let screen = screen();
+    let firstboot = crate::provision::build_firstboot(arch, cache, &*screen)?;
     let made = |name: &str, sha256: &str, path: PathBuf| Built {
         name: name.into(),
         digest: format!("sha256:{sha256}"),
         path,
     };
     let mut built = vec![made("firstboot", &firstboot.sha256, firstboot.path)];
-    let server = server_image(cache, arch, &screen)?;
-    let manifest: images::Manifest = serde_json::from_slice(&std::fs::read(&server.manifest)?)?;
-    emulator(cache, &[arch], &screen)?;
-    for (name, sha256) in manifest.outputs {
+    let server = server_image(cache, arch, &*screen)?;
+    emulator(cache, &[arch], &*screen)?;
+    for (name, sha256) in server.manifest.outputs {
         built.push(made(&name, &sha256, server.disk.with_file_name(&name)));
     }
-    for (_, image) in CONTAINERS {
-        let layout = match container_image(cache, image, arch, &screen) {
+    for image in images::CONTAINERS {
+        let layout = match container_image(cache, image, arch, &*screen) {
             Ok(layout) => layout,
             // Not everybody has a compiler for what no package carries.
             Err(error) if image.go.is_some() => {
-                provisioner::report::Report::note(&screen, &format!("left out: {error:#}"));
+                screen.note(&format!("left out: {error:#}"));
                 continue;
             }
             Err(error) => return Err(error),
@@ -106,7 +87,7 @@ fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
 }
 
 /// The container images that the project's stacks run, made and served where the project does not pin others.
-pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen) -> Result<ImageLock> {
+pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &dyn Report) -> Result<ImageLock> {
     match &project.images {
         ImageSource::Pins(pins) => Ok(ImageLock { references: pins.clone(), registries: Vec::new() }),
         ImageSource::Packages => serve_containers(project, cache, arch, screen),
@@ -114,8 +95,8 @@ pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &Screen)
 }
 
 /// What machines of these architectures are emulated by, where this machine's own is too old to be quick.
-pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) -> Result<Option<PathBuf>> {
-    if !architectures.contains(&Arch::Aarch64) {
+pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &dyn Report) -> Result<Option<PathBuf>> {
+    if !architectures.contains(&Arch::Arm64) {
         return Ok(None);
     }
     let stage = Building::begin(screen, "looking for the emulator".into());
@@ -125,97 +106,62 @@ pub(crate) fn emulator(cache: &Path, architectures: &[Arch], screen: &Screen) ->
 }
 
 /// The disk image that a rehearsed server boots from.
-pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &Screen) -> Result<ServerImage> {
-    let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.debian()));
-    let image = images::server_image(cache, arch.into(), &stage)?;
+pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &dyn Report) -> Result<ServerImage> {
+    let stage = Building::begin(screen, format!("building the server's disk image, {}", arch.name()));
+    let image = images::server_image(cache, arch, &stage)?;
     stage.done(image.cached);
     Ok(image)
 }
 
-fn container_image(cache: &Path, image: &ContainerImage, arch: Arch, screen: &Screen) -> Result<OciLayout> {
+fn container_image(
+    cache: &Path,
+    image: &ContainerImage,
+    arch: Arch,
+    screen: &dyn Report,
+) -> Result<OciLayout> {
     let stage =
-        Building::begin(screen, format!("building the container image {}, {}", image.name, arch.debian()));
-    let layout = images::container_image(cache, image, arch.into(), &stage)?;
+        Building::begin(screen, format!("building the container image {}, {}", image.name, arch.name()));
+    let layout = images::container_image(cache, image, arch, &stage)?;
     stage.done(layout.cached);
     Ok(layout)
 }
 
-fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &Screen) -> Result<ImageLock> {
-    let directory = places::state()?.join("registry");
-    let registry = Registry::new(&directory, registry_port(&directory)?);
+fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &dyn Report) -> Result<ImageLock> {
+    let registry = Registry::at(&registry_directory()?)?;
     let mut lock = ImageLock::default();
     let needed = project.image_names();
-    for (name, image) in CONTAINERS.into_iter().filter(|(name, _)| needed.contains(name)) {
+    for image in images::CONTAINERS.into_iter().filter(|image| needed.contains(&image.name)) {
         let layout = container_image(cache, image, arch, screen)?;
         registry.publish(&layout)?;
-        lock.references.insert(name.to_owned(), registry.reference(&layout));
+        lock.references.insert(image.name.to_owned(), registry.reference(&layout));
     }
     let stage = Stage::begin(screen, "starting the registry that serves them");
     let started = registry.ensure()?;
-    let ca = registry.ca_certificate();
-    let ca_pem = std::fs::read_to_string(&ca).with_context(|| format!("reading {}", ca.display()))?;
+    let ca_pem = registry.ca_certificate()?;
     lock.registries.push(Registration { address: registry.host_for_servers(), ca_pem });
-    stage.done(if started == images::registry::Started::Already { "is running" } else { "started" });
+    stage.done(if started == Started::Already { "is running" } else { "started" });
     Ok(lock)
 }
 
 /// Stops the registry; `provision` starts it again.
 pub(crate) fn stop_registry() -> Result<()> {
-    let directory = places::state()?.join("registry");
-    Ok(Registry::new(&directory, 0).stop()?)
+    Ok(Registry::new(registry_directory()?, 0).stop()?)
 }
 
-/// The registry's port: the one it had, since servers know it by that, else the first that is free.
-fn registry_port(directory: &Path) -> Result<u16> {
-    let kept = directory.join("port");
-    if let Some(text) = host::files::read(&kept)? {
-        let port = String::from_utf8_lossy(&text).trim().parse();
-        return port.with_context(|| format!("reading {}: it is no port; remove the file", kept.display()));
-    }
-    let free = REGISTRY_PORTS.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let port =
-        free.with_context(|| format!("choosing the registry's port: all of {REGISTRY_PORTS:?} are taken"))?;
-    host::files::write(&kept, port.to_string().as_bytes(), 0o644)?;
-    Ok(port)
-}
-
-fn list(cache: &Path, json: bool) -> Result<()> {
-    let mut manifests = Vec::new();
-    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
-        if let Some(bytes) = host::files::read(&entry.path().join("manifest.json"))? {
-            let manifest: images::Manifest = serde_json::from_slice(&bytes)?;
-            manifests.push((entry.path(), manifest));
-        }
-    }
-    manifests.sort_by(|a, b| a.0.cmp(&b.0));
-    if json {
-        return crate::verbs::print_json(&manifests);
-    }
-    for (path, manifest) in &manifests {
-        say!("{}  {} packages of {}", path.display(), manifest.packages.len(), manifest.suite)?;
-    }
-    Ok(())
-}
-
-impl From<Arch> for images::Arch {
-    fn from(arch: Arch) -> Self {
-        match arch {
-            Arch::Aarch64 => Self::Arm64,
-            Arch::X86_64 => Self::Amd64,
-        }
-    }
+fn registry_directory() -> Result<PathBuf> {
+    Ok(places::state()?.join("registry"))
 }
 
 /// A build's own stages, shown as details of one stage.
 struct Building<'a> {
-    screen: &'a Screen,
+    screen: &'a dyn Report,
     name: String,
     start: Instant,
     finished: Mutex<Vec<String>>,
 }
 
 impl<'a> Building<'a> {
-    fn begin(screen: &'a Screen, name: String) -> Self {
+    fn begin(screen: &'a dyn Report, name: String) -> Self {
         screen.begin(&name);
         Self { screen, name, start: Instant::now(), finished: Mutex::default() }
     }

@@ -5,10 +5,11 @@ mod arrows;
 mod deny;
 mod text;
 
-use crate::verbs::print_json;
-use crate::{places, toolchain};
+use crate::args::print_json;
+use crate::places;
 use anyhow::{Context, Result, bail, ensure};
 use host::{Cmd, Host, Local};
+use images::toolchain;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,18 +1,16 @@
 //! The rehearsal cloud on this machine, started, found and stopped.
 
+use crate::args::{Print, print_json};
 use crate::places;
-use crate::screen::Screen;
-use crate::toolchain::Arch;
-use crate::verbs::{OnlyJson, print_json};
 use anyhow::{Context as _, Result};
 use clap::builder::NonEmptyStringValueParser;
-use images::ServerImage;
+use images::{Arch, ServerImage};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::names::BAKED_IMAGE;
 use provisioner::project::Project;
-use provisioner::report::Stage;
-use rehearsal::{Architecture, Clock, Config, ImageSource, Machines, Profile, Stopped};
+use provisioner::report::{Report, Stage};
+use rehearsal::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +42,7 @@ pub(crate) enum Cloud {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         #[command(flatten)]
-        print: OnlyJson,
+        print: Print,
     },
     /// What runs in the background.
     #[command(hide = true)]
@@ -97,7 +95,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
-    print: OnlyJson,
+    print: Print,
 }
 
 /// Who moves a virtual clock.
@@ -160,7 +158,7 @@ impl Serve {
 
     /// Starts it in the background and says how to reach it.
     fn start(&self, state: &Path) -> Result<()> {
-        let config = self.configure(known(state)?);
+        let config = self.configure(Config::known(state)?);
         let endpoint = ensure_running(&config)?;
         if self.print.json {
             return print_json(&json!({
@@ -180,7 +178,7 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
         Cloud::Serve(serve) => {
             let state = serve.state.clone().map_or_else(state_dir, Ok)?;
             if serve.foreground {
-                rehearsal::serve(serve.configure(known(&state)?)).await?;
+                rehearsal::serve(serve.configure(Config::known(&state)?)).await?;
             } else {
                 serve.start(&state)?;
             }
@@ -188,13 +186,10 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
         Cloud::Stop { keep_machines, state, print } => {
             let ours = state.is_none();
             let state = state.clone().map_or_else(state_dir, Ok)?;
-            let mut stopped = Stopped { daemon: false, machines: 0 };
-            if state.exists() {
-                stopped = rehearsal::stop(&state, !keep_machines)?;
-                // Running machines may still pull, and another state's registry is not ours to stop.
-                if ours && !keep_machines {
-                    crate::artifacts::stop_registry()?;
-                }
+            let stopped = rehearsal::stop(&state, !keep_machines)?;
+            // Running machines may still pull, and another state's registry is not ours to stop.
+            if ours && !keep_machines {
+                crate::artifacts::stop_registry()?;
             }
             if print.json {
                 print_json(&json!({"daemon": stopped.daemon, "machines": stopped.machines}))?;
@@ -213,68 +208,41 @@ pub(crate) async fn run(verb: &Cloud) -> Result<u8> {
 pub(crate) async fn start(
     images: &[(Arch, ServerImage)],
     emulator: Option<PathBuf>,
-    screen: &Screen,
+    screen: &dyn Report,
 ) -> Result<Endpoint> {
     let stage = Stage::begin(screen, "starting the rehearsal cloud");
     let state = state_dir()?;
-    let config = for_projects(known(&state)?, images, emulator);
+    let images = images.iter().map(|(arch, image)| source(image, *arch)).collect();
+    let config = Config::known(&state)?.for_projects(images, emulator);
     let endpoint = tokio::task::spawn_blocking(move || ensure_running(&config)).await??;
     stage.done(if endpoint.started { "started" } else { "is running" });
     Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
 }
 
-/// What a state directory was last served with; the default where it never was.
-fn known(state: &Path) -> Result<Config> {
-    Ok(if state.join("config.json").exists() { Config::load(state)? } else { Config::new(state) })
-}
-
-/// The cloud that projects are made in, whatever clients it was served to in between: of how it was served then only its
-/// token and its images stay.
-fn for_projects(was: Config, images: &[(Arch, ServerImage)], emulator: Option<PathBuf>) -> Config {
-    let mut config = Config { token: was.token, images: was.images, emulator, ..Config::new(was.state_dir) };
-    for (arch, image) in images {
-        let source = source(image, *arch);
-        config.images.retain(|i| i.name != source.name || i.architecture != source.architecture);
-        config.images.push(source);
-    }
-    config
-}
-
 /// The cloud that an earlier run started; brought up again from its state where this machine was restarted since.
 pub(crate) fn running() -> Result<Endpoint> {
     let state = state_dir()?;
-    let config = Config::load(&state).map_err(|_| {
+    let config = Config::find(&state)?.ok_or_else(|| {
         NeedsOperator("looking for the rehearsal cloud: it was never started; `cargo xtask provision --project demo` does".into())
     })?;
     let endpoint = ensure_running(&config)?;
     Ok(Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL))
 }
 
-/// A served copy of the cloud's state; it goes away when this is dropped.
-pub(crate) struct PlanningCopy {
-    _running: rehearsal::Running,
-    _dir: tempfile::TempDir,
-}
-
-/// The cloud to plan against: the running one, which is only asked, or else a copy of its state without machines.
-pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<PlanningCopy>)> {
+/// The cloud to plan against: the running one, which is only asked, or else a copy of its state.
+pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<rehearsal::Copied>)> {
     let state = state_dir()?;
     if let Some(endpoint) = rehearsal::find(&state)? {
         return Ok((Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL), None));
     }
-    let dir = tempfile::tempdir().context("making a directory for the copy")?;
-    if let Some(bytes) = host::files::read(&state.join("state.json"))? {
-        host::files::write(&dir.path().join("state.json"), &bytes, 0o600)?;
-    }
-    let mut config = Config::new(dir.path());
-    config.machines = Machines::None;
-    for arch in crate::provision::architectures(project) {
-        let (name, architecture) = (project.image.clone(), api_name(arch));
-        config.images.push(ImageSource { name, architecture, ..offered() });
-    }
-    let running = rehearsal::start(config).await?;
-    let endpoint = Endpoint::new(&running.url(), running.token(), REHEARSAL);
-    Ok((endpoint, Some(PlanningCopy { _running: running, _dir: dir })))
+    let images = crate::provision::architectures(project).into_iter().map(|arch| ImageSource {
+        name: project.image.clone(),
+        architecture: api_name(arch),
+        ..offered()
+    });
+    let copy = rehearsal::start_copy(&state, images.collect()).await?;
+    let endpoint = Endpoint::new(&copy.running.url(), copy.running.token(), REHEARSAL);
+    Ok((endpoint, Some(copy)))
 }
 
 fn ensure_running(config: &Config) -> Result<rehearsal::Endpoint> {
@@ -299,8 +267,8 @@ fn source(image: &ServerImage, arch: Arch) -> ImageSource {
 
 pub(crate) fn api_name(arch: Arch) -> Architecture {
     match arch {
-        Arch::Aarch64 => Architecture::Arm,
-        Arch::X86_64 => Architecture::X86,
+        Arch::Arm64 => Architecture::Arm,
+        Arch::Amd64 => Architecture::X86,
     }
 }
 
@@ -379,7 +347,7 @@ mod tests {
         let served = served.unwrap();
         let (token, images) = (served.token.clone(), served.images.clone());
         let wanted = Config { token, images, ..Config::new("/nowhere") };
-        assert_eq!(for_projects(served, &[], None), wanted);
+        assert_eq!(served.for_projects(Vec::new(), None), wanted);
     }
 
     #[test]

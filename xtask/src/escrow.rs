@@ -1,7 +1,6 @@
 //! `escrow verify|show|open`.
 
-use crate::Name;
-use crate::verbs::print_json;
+use crate::args::{Name, Print, print_json};
 use anyhow::{Context as _, Result};
 use provisioner::escrow_folder::{identity, need_current};
 use provisioner::project::Folder;
@@ -20,9 +19,8 @@ pub(crate) enum Escrow {
         /// The offline identity, where it is at hand: the LUKS header inside is looked at too.
         #[arg(long, value_name = "FILE")]
         identity: Option<PathBuf>,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        print: Print,
     },
     /// Show what the newest bundle holds, by name and purpose, without opening it.
     ///
@@ -30,9 +28,8 @@ pub(crate) enum Escrow {
     Show {
         #[command(flatten)]
         name: Name,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        print: Print,
     },
     /// Open the newest bundle with the offline key: list it, print one secret, or write all of it to a directory.
     ///
@@ -58,10 +55,10 @@ pub(crate) enum Escrow {
 /// Runs it.
 pub(crate) fn run(projects: &Path, verb: &Escrow) -> Result<u8> {
     match verb {
-        Escrow::Verify { name, identity, json } => {
-            verify(projects, &name.project, identity.as_deref(), *json)
+        Escrow::Verify { name, identity, print } => {
+            verify(projects, &name.project, identity.as_deref(), print)
         }
-        Escrow::Show { name, json } => show(projects, &name.project, *json),
+        Escrow::Show { name, print } => show(projects, &name.project, print),
         Escrow::Open { name, identity, json: true, .. } => list(projects, &name.project, identity),
         Escrow::Open { name, identity, show, to, .. } => {
             open(projects, &name.project, identity, show.as_deref(), to.as_deref())
@@ -74,12 +71,12 @@ fn to_stderr(text: &str) {
     host::say::err(text);
 }
 
-fn verify(projects: &Path, name: &str, key: Option<&Path>, json: bool) -> Result<u8> {
+fn verify(projects: &Path, name: &str, key: Option<&Path>, print: &Print) -> Result<u8> {
     let folder = Folder::new(projects, name);
     let project = folder.load()?;
     let opening = key.map(|key| identity(key, to_stderr)).transpose()?;
     let (manifest, problems) = provisioner::escrow_folder::verify(&folder, &project, opening.as_ref())?;
-    if json {
+    if print.json {
         print_json(&serde_json::json!({ "problems": problems, "manifest": manifest }))?;
     } else if problems.is_empty() {
         say!("The escrow of {name} is whole: {} bytes, SHA-256 {}", manifest.size, manifest.sha256)?;
@@ -108,13 +105,11 @@ fn verify(projects: &Path, name: &str, key: Option<&Path>, json: bool) -> Result
     Ok(u8::from(!problems.is_empty()))
 }
 
-fn show(projects: &Path, name: &str, json: bool) -> Result<u8> {
+fn show(projects: &Path, name: &str, print: &Print) -> Result<u8> {
     let manifest = need_current(&Folder::new(projects, name))?.manifest()?;
-    if json {
-        print_json(&manifest)?;
-    } else {
-        manifest.contents.iter().try_for_each(|entry| say!("{:<40} {}", entry.name, entry.purpose))?;
-    }
+    print.show(&manifest, |manifest| {
+        manifest.contents.iter().try_for_each(|entry| say!("{:<40} {}", entry.name, entry.purpose))
+    })?;
     Ok(0)
 }
 

@@ -1,11 +1,12 @@
 //! `keys list|rotate|revoke`.
 
-use crate::Name;
-use crate::project::{From, Opened};
-use crate::verbs::{ask, need_typed, print_json};
+use crate::args::{List, Print, Server};
+use crate::ask::{agreed, need_typed};
+use crate::project;
 use anyhow::{Result, bail};
 use provisioner::NeedsOperator;
 use provisioner::key_slots::{KeySlots, Listed, Slot, Wish};
+use provisioner::provision::Context;
 use std::path::Path;
 
 /// What to do with the volume's keys.
@@ -14,15 +15,7 @@ pub(crate) enum Keys {
     /// Show the keyslots in use, what each is for, and whether the escrow on file holds it.
     ///
     /// Example: cargo xtask keys list --project demo
-    List {
-        #[command(flatten)]
-        name: Name,
-        #[command(flatten)]
-        from: From,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
-    },
+    List(List),
     /// Give a slot a new key. It is escrowed before it counts; then the old one opens nothing any more.
     ///
     /// Example: cargo xtask keys rotate --project demo --slot recovery --yes
@@ -37,18 +30,15 @@ pub(crate) enum Keys {
 #[derive(clap::Args)]
 pub(crate) struct Change {
     #[command(flatten)]
-    name: Name,
-    #[command(flatten)]
-    from: From,
+    server: Server,
     /// `unlock` or `recovery`; `revoke` also takes a number from 4 on.
     #[arg(long, value_name = "SLOT", value_parser = slot)]
     slot: Slot,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    print: Print,
 }
 
 fn slot(text: &str) -> Result<Slot, String> {
@@ -69,25 +59,23 @@ fn slot(text: &str) -> Result<Slot, String> {
 /// Runs it.
 pub(crate) async fn run(projects: &Path, verb: &Keys) -> Result<u8> {
     match verb {
-        Keys::List { name, from, json } => list(projects, &name.project, from, *json).await,
+        Keys::List(options) => list(projects, options).await,
         Keys::Rotate(change) => apply(projects, Wish::Rotate, change).await,
         Keys::Revoke(change) => apply(projects, Wish::Revoke, change).await,
     }
 }
 
-async fn list(projects: &Path, name: &str, from: &From, json: bool) -> Result<u8> {
-    let opened = Opened::existing(projects, name)?.from(from);
-    let (prepared, world) = opened.look().await?;
-    let context = opened.context();
-    let look = || KeySlots::new(&context, &prepared, &world)?.list();
-    let look = async || tokio::task::block_in_place(look);
-    let listed = context.through_the_door(&world, "keys-list", look).await?;
-    show(name, &listed, json)?;
+async fn list(projects: &Path, List { server, print }: &List) -> Result<u8> {
+    let opened = project::with_server(projects, server)?;
+    let list =
+        |context: &Context<'_>, prepared: &_, world: &_| KeySlots::new(context, prepared, world)?.list();
+    let listed = opened.reach("keys-list", list).await?;
+    print.show(&listed, |listed| show(&server.name.project, listed))?;
     Ok(0)
 }
 
 async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
-    let opened = Opened::existing(projects, &change.name.project)?.from(&change.from);
+    let opened = project::with_server(projects, &change.server)?;
     let _lock = opened.folder.lock()?;
     if wish == Wish::Rotate && matches!(change.slot, Slot::Other(_)) {
         bail!("changing {}: its key is not ours to draw; `unlock` and `recovery` are", change.slot);
@@ -95,12 +83,11 @@ async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
     if !change.yes {
         agree(wish, change)?;
     }
-    let (prepared, world) = opened.look().await?;
-    let context = opened.context();
-    let alter = || KeySlots::new(&context, &prepared, &world)?.change(wish, change.slot);
-    let alter = async || tokio::task::block_in_place(alter);
-    let listed = context.through_the_door(&world, "keys", alter).await?;
-    show(&change.name.project, &listed, change.json)?;
+    let alter = |context: &Context<'_>, prepared: &_, world: &_| {
+        KeySlots::new(context, prepared, world)?.change(wish, change.slot)
+    };
+    let listed = opened.reach("keys", alter).await?;
+    change.print.show(&listed, |listed| show(&change.server.name.project, listed))?;
     Ok(0)
 }
 
@@ -108,11 +95,11 @@ async fn apply(projects: &Path, wish: Wish, change: &Change) -> Result<u8> {
 fn agree(wish: Wish, change: &Change) -> Result<()> {
     let slot = change.slot;
     if wish == Wish::Revoke {
-        return need_typed(&change.name.project, &format!("revoke the key of {slot}"));
+        return need_typed(&change.server.name.project, &format!("revoke the key of {slot}"));
     }
-    match ask(&format!("The old key of {slot} will open nothing any more. Go on? [y/N]"))?.as_deref() {
-        Some("y" | "Y" | "yes") => Ok(()),
-        Some(_) => bail!("changing {slot}: nothing was changed"),
+    match agreed(&format!("The old key of {slot} will open nothing any more. Go on?"))? {
+        Some(true) => Ok(()),
+        Some(false) => bail!("changing {slot}: nothing was changed"),
         None => Err(NeedsOperator(format!(
             "changing {slot}: there is no terminal to ask on; nothing was changed. `--yes` answers the question"
         ))
@@ -120,10 +107,7 @@ fn agree(wish: Wish, change: &Change) -> Result<()> {
     }
 }
 
-fn show(project: &str, listed: &Listed, json: bool) -> Result<()> {
-    if json {
-        return print_json(listed);
-    }
+fn show(project: &str, listed: &Listed) -> Result<(), host::Error> {
     say!("LUKS volume {}", listed.luks_uuid)?;
     for slot in &listed.slots {
         let escrowed = match slot.escrowed {

@@ -11,14 +11,15 @@ macro_rules! say {
     ($($text:tt)*) => { host::say::out(format!("{}\n", format_args!($($text)*))) };
 }
 
+mod args;
 mod artifacts;
+mod ask;
 mod check;
 mod cloud;
 mod drift;
 mod ephemeral;
 mod escrow;
 mod keys;
-mod packages;
 mod places;
 mod project;
 mod provision;
@@ -27,7 +28,6 @@ mod stacks;
 mod test;
 #[cfg(test)]
 mod texts;
-mod toolchain;
 mod verbs;
 mod vpn;
 
@@ -44,14 +44,6 @@ struct Cli {
     /// Where the project folders are.
     #[arg(long, global = true, default_value = "projects", value_name = "DIR")]
     projects: PathBuf,
-}
-
-/// Which project.
-#[derive(clap::Args)]
-struct Name {
-    /// The project: its folder below `projects/`.
-    #[arg(long, value_name = "NAME")]
-    project: String,
 }
 
 #[derive(Subcommand)]
@@ -120,7 +112,7 @@ enum Verb {
     /// Formatting, lints, documentation, dependency arrows, licences.
     ///
     /// Example: cargo xtask check
-    Check(verbs::OnlyJson),
+    Check(args::Print),
 }
 
 fn main() -> ExitCode {

@@ -1,24 +1,25 @@
 //! `provision`: the main job from the operator's chair.
 
-use crate::Name;
+use crate::args::{Print, Server};
 use crate::artifacts;
+use crate::ask::{agreed, need_typed};
 use crate::cloud;
-use crate::packages::{self, Answer};
 use crate::places;
-use crate::project::{From, Opened, endpoint as project_endpoint};
-use crate::screen::Screen;
-use crate::toolchain::{self, Arch, Firstboot};
-use crate::verbs::{ask, need_typed, print_json};
+use crate::project::endpoint as project_endpoint;
+use crate::screen::screen;
 use anyhow::{Result, bail};
+use images::Arch;
+use images::toolchain::{self, Firstboot};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::first_boot::Binary;
-use provisioner::node::ImageLock;
 use provisioner::observe::World;
+use provisioner::opened::Opened;
+use provisioner::packages::{self, Answer};
 use provisioner::plan::{Change, Plan, Wish};
 use provisioner::project::{Folder, Project};
 use provisioner::provision::{Context, Provisioned};
-use provisioner::report::{Report as _, Stage};
+use provisioner::report::{Report, Stage};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +28,7 @@ use std::time::Instant;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    name: Name,
+    server: Server,
     /// Show what would change, change nothing; exit code 3 when there is something.
     #[arg(long)]
     plan: bool,
@@ -35,60 +36,47 @@ pub(crate) struct Options {
     /// needs its name typed.
     #[arg(long)]
     rebuild: bool,
-    #[command(flatten)]
-    from: From,
     /// Answer every question with yes.
     #[arg(long)]
     yes: bool,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    print: Print,
 }
 
-/// What a server of one architecture is given.
+/// What was made for a server of one architecture.
 pub(crate) struct Made {
     arch: Arch,
     firstboot: Firstboot,
-    /// The container images its stacks run.
-    pub(crate) lock: ImageLock,
-}
-
-impl Made {
-    /// The static binary.
-    pub(crate) fn binary(&self) -> Binary<'_> {
-        Binary { path: &self.firstboot.path, sha256: &self.firstboot.sha256 }
-    }
+    /// What the server is given of it.
+    pub(crate) given: provisioner::provision::Made,
 }
 
 /// Runs it.
 pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     let start = Instant::now();
-    let folder = Folder::new(projects, &options.name.project);
+    let folder = Folder::new(projects, &options.server.name.project);
     let project = folder.load()?;
     let wish = Wish { rebuild: options.rebuild };
     if options.plan {
-        return show_plan(folder, project, wish, options.json).await;
+        return show_plan(folder, project, wish, &options.print).await;
     }
-    let screen = Arc::new(Screen::new());
+    let screen = screen();
     let _lock = folder.lock()?;
-    let answer = if options.yes { Answer::Yes } else { Answer::Ask };
-    install_packages(&project, answer, &screen)?;
+    install_packages(&project, options.yes, &*screen)?;
     let (made, endpoint) = make_beside_the_cloud(&project, &screen).await?;
-    let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?.from(&options.from);
+    let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?.from(options.server.from);
     let context = opened.context();
     let prepared = context.prepare()?;
     let (world, plan) = context.plan_settled(&prepared.public_key, wish).await?;
-    show(&screen, &plan);
+    show(&*screen, &plan);
     agree(&plan, options, &context)?;
     let world = context.apply(&prepared, world, &plan).await?;
     let made = fitting(made, &opened.project, &world, &screen).await?;
     let addresses = world.addresses();
-    let bring_up = || context.bring_up(&prepared, &world, !plan.is_empty(), &made.lock, &made.binary());
+    let bring_up = || context.bring_up(&prepared, &world, !plan.is_empty(), &made.given);
     let bring_up = async || tokio::task::block_in_place(bring_up);
     let provisioned = context.through_the_door(&world, "provision", bring_up).await?;
-    if options.json {
-        print_json(&serde_json::json!({ "plan": plan, "provisioned": provisioned }))?;
-    }
+    options.print.json(&serde_json::json!({ "plan": plan, "provisioned": provisioned }))?;
     summarise(&context, &made, &provisioned, start);
     crate::verbs::show_records_kept_elsewhere(&opened, addresses);
     if let Some(unseen) = world.zone.as_ref().and_then(provisioner::dns::unseen) {
@@ -97,7 +85,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     Ok(0)
 }
 
-fn install_packages(project: &Project, answer: Answer, screen: &Screen) -> Result<()> {
+fn install_packages(project: &Project, yes: bool, screen: &dyn Report) -> Result<()> {
     let mut needed = vec![("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
     if project.rehearsal {
         for arch in architectures(project) {
@@ -107,11 +95,12 @@ fn install_packages(project: &Project, answer: Answer, screen: &Screen) -> Resul
     if project.rehearsal || project.images == provisioner::project::ImageSource::Packages {
         needed.extend(images::HOST_PACKAGES);
     }
-    packages::ensure(&needed, answer, &|text| screen.note(text))
+    let ask = |question: &str| Ok(agreed(question)? == Some(true));
+    packages::ensure(&needed, if yes { Answer::Yes } else { Answer::Ask(&ask) }, screen)
 }
 
 /// Builds what is not cached for the server that is tried first, beside the cloud's own images.
-async fn make_beside_the_cloud(project: &Project, screen: &Arc<Screen>) -> Result<(Made, Endpoint)> {
+async fn make_beside_the_cloud(project: &Project, screen: &Arc<dyn Report>) -> Result<(Made, Endpoint)> {
     let cloud = async {
         if project.rehearsal { start_cloud(project, screen).await } else { project_endpoint(project) }
     };
@@ -119,44 +108,46 @@ async fn make_beside_the_cloud(project: &Project, screen: &Arc<Screen>) -> Resul
 }
 
 /// Starts a rehearsal's cloud with an image for every architecture the server may turn out to have.
-pub(crate) async fn start_cloud(project: &Project, screen: &Arc<Screen>) -> Result<Endpoint> {
+pub(crate) async fn start_cloud(project: &Project, screen: &Arc<dyn Report>) -> Result<Endpoint> {
     let images = tokio::task::spawn_blocking({
         let (screen, project, cache) = (Arc::clone(screen), project.clone(), places::cache()?);
         move || {
             let architectures = architectures(&project);
-            let emulator = artifacts::emulator(&cache, &architectures, &screen)?;
-            let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &screen)?));
+            let emulator = artifacts::emulator(&cache, &architectures, &*screen)?;
+            let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &*screen)?));
             let images = architectures.into_iter().map(image).collect::<Result<Vec<_>>>()?;
             anyhow::Ok((images, emulator))
         }
     });
     let (images, emulator) = images.await??;
-    cloud::start(&images, emulator, screen).await
+    cloud::start(&images, emulator, &**screen).await
 }
 
 /// The static binary beside the container images, since one waits for the processor and the other mostly for the network.
-async fn make(project: &Project, arch: Arch, screen: &Arc<Screen>) -> Result<Made> {
+async fn make(project: &Project, arch: Arch, screen: &Arc<dyn Report>) -> Result<Made> {
     let cache = places::cache()?;
     let firstboot = tokio::task::spawn_blocking({
         let (screen, cache) = (Arc::clone(screen), cache.clone());
-        move || build_firstboot(arch, &cache, &screen)
+        move || build_firstboot(arch, &cache, &*screen)
     });
     let lock = tokio::task::spawn_blocking({
         let (screen, project) = (Arc::clone(screen), project.clone());
-        move || artifacts::lock(&project, arch, &cache, &screen)
+        move || artifacts::lock(&project, arch, &cache, &*screen)
     });
     let (firstboot, lock) = tokio::try_join!(firstboot, lock)?;
-    Ok(Made { arch, firstboot: firstboot?, lock: lock? })
+    let firstboot = firstboot?;
+    let binary = Binary { path: firstboot.path.clone(), sha256: firstboot.sha256.clone() };
+    Ok(Made { arch, firstboot, given: provisioner::provision::Made { binary, lock: lock? } })
 }
 
 /// What was made, or made anew where the server turned out to be of another architecture.
-async fn fitting(made: Made, project: &Project, world: &World, screen: &Arc<Screen>) -> Result<Made> {
+async fn fitting(made: Made, project: &Project, world: &World, screen: &Arc<dyn Report>) -> Result<Made> {
     let arch = architecture_found(world).unwrap_or(made.arch);
     if arch == made.arch { Ok(made) } else { make(project, arch, screen).await }
 }
 
 /// What the server that is there is given.
-pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<Screen>) -> Result<Made> {
+pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<dyn Report>) -> Result<Made> {
     make(project, architecture_found(world).unwrap_or(architecture(&project.server_types[0])), screen).await
 }
 
@@ -164,15 +155,15 @@ pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<Scre
 fn architecture_found(world: &World) -> Option<Arch> {
     let kind = &world.server.as_ref()?.server_type;
     Some(match kind.architecture.as_str() {
-        "arm" => Arch::Aarch64,
-        "x86" => Arch::X86_64,
+        "arm" => Arch::Arm64,
+        "x86" => Arch::Amd64,
         _ => architecture(&kind.name),
     })
 }
 
 /// Hetzner's Arm types are the CAX line; all others are x86.
 pub(crate) fn architecture(server_type: &str) -> Arch {
-    if server_type.starts_with("cax") { Arch::Aarch64 } else { Arch::X86_64 }
+    if server_type.starts_with("cax") { Arch::Arm64 } else { Arch::Amd64 }
 }
 
 /// The architectures the project's server may have, that of the type tried first before the others.
@@ -184,8 +175,8 @@ pub(crate) fn architectures(project: &Project) -> Vec<Arch> {
 }
 
 /// Builds the static binary, where it is not cached.
-pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &Screen) -> Result<Firstboot> {
-    let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.name()));
+pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &dyn Report) -> Result<Firstboot> {
+    let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.machine()));
     let built = toolchain::firstboot(arch, cache, &|text| stage.detail(text))?;
     let how = if built.cached { "cached" } else { built.how };
     stage.done(&format!("{how}, {:.1} MB", built.size as f64 / 1e6));
@@ -193,7 +184,7 @@ pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &Screen) -> Resu
 }
 
 /// `--plan`: for a rehearsal against a copy of the cloud's state, so that nothing at all is started or changed.
-async fn show_plan(folder: Folder, project: Project, wish: Wish, json: bool) -> Result<u8> {
+async fn show_plan(folder: Folder, project: Project, wish: Wish, print: &Print) -> Result<u8> {
     let (endpoint, _copy) = if project.rehearsal {
         let (endpoint, copy) = cloud::for_planning(&project).await?;
         (endpoint, copy)
@@ -202,13 +193,9 @@ async fn show_plan(folder: Folder, project: Project, wish: Wish, json: bool) -> 
     };
     let public_key = host::files::read(&folder.file("ssh/id_ed25519.pub"))?.unwrap_or_default();
     let public_key = String::from_utf8_lossy(&public_key).trim().to_owned();
-    let opened = Opened::at(folder, project, &endpoint, Arc::new(Screen::new()))?;
+    let opened = Opened::at(folder, project, &endpoint, screen())?;
     let (_, plan) = opened.context().plan(&public_key, wish).await?;
-    if json {
-        print_json(&plan)?;
-    } else {
-        host::say::out(format!("{plan}"))?;
-    }
+    print.show(&plan, |plan| host::say::out(format!("{plan}")))?;
     Ok(match (plan.obstacles.is_empty(), plan.is_empty()) {
         (false, _) => 4,
         (true, false) => 3,
@@ -216,7 +203,7 @@ async fn show_plan(folder: Folder, project: Project, wish: Wish, json: bool) -> 
     })
 }
 
-fn show(screen: &Screen, plan: &Plan) {
+fn show(screen: &dyn Report, plan: &Plan) {
     plan.to_string().lines().for_each(|line| screen.note(line));
 }
 
@@ -233,9 +220,9 @@ fn agree(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<()> {
     if options.yes {
         return Ok(());
     }
-    match ask("Make these changes? (yes/no)")?.as_deref() {
-        Some("yes" | "y") => Ok(()),
-        Some(_) => bail!("provisioning {name}: not agreed to; nothing was changed in the cloud"),
+    match agreed("Make these changes?")? {
+        Some(true) => Ok(()),
+        Some(false) => bail!("provisioning {name}: not agreed to; nothing was changed in the cloud"),
         None => bail!(NeedsOperator(format!(
             "provisioning {name}: there is no terminal to ask on; look at the plan above and run the command again with --yes"
         ))),

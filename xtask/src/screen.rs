@@ -4,11 +4,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use provisioner::report::Report;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The operator's screen.
-pub(crate) struct Screen {
+/// The operator's screen: bars when stderr is a terminal, lines when not.
+pub(crate) fn screen() -> Arc<dyn Report> {
+    let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+    Arc::new(Screen { bars, running: Mutex::default() })
+}
+
+struct Screen {
     bars: Option<MultiProgress>,
     running: Mutex<BTreeMap<String, Running>>,
 }
@@ -19,12 +24,6 @@ struct Running {
 }
 
 impl Screen {
-    /// Bars when stderr is a terminal, lines when not.
-    pub(crate) fn new() -> Self {
-        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { bars, running: Mutex::default() }
-    }
-
     fn line(&self, text: &str) {
         match &self.bars {
             // A bar that cannot be drawn must not end the work it shows.

@@ -1,9 +1,10 @@
 //! `stacks list|remove`.
 
-use crate::Name;
-use crate::project::{From, Opened};
-use crate::verbs::{need_typed, print_json};
+use crate::args::{List, Print, Server};
+use crate::ask::need_typed;
+use crate::project;
 use anyhow::Result;
+use provisioner::provision::Context;
 use provisioner::stacks_there::{StackState, StacksThere};
 use std::path::Path;
 
@@ -13,59 +14,43 @@ pub(crate) enum Stacks {
     /// Show each stack that lies on the volume or is enabled: whether it runs, and where its data is.
     ///
     /// Example: cargo xtask stacks list --project demo
-    List {
-        #[command(flatten)]
-        name: Name,
-        #[command(flatten)]
-        from: From,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
-    },
+    List(List),
     /// Remove a stack that project.toml no longer enables, with its data and its secrets. This cannot be taken back.
     ///
     /// Example: cargo xtask stacks remove postgres --data --project demo
     Remove {
         #[command(flatten)]
-        name: Name,
-        #[command(flatten)]
-        from: From,
+        server: Server,
         /// The stack.
         stack: String,
         /// Its data goes too: a stack without its data is taken out in project.toml and needs no removal.
         #[arg(long, required = true)]
         data: bool,
-        /// One JSON document on stdout, nothing else there.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        print: Print,
     },
 }
 
 /// Runs it.
 pub(crate) async fn run(projects: &Path, verb: &Stacks) -> Result<u8> {
-    let (Stacks::List { name, from, json } | Stacks::Remove { name, from, json, .. }) = verb;
-    let opened = Opened::existing(projects, &name.project)?.from(from);
+    let (Stacks::List(List { server, print }) | Stacks::Remove { server, print, .. }) = verb;
+    let opened = project::with_server(projects, server)?;
     let _lock = matches!(verb, Stacks::Remove { .. }).then(|| opened.folder.lock()).transpose()?;
     if let Stacks::Remove { stack, .. } = verb {
-        need_typed(&name.project, &format!("remove stack {stack} with its data"))?;
+        need_typed(&server.name.project, &format!("remove stack {stack} with its data"))?;
     }
-    let (prepared, world) = opened.look().await?;
-    let context = opened.context();
-    let work = || {
-        let there = StacksThere::new(&context, &prepared, &world)?;
+    let work = |context: &Context<'_>, prepared: &_, world: &_| {
+        let there = StacksThere::new(context, prepared, world)?;
         if let Stacks::Remove { stack, .. } = verb {
             there.remove(stack)?;
         }
-        show(&there.list()?, *json)
+        print.show(&there.list()?, |stacks| show(stacks))
     };
-    context.through_the_door(&world, "stacks", async || tokio::task::block_in_place(work)).await?;
+    opened.reach("stacks", work).await?;
     Ok(0)
 }
 
-fn show(stacks: &[StackState], json: bool) -> Result<()> {
-    if json {
-        return print_json(&stacks);
-    }
+fn show(stacks: &[StackState]) -> Result<(), host::Error> {
     for stack in stacks {
         let data: Vec<_> = stack.data.iter().map(|dir| dir.display().to_string()).collect();
         let state = if stack.enabled {

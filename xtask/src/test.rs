@@ -1,8 +1,9 @@
 //! `test`: the tiers, by name.
 
-use crate::packages::{self, Answer};
+use crate::screen::screen;
 use anyhow::{Result, bail};
 use host::Cmd;
+use provisioner::packages::{self, Answer};
 
 /// For `test`.
 #[derive(clap::Args)]
@@ -56,8 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
         .chain(rehearsal::host_packages(rehearsal::Architecture::Arm).iter().copied())
         .chain(images::HOST_PACKAGES.iter().copied())
         .collect();
-    if let Err(error) = packages::ensure(&needed, Answer::Yes, &|text| host::say::err(format_args!("{text}")))
-    {
+    if let Err(error) = packages::ensure(&needed, Answer::Yes, &*screen()) {
         host::say::err(format_args!("{error:#}\ntests that need what is missing will say SKIPPED"));
     }
     if matches!(tier, Tier::Fast | Tier::All)

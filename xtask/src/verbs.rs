@@ -1,20 +1,19 @@
 //! The smaller verbs.
 
-use crate::Name;
-use crate::project::{From, Opened};
+use crate::args::{Name, Print, Server};
+use crate::ask::need_typed;
+use crate::project;
 use crate::provision::{make_for, summarise};
-use crate::screen::Screen;
-use anyhow::{Context as _, Result, bail};
-use provisioner::confirm::{Depth, Tally, confirm, for_people};
+use crate::screen::screen;
+use anyhow::{Result, bail};
+use provisioner::confirm::{Depth, Tally, for_people};
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::dns::{self, Addresses};
-use provisioner::known_hosts::KnownHosts;
+use provisioner::opened::Opened;
 use provisioner::project::Folder;
+use provisioner::provision::Context;
 use provisioner::recipients::{self, Proof};
-use provisioner::report::Report as _;
 use provisioner::unlock::{Unlock as Unlocking, Unlocked, With};
-use serde::Serialize;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,45 +21,31 @@ use std::time::Instant;
 #[derive(clap::Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
-    from: From,
+    server: Server,
     #[command(flatten)]
-    name: Name,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
+    print: Print,
 }
 
 /// For `status`.
 #[derive(clap::Args)]
 pub(crate) struct Status {
     #[command(flatten)]
-    name: Name,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
+    server: Server,
+    #[command(flatten)]
+    print: Print,
     /// Only the DNS records the project wants, as a table.
     #[arg(long, conflicts_with = "json")]
     records: bool,
     /// Only these, as a BIND zone file.
     #[arg(long, conflicts_with_all = ["json", "records"])]
     zone_file: bool,
-    #[command(flatten)]
-    from: From,
-}
-
-/// How to print.
-#[derive(clap::Args)]
-pub(crate) struct OnlyJson {
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// For `unlock`.
 #[derive(clap::Args)]
 pub(crate) struct Unlock {
     #[command(flatten)]
-    name: Name,
+    server: Server,
     /// The offline identity that opens the escrow.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
@@ -68,19 +53,14 @@ pub(crate) struct Unlock {
     #[arg(long)]
     recovery: bool,
     #[command(flatten)]
-    from: From,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
+    print: Print,
 }
 
 /// For `ssh`.
 #[derive(clap::Args)]
 pub(crate) struct Ssh {
     #[command(flatten)]
-    name: Name,
-    #[command(flatten)]
-    from: From,
+    server: Server,
     /// What to run; as with ssh, the words are joined and given to the server's shell.
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -109,9 +89,8 @@ pub(crate) struct Destroy {
     /// Do not ask; protected resources are never removed this way.
     #[arg(long)]
     yes: bool,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    print: Print,
 }
 
 /// For `init`.
@@ -131,42 +110,14 @@ pub(crate) struct Init {
     /// An identity that is at hand and proves its recipient itself.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipient", "rehearsal"])]
     identity: Option<PathBuf>,
-    /// One JSON document on stdout, nothing else there.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Prints the one document of `--json`.
-pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
-    Ok(say!("{}", serde_json::to_string_pretty(value)?)?)
-}
-
-/// Asks for a typed answer on the terminal; `None` where there is no terminal to ask on.
-pub(crate) fn ask(question: &str) -> Result<Option<String>> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(None);
-    }
-    write!(std::io::stderr(), "{question} ").context("asking on the terminal")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("reading the answer")?;
-    Ok(Some(answer.trim().to_owned()))
-}
-
-/// Has the project's name typed on the terminal: the one way to what cannot be taken back.
-pub(crate) fn need_typed(name: &str, what: &str) -> Result<()> {
-    match ask(&format!("Type the project's name ({name}) to {what}:"))? {
-        Some(typed) if typed == *name => Ok(()),
-        Some(_) => bail!("asking for the name of {name}: another was typed; nothing was changed"),
-        None => bail!(provisioner::NeedsOperator(format!(
-            "asking for the name of {name}: there is no terminal to type it on, to {what}; nothing was changed"
-        ))),
-    }
+    #[command(flatten)]
+    print: Print,
 }
 
 /// The records of a zone that is held elsewhere, as a table to enter them from.
 pub(crate) fn show_records_kept_elsewhere(opened: &Opened, addresses: Addresses) {
     if opened.project.dns.as_ref().is_some_and(|dns| !dns.at_hetzner) {
-        let note = |text: &str| opened.screen.note(text);
+        let note = |text: &str| opened.report.note(text);
         note("");
         note("The zone is held elsewhere. Enter these records there:");
         dns::table(&opened.project.records(), addresses).lines().for_each(|line| note(&format!("  {line}")));
@@ -195,69 +146,60 @@ async fn show_records(opened: &Opened, options: &Status) -> Result<u8> {
 
 /// `status`.
 pub(crate) async fn status(projects: &Path, options: &Status) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
+    let opened = project::with_server(projects, &options.server)?;
     if options.records || options.zone_file {
         return show_records(&opened, options).await;
     }
     let prepared = opened.context().prepare()?;
     let status = provisioner::status::status(&opened.context(), &prepared).await?;
-    if options.json {
-        print_json(&status)?;
-    } else {
-        let changing = if status.keys_changing { " (changing keys)" } else { "" };
-        say!("{}: {}{changing}", options.name.project, status.state)?;
-        if let Some(error) = &status.error {
-            say!("  error   {error}")?;
-        }
-        for outdated in &status.outdated {
-            say!("  old     {outdated}")?;
-        }
-        if let Some((id, state)) = &status.server {
-            say!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"))?;
-        }
-        if let Some(volume) = status.volume {
-            say!("  volume  {volume}")?;
-        }
-        if let Some(zone) = &status.zone {
-            say!("  zone    {zone}")?;
-        }
-        say!("  unlock  {}", status.unlock)?;
-        say!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"))?;
-        if let Some(receipt) = &status.receipt {
-            let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
-            say!("  steps   {}", steps.join(", "))?;
-            say!("  done    {}", receipt.done.as_deref().unwrap_or("not yet"))?;
-        }
-        host::say::out(format!("{}", status.pending))?;
-    }
+    options.print.show(&status, |status| show_status(&options.server.name.project, status))?;
     Ok(if status.needs_operator() { 4 } else { 0 })
+}
+
+fn show_status(name: &str, status: &provisioner::status::Status) -> Result<(), host::Error> {
+    let changing = if status.keys_changing { " (changing keys)" } else { "" };
+    say!("{}: {}{changing}", name, status.state)?;
+    if let Some(error) = &status.error {
+        say!("  error   {error}")?;
+    }
+    for outdated in &status.outdated {
+        say!("  old     {outdated}")?;
+    }
+    if let Some((id, state)) = &status.server {
+        say!("  server  {id}, {state}, {}", status.address.as_deref().unwrap_or("no address"))?;
+    }
+    if let Some(volume) = status.volume {
+        say!("  volume  {volume}")?;
+    }
+    if let Some(zone) = &status.zone {
+        say!("  zone    {zone}")?;
+    }
+    say!("  unlock  {}", status.unlock)?;
+    say!("  escrow  {}", status.escrow.as_deref().unwrap_or("none on file"))?;
+    if let Some(receipt) = &status.receipt {
+        let steps: Vec<_> = receipt.steps.iter().map(|s| s.step.to_string()).collect();
+        say!("  steps   {}", steps.join(", "))?;
+        say!("  done    {}", receipt.done.as_deref().unwrap_or("not yet"))?;
+    }
+    host::say::out(format!("{}", status.pending))
 }
 
 /// `verify`.
 pub(crate) async fn verify(projects: &Path, options: &Verify) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
-    let (prepared, world) = opened.look().await?;
-    let server = world.server.as_ref().context("verifying: there is no server; `provision` makes one")?;
-    let known_hosts = KnownHosts::new(&opened.folder, server.id);
-    let session = opened.context().session(&prepared, &world, &known_hosts)?;
-    let address = provisioner::provision::address(&world)?;
-    let look = || confirm(&session, address, opened.project.ssh_port, &opened.project.open, Depth::Audit);
-    let look = async || tokio::task::block_in_place(look);
-    let checks = opened.context().through_the_door(&world, "verify", look).await?;
-    if options.json {
-        print_json(&checks)?;
-    } else {
-        host::say::out(for_people(&checks))?;
-    }
+    let opened = project::with_server(projects, &options.server)?;
+    let look =
+        |context: &Context<'_>, prepared: &_, world: &_| context.inspect(prepared, world, Depth::Audit);
+    let checks = opened.reach("verify", look).await?;
+    options.print.show(&checks, |checks| host::say::out(for_people(checks)))?;
     Ok(u8::from(!Tally::of(&checks).is_well()))
 }
 
 /// `unlock`.
 pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
+    let opened = project::with_server(projects, &options.server)?;
     let _lock = opened.folder.lock()?;
     let start = Instant::now();
-    let identity = provisioner::escrow_folder::identity(&options.identity, |text| opened.screen.note(text))?;
+    let identity = provisioner::escrow_folder::identity(&options.identity, |text| opened.report.note(text))?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
     let with = if options.recovery { With::Recovery } else { With::Key };
@@ -265,41 +207,37 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let unlocking = async || {
         let mut unlocked = tokio::task::block_in_place(|| unlock.unlock())?;
         if unlocked == Unlocked::Damaged {
-            let made = make_for(&opened.project, &world, &opened.screen).await?;
-            unlocked = tokio::task::block_in_place(|| unlock.mend(&made.lock, &made.binary()))?;
+            let made = make_for(&opened.project, &world, &opened.report).await?;
+            unlocked = tokio::task::block_in_place(|| unlock.mend(&made.given))?;
         }
         if unlocked == Unlocked::Up {
             return Ok(None);
         }
-        let made = make_for(&opened.project, &world, &opened.screen).await?;
-        let provisioned = tokio::task::block_in_place(|| unlock.finish(&made.lock, &made.binary()))?;
+        let made = make_for(&opened.project, &world, &opened.report).await?;
+        let provisioned = tokio::task::block_in_place(|| unlock.finish(&made.given))?;
         summarise(&context, &made, &provisioned, start);
         Ok(Some(provisioned))
     };
     let finished = context.through_the_door(&world, "unlock", unlocking).await?;
-    if options.json {
-        print_json(&serde_json::json!({ "unlocked": true, "first_boot_finished": finished }))?;
-    }
+    options.print.json(&serde_json::json!({ "unlocked": true, "first_boot_finished": finished }))?;
     Ok(0)
 }
 
 /// `ssh`: the exit code is the command's.
 pub(crate) async fn ssh(projects: &Path, options: &Ssh) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?.from(&options.from);
-    let (prepared, world) = opened.look().await?;
-    let server = world.server.as_ref().context("connecting: there is no server; `provision` makes one")?;
-    let known_hosts = KnownHosts::new(&opened.folder, server.id);
-    let session = opened.context().session(&prepared, &world, &known_hosts)?;
-    let command =
-        if options.command.is_empty() { session.shell() } else { session.sh(&options.command.join(" ")) };
-    let run = async || Ok(tokio::task::block_in_place(|| command.run_interactive())?);
-    let code = opened.context().through_the_door(&world, "ssh", run).await?;
+    let run = |context: &Context<'_>, prepared: &_, world: &_| {
+        let session = context.session(prepared, world)?;
+        let words = options.command.join(" ");
+        let command = if words.is_empty() { session.shell() } else { session.sh(&words) };
+        Ok(command.run_interactive()?)
+    };
+    let code = project::with_server(projects, &options.server)?.reach("ssh", run).await?;
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
 /// `destroy`.
 pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
-    let opened = Opened::existing(projects, &options.name.project)?;
+    let opened = project::existing(projects, &options.name.project)?;
     let _lock = opened.folder.lock()?;
     let world = provisioner::observe::observe(&opened.client, &opened.project).await?;
     let also = Also {
@@ -312,22 +250,20 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
     let fates = fates(&opened.project, &world, also)?;
     for fate in &fates {
         let what = if fate.goes { "- goes " } else { "  stays" };
-        opened.screen.note(&format!("{what} {} {} (id {})", fate.kind, fate.name, fate.id));
+        opened.report.note(&format!("{what} {} {} (id {})", fate.kind, fate.name, fate.id));
     }
     if !fates.iter().any(|fate| fate.goes) {
-        opened.screen.note("Nothing to remove.");
+        opened.report.note("Nothing to remove.");
         return Ok(0);
     }
-    opened.screen.note("  stays project folder, with the escrow and the keys");
+    opened.report.note("  stays project folder, with the escrow and the keys");
     if fates.iter().any(|fate| fate.goes && fate.protected) {
         need_typed(&options.name.project, "lift the protection and remove what goes")?;
     } else if !options.yes {
         need_typed(&options.name.project, "remove what goes (`--yes` answers for what is not protected)")?;
     }
-    take_away(&opened.client, &opened.folder, &fates, &*opened.screen).await?;
-    if options.json {
-        print_json(&fates)?;
-    }
+    take_away(&opened.client, &opened.folder, &fates, &*opened.report).await?;
+    options.print.json(&fates)?;
     Ok(0)
 }
 
@@ -335,7 +271,7 @@ pub(crate) async fn destroy(projects: &Path, options: &Destroy) -> Result<u8> {
 pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
     let folder = Folder::new(projects, &options.name.project);
     let say = |text: String| {
-        if options.json {
+        if options.print.json {
             host::say::err(text);
             return Ok(());
         }
@@ -355,7 +291,7 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
         }
         Err(error) => return Err(error),
     };
-    let screen = Screen::new();
+    let screen = screen();
     let all = recipients::recipients(&folder, &project, |text| screen.note(text))?;
     let identity = options
         .identity
@@ -376,10 +312,8 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
         }
     }
     recipients::need_proof(&folder, &project, &all)?;
-    if options.json {
-        let file = folder.file("project.toml");
-        print_json(&serde_json::json!({ "file": file, "recipients": all, "proved_now": proved }))?;
-    }
+    let file = folder.file("project.toml");
+    options.print.json(&serde_json::json!({ "file": file, "recipients": all, "proved_now": proved }))?;
     say(format!("next: cargo xtask provision --project {} --plan", options.name.project))?;
     Ok(0)
 }

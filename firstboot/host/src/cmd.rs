@@ -1,18 +1,21 @@
+mod capture;
+
+pub use capture::{MOST_OUTPUT, Output};
+
 use crate::Secret;
-use rustix::process::{Pid, Signal};
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Where programs are looked for; `$PATH` is not trusted.
 const DIRECTORIES: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-/// How much of a failed program's stderr an error carries.
-const STDERR_TAIL: usize = 1024;
+/// The variables that name a proxy, as programs look for them.
+const PROXIES: [&str; 7] =
+    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// Why a program could not do its work, or a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +133,12 @@ impl Cmd {
         self
     }
 
+    /// Passes on the proxies that the caller's environment names: apt, cargo and their like find the network by them.
+    #[must_use]
+    pub fn proxies_from_parent(self) -> Self {
+        PROXIES.into_iter().fold(self, Self::env_from_parent)
+    }
+
     /// Passes all of the caller's own variables on: for what works in the caller's place.
     #[must_use]
     pub fn whole_env_from_parent(mut self) -> Self {
@@ -225,6 +234,16 @@ impl Cmd {
         }
     }
 
+    /// The error of one that says more than [`MOST_OUTPUT`].
+    pub fn says_too_much(&self) -> Error {
+        let how = format!("it said more than {} MiB and was stopped", MOST_OUTPUT >> 20);
+        Error::Failed { line: self.shown(), how, code: None, stderr: String::new() }
+    }
+
+    fn shown(&self) -> String {
+        self.shown.clone().unwrap_or_else(|| self.line())
+    }
+
     /// The standard library's command with the absolute path and the clean environment set, stdin closed:
     /// for callers that stream, detach or wait asynchronously.
     #[expect(clippy::disallowed_methods, reason = "this is the one door")]
@@ -254,119 +273,10 @@ impl Cmd {
         let status = self.to_std()?.stdin(Stdio::inherit()).status();
         status.map(exit_code).map_err(|e| Error::io("starting", &self.program, e))
     }
-
-    pub(crate) fn capture(&self) -> Result<Output, Error> {
-        let io = |doing, e| Error::io(doing, &self.program, e);
-        let mut command = self.to_std()?;
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !matches!(self.stdin, Input::Closed) {
-            command.stdin(Stdio::piped());
-        }
-        let mut child = command.spawn().map_err(|e| io("starting", e))?;
-        let stdin = child.stdin.take();
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                if let Some(mut pipe) = stdin {
-                    // A program that stops reading says why itself, by its exit code.
-                    let _ = pipe.write_all(self.input());
-                }
-            });
-            let out = scope.spawn(move || read_all(stdout));
-            let err = scope.spawn(move || read_all(stderr));
-            let (status, timed_out) = self.wait(&mut child).map_err(|e| io("waiting for", e))?;
-            let stdout = out.join().unwrap_or_default();
-            let stderr = crate::clean(&String::from_utf8_lossy(&err.join().unwrap_or_default()));
-            Ok(Output { stdout, stderr, code: status.code(), signal: status.signal(), timed_out })
-        })
-    }
-
-    fn wait(&self, child: &mut Child) -> std::io::Result<(std::process::ExitStatus, bool)> {
-        let Some(limit) = self.timeout else { return Ok((child.wait()?, false)) };
-        let start = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok((status, false));
-            }
-            if start.elapsed() >= limit {
-                if self.with_children {
-                    rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL)?;
-                } else {
-                    child.kill()?;
-                }
-                return Ok((child.wait()?, true));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
 }
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
-}
-
-fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        let _ = pipe.read_to_end(&mut bytes);
-    }
-    bytes
-}
-
-/// What a program left behind.
-#[derive(Debug, Clone, Default)]
-pub struct Output {
-    /// All it wrote to stdout.
-    pub stdout: Vec<u8>,
-    /// All it wrote to stderr, [cleaned](crate::clean).
-    pub stderr: String,
-    /// Its exit code, if it exited.
-    pub code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// Whether we killed it for taking too long.
-    pub timed_out: bool,
-}
-
-impl Output {
-    /// Whether it exited with 0.
-    pub fn success(&self) -> bool {
-        self.code == Some(0)
-    }
-
-    /// Its stdout as text, [cleaned](crate::clean), without the trailing newline.
-    pub fn text(&self) -> String {
-        crate::clean(String::from_utf8_lossy(&self.stdout).trim_end())
-    }
-
-    /// The same where that is whole: a line, or several, that ends as lines do. A stream that was cut short does not.
-    pub fn line(&self) -> Option<String> {
-        self.stdout.ends_with(b"\n").then(|| self.text())
-    }
-
-    /// Itself when it succeeded, else the error that says how it ended.
-    pub fn into_success(self, cmd: &Cmd) -> Result<Self, Error> {
-        if self.success() {
-            return Ok(self);
-        }
-        let how = match (self.timed_out, self.code, self.signal) {
-            (true, ..) => "took too long and was stopped".to_owned(),
-            (_, Some(code), _) => format!("exit code {code}"),
-            (_, _, Some(signal)) => format!("killed by signal {signal}"),
-            _ => "ended for no stated reason".to_owned(),
-        };
-        let said = self.stderr.trim_end();
-        let mut from = said.len().saturating_sub(STDERR_TAIL);
-        while !said.is_char_boundary(from) {
-            from += 1;
-        }
-        Err(Error::Failed {
-            line: cmd.shown.clone().unwrap_or_else(|| cmd.line()),
-            how,
-            code: self.code,
-            stderr: said[from..].to_owned(),
-        })
-    }
 }
 
 /// The absolute path of a program.
@@ -390,33 +300,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_carries_the_line_the_code_and_the_last_words() {
-        let cmd = Cmd::new("sh").args(["-c", "echo first >&2; echo 'no space' >&2; exit 7"]);
-        let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
-        assert!(error.starts_with("running sh -c "), "{error}");
-        assert!(error.contains("exit code 7") && error.ends_with("no space"), "{error}");
-    }
-
-    #[test]
-    fn a_line_is_whole_or_none() {
-        let whole = Output { stdout: b"42\n".to_vec(), ..Output::default() };
-        assert_eq!(whole.line().as_deref(), Some("42"));
-        for cut in 0..3 {
-            let cut = Output { stdout: whole.stdout[..cut].to_vec(), ..Output::default() };
-            assert_eq!(cut.line(), None);
-        }
-    }
-
-    #[test]
-    fn what_a_program_says_cannot_steer_a_terminal() {
-        let cmd = Cmd::new("printf").arg(r"\033[2Jout");
-        assert_eq!(cmd.capture().unwrap().text(), "\u{fffd}[2Jout");
-        let cmd = Cmd::new("sh").args(["-c", r"printf '\033]0;gone\a' >&2; exit 1"]);
-        let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
-        assert!(error.ends_with("\n\u{fffd}]0;gone\u{fffd}"), "{error:?}");
-    }
-
-    #[test]
     fn the_environment_is_clean_and_stdin_is_closed() {
         let out = Cmd::new("env").capture().unwrap().text();
         let names: Vec<_> = out.lines().filter_map(|l| l.split('=').next()).collect();
@@ -430,21 +313,6 @@ mod tests {
         let odd = OsStr::from_bytes(b"\xff/\xfe");
         let echo = Cmd::new("sh").args(["-c", "printf %s%s \"$1\" \"$X\"", "sh"]).path(odd).env("X", odd);
         assert_eq!(echo.capture().unwrap().stdout, b"\xff/\xfe\xff/\xfe");
-    }
-
-    #[test]
-    fn a_program_that_hangs_is_stopped() {
-        let cmd = Cmd::new("sleep").arg("60").timeout(Duration::from_millis(50));
-        let error = cmd.capture().unwrap().into_success(&cmd).unwrap_err().to_string();
-        assert!(error.contains("took too long"), "{error}");
-    }
-
-    #[test]
-    fn what_a_script_started_does_not_outlive_its_limit() {
-        let start = Instant::now();
-        let cmd = Cmd::new("sh").args(["-c", "sleep 60 & wait"]).timeout(Duration::from_millis(50));
-        assert!(cmd.with_children().capture().unwrap().timed_out);
-        assert!(start.elapsed() < Duration::from_secs(30), "its child kept the pipes open");
     }
 
     #[test]

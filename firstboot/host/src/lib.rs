@@ -23,7 +23,7 @@ pub mod say;
 mod secret;
 mod text;
 
-pub use cmd::{Cmd, Error, Output, find_program};
+pub use cmd::{Cmd, Error, MOST_OUTPUT, Output, find_program};
 pub use fake::Fake;
 pub use local::Local;
 pub use secret::Secret;

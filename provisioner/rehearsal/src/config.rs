@@ -77,18 +77,41 @@ impl Config {
         }
     }
 
-    /// Reads the configuration a state directory was started with.
-    pub fn load(state_dir: &Path) -> Result<Self, Error> {
+    /// What a state directory was last served with, if it ever was.
+    pub fn find(state_dir: &Path) -> Result<Option<Self>, Error> {
         let path = state_dir.join("config.json");
-        let Some(bytes) = files::read(&path)? else {
-            return Err(Error::Said(format!(
-                "reading {}: there is no cloud there; start one with `cargo xtask cloud serve`",
-                path.display()
-            )));
-        };
-        serde_json::from_slice(&bytes).map_err(|e| {
+        let config = files::read(&path)?.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        config.map_err(|e| {
             Error::Said(format!("reading {}: {e}; remove the file and start the cloud again", path.display()))
         })
+    }
+
+    /// The same of a state directory that must have been served.
+    pub fn load(state_dir: &Path) -> Result<Self, Error> {
+        Self::find(state_dir)?.ok_or_else(|| {
+            Error::Said(format!(
+                "looking into {}: there is no cloud there; start one with `cargo xtask cloud serve`",
+                state_dir.display()
+            ))
+        })
+    }
+
+    /// The same; the default of a state directory that was never served.
+    pub fn known(state_dir: &Path) -> Result<Self, Error> {
+        Ok(Self::find(state_dir)?.unwrap_or_else(|| Self::new(state_dir)))
+    }
+
+    /// The cloud that projects are made in, whatever clients it was served to in between: of how it was served then
+    /// only its token and its images stay, with these in place of those of the same name and architecture.
+    #[must_use]
+    pub fn for_projects(self, images: Vec<ImageSource>, emulator: Option<PathBuf>) -> Self {
+        let mut config =
+            Self { token: self.token, images: self.images, emulator, ..Self::new(self.state_dir) };
+        config.images.retain(|old| {
+            !images.iter().any(|new| (&new.name, new.architecture) == (&old.name, old.architecture))
+        });
+        config.images.extend(images);
+        config
     }
 
     pub(crate) fn save(&self) -> Result<(), Error> {

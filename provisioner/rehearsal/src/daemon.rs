@@ -1,9 +1,11 @@
 //! The daemon: served in the foreground by [`serve`], kept running in the background by [`ensure_running`].
 
 mod background;
+mod copy;
 mod process;
 
 pub use background::{Endpoint, Stopped, ensure_running, find, stop};
+pub use copy::{Copied, start_copy};
 
 use crate::cloud::{Cloud, images};
 use crate::config::Config;

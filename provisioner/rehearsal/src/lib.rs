@@ -58,7 +58,7 @@ mod metadata;
 mod relay;
 
 pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
-pub use daemon::{Endpoint, Running, Stopped, ensure_running, find, serve, start, stop};
+pub use daemon::{Copied, Endpoint, Running, Stopped, ensure_running, find, serve, start, start_copy, stop};
 pub use fork::{Power, fork, suspend};
 pub use relay::relay;
 

@@ -14,7 +14,7 @@ pub use whereabouts::{ADDRESS_SERVICE, Whereabouts};
 use crate::api::model::{Firewall, Rule};
 use crate::api::{Client, Notice};
 use crate::network::Network;
-use crate::observe::World;
+use crate::observe::{World, kind};
 use crate::project::{Folder, Project};
 use crate::provision::Context;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -141,7 +141,11 @@ impl Door {
         if address.is_none() && world.doors_left_behind.is_empty() {
             return Ok(None);
         }
-        world.refuse_obstacles(context.project, "changing the cloud's firewall")?;
+        if address.is_none() && world.doubts(kind::FIREWALL).next().is_some() {
+            // Tidying up can wait until it is clear where.
+            return Ok(None);
+        }
+        world.need_one(kind::FIREWALL, "opening ssh in the cloud's firewall")?;
         let tag = Tag::new(verb, context.client.cloud_time()?.as_secs());
         Ok(Some(Self {
             wall: Wall::new(context.client, context.folder, firewall.id),

@@ -84,7 +84,7 @@ impl Follower<'_, '_> {
     fn read_events(&mut self) -> Result<bool> {
         let command = format!("{} events --from {} --follow", paths::BINARY, self.from);
         let mut lines = self.server.session.lines(&command)?;
-        while let Some(line) = lines.next_line() {
+        while let Some(line) = lines.next_line()? {
             let event = Event::from_line(&line)?;
             if self.seen.is_news(&event) && self.handle(event.kind)? {
                 return Ok(true);

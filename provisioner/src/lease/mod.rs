@@ -3,9 +3,12 @@
 //! A lease is labels: whose it is and when it ends, by the cloud's own clock. What carries them belongs to no project, and
 //! what belongs to a project never carries them, so [`leased`] can be trusted with everything it finds.
 
+mod command;
 mod reap;
+mod run;
 
 pub use reap::{Leased, Swept, forget_folders, leased, remove, sweep};
+pub use run::{Ended, Order, default_project, run};
 
 use crate::api::Client;
 use crate::errors::NeedsOperator;

@@ -192,6 +192,36 @@ pub(crate) fn in_use() -> Result<()> {
     })
 }
 
+/// What else is in doubt does not keep the door shut; which firewall is the project's does, and then none is touched, not
+/// even to tidy up where nothing has to be opened.
+pub(crate) fn in_doubt() -> Result<()> {
+    block_on(async {
+        let scene = scene().await?;
+        let operator = &scene.operator;
+        let labels = json!({ "managed-by": "sovereign", "sovereign-project": "demo" });
+        let volume = json!({ "name": "other", "size": 10, "location": "fsn1", "labels": labels });
+        operator.client.create("making another volume", "/volumes", &volume).await?;
+        let (way, _) = way(&service(&scene.running.url()));
+        let inside = through(operator, &way, async || open_to(operator).await).await?;
+        ensure!(inside == ["127.0.0.1/32"], "a volume kept the door shut: {inside:?}");
+
+        let mut before = rules(operator).await?;
+        let left = Rule { description: Some("sovereign door: status".into()), ..before[0].clone() };
+        before.push(Rule { protocol: "tcp".into(), port: Some("2222".into()), ..left });
+        set_rules(operator, &before).await?;
+        let firewall = json!({ "name": "other", "labels": labels });
+        operator.client.create("making another firewall", "/firewalls", &firewall).await?;
+        let project = Project::parse("demo", &format!("{PLAIN}[ssh]\nport = 2222\n"))?;
+        let opened = Operator::new(&scene.running.url(), scene.running.token(), scene.path(), project)?;
+        through(&opened, &way, async || Ok(())).await?;
+        let refused = through(operator, &way, async || Ok(())).await.err().context("a door was opened")?;
+        ensure!(provisioner::exit_code(&refused) == 4, "{refused:#}");
+        ensure!(format!("{refused:#}").contains("2 firewalls carry this project's labels"), "{refused:#}");
+        ensure!(rules(operator).await? == before, "a firewall was changed");
+        Ok(())
+    })
+}
+
 async fn set_rules(operator: &Operator, rules: &[Rule]) -> Result<()> {
     let found: Vec<Firewall> = operator.client.list("looking", "/firewalls", "firewalls", &[]).await?;
     let path = format!("/firewalls/{}/actions/set_rules", found.first().context("there is no firewall")?.id);

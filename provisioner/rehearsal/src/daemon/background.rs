@@ -64,13 +64,14 @@ pub fn find(state_dir: &Path) -> Result<Option<Endpoint>, Error> {
 }
 
 /// Stops the daemon of a state directory and, where asked, cuts the power of its machines. What it knows stays.
+/// A directory that is not there has none.
 pub fn stop(state_dir: &Path, machines: bool) -> Result<Stopped, Error> {
     let mut stopped = Stopped { daemon: false, machines: 0 };
     if let Some(record) = Record::load(state_dir)?.filter(|record| record.process.is_alive()) {
         record.process.end(PATIENCE);
         stopped.daemon = true;
     }
-    if !machines {
+    if !machines || !state_dir.exists() {
         return Ok(stopped);
     }
     let state_dir = state_dir.canonicalize().map_err(|e| host::Error::io("resolving", state_dir, e))?;

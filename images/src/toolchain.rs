@@ -15,8 +15,9 @@ mod elf;
 mod inputs;
 mod local;
 
-pub(crate) use local::Rust;
+pub use local::Rust;
 
+use crate::{Arch, files};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,61 +33,29 @@ const BUILD_MIB: u64 = 512;
 /// How many builds of one architecture are kept: going back and forth between two branches stays free.
 const KEPT: usize = 4;
 
-/// A server's architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Arch {
-    /// Hetzner's CAX servers.
-    #[value(name = "aarch64")]
-    Aarch64,
-    /// All others.
-    #[value(name = "x86_64")]
-    X86_64,
-}
-
 impl Arch {
-    /// The name that Rust, the kernel and QEMU use.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Aarch64 => "aarch64",
-            Self::X86_64 => "x86_64",
-        }
-    }
-
-    /// Debian's name.
-    pub(crate) fn debian(self) -> &'static str {
-        match self {
-            Self::Aarch64 => "arm64",
-            Self::X86_64 => "amd64",
-        }
-    }
-
-    /// This machine's, if it is one of the two.
-    fn of_this_machine() -> Option<Self> {
-        [Self::Aarch64, Self::X86_64].into_iter().find(|arch| arch.name() == std::env::consts::ARCH)
-    }
-
     fn musl(self) -> String {
-        format!("{}-unknown-linux-musl", self.name())
+        format!("{}-unknown-linux-musl", self.machine())
     }
 
     fn gnu(self) -> String {
-        format!("{}-unknown-linux-gnu", self.name())
+        format!("{}-unknown-linux-gnu", self.machine())
     }
 }
 
 /// A built `firstboot`.
 #[derive(Debug, Clone)]
-pub(crate) struct Firstboot {
+pub struct Firstboot {
     /// Where it is kept.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Its SHA-256, in hexadecimal.
-    pub(crate) sha256: String,
+    pub sha256: String,
     /// Its size in bytes.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Which toolchain made it, for the summary.
-    pub(crate) how: &'static str,
+    pub how: &'static str,
     /// Whether nothing had to be built.
-    pub(crate) cached: bool,
+    pub cached: bool,
 }
 
 /// A toolchain that is ready to be used.
@@ -103,7 +72,7 @@ impl Toolchain {
             local::Target::Installed => return Ok(Self::Musl(rust)),
             local::Target::Refused(why) => why,
         };
-        if Arch::of_this_machine() == Some(arch) {
+        if Arch::of_this_machine().is_ok_and(|own| own == arch) {
             rust.require_static_glibc(arch, &refusal)?;
             return Ok(Self::HostGlibc(rust));
         }
@@ -137,17 +106,17 @@ impl Toolchain {
 }
 
 /// Gives a static `firstboot` for `arch`, building it only when something that goes into it has changed.
-pub(crate) fn firstboot(arch: Arch, cache: &Path, report: &dyn Fn(&str)) -> Result<Firstboot> {
-    let doing = || format!("building firstboot for {}", arch.name());
+pub fn firstboot(arch: Arch, cache: &Path, report: &dyn Fn(&str)) -> Result<Firstboot> {
+    let doing = || format!("building firstboot for {}", arch.machine());
     let workspace = workspace()?;
     let cache = cache.join("firstboot");
     std::fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
     let toolchain = Toolchain::choose(arch, &cache, report).with_context(doing)?;
     let key = |toolchain: &Toolchain| {
-        inputs::key(&workspace, "firstboot", &[arch.name(), toolchain.how(), toolchain.identity()])
+        inputs::key(&workspace, "firstboot", &[arch.machine(), toolchain.how(), toolchain.identity()])
     };
     let wanted = key(&toolchain).with_context(doing)?;
-    let kept = cache.join(arch.name()).join(&wanted);
+    let kept = cache.join(arch.machine()).join(&wanted);
     if let Some(found) = kept_build(&kept, toolchain.how())? {
         return Ok(found);
     }
@@ -169,7 +138,7 @@ pub(crate) fn firstboot(arch: Arch, cache: &Path, report: &dyn Fn(&str)) -> Resu
     }
     host::files::write(&kept.join("firstboot"), &bytes, 0o755)?;
     host::files::write(&kept.join("sha256"), sha256(&bytes).as_bytes(), 0o644)?;
-    forget_old_builds(&cache.join(arch.name()), &kept);
+    forget_old_builds(&cache.join(arch.machine()), &kept);
     let built = kept_build(&kept, toolchain.how())?.context("the binary just built is gone again")?;
     Ok(Firstboot { cached: false, ..built })
 }
@@ -204,7 +173,7 @@ fn distrust_timestamps(target: &Path, workspace: &Path) -> Result<()> {
 }
 
 /// The folder of the workspace that this program was started in.
-pub(crate) fn workspace() -> Result<PathBuf> {
+pub fn workspace() -> Result<PathBuf> {
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(std::env::current_dir, |d| Ok(d.into()))?;
     let is_ours =
         |dir: &&Path| dir.join("Cargo.lock").is_file() && dir.join("firstboot/Cargo.toml").is_file();
@@ -256,11 +225,7 @@ fn wait_for_lock(path: &Path, report: &dyn Fn(&str)) -> Result<host::files::Lock
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    files::hex(&Sha256::digest(bytes))
 }
 
 /// The last lines of a log, for an error.

@@ -5,11 +5,12 @@
 //! in mount, process and network namespaces of its own: the workspace is read-only at `/src`, the network is gone,
 //! and nothing stays mounted however the build ends.
 
-use super::{Arch, local};
-use anyhow::{Context, Result, bail, ensure};
+use super::local;
+use crate::apt::{KEYRING, mirrors};
+use crate::{Arch, files};
+use anyhow::{Context, Result, ensure};
 use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a root takes up while it is made, the downloaded packages included.
 const ROOT_MIB: u64 = 2048;
@@ -17,7 +18,6 @@ const ROOT_MIB: u64 = 2048;
 /// Where the packages come from: the first release whose Rust is new enough for the workspace, by its backports.
 const RELEASE: &str = "trixie";
 const BACKPORTS: &str = "trixie-backports";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Raised when the way the root is laid out changes, so that older ones are made anew.
 const LAYOUT: &str = "1";
 
@@ -64,7 +64,7 @@ pub(super) struct Root {
 impl Root {
     /// Gives the root for building for `arch`, making it if there is none.
     pub(super) fn ensure(arch: Arch, cache: &Path, refusal: &str, report: &dyn Fn(&str)) -> Result<Self> {
-        let place = cache.join(format!("cross-root-{}-{}", arch.name(), inputs(arch)?));
+        let place = cache.join(format!("cross-root-{}-{}", arch.machine(), inputs(arch)?));
         if let Some(found) = Self::open(&place)? {
             return Ok(found);
         }
@@ -79,7 +79,7 @@ impl Root {
         if let Some(found) = Self::open(&place)? {
             return Ok(found);
         }
-        report(&format!("making a Debian root with a cross toolchain for {}: {refusal}", arch.name()));
+        report(&format!("making a Debian root with a cross toolchain for {}: {refusal}", arch.machine()));
         remove_others(cache, arch)?;
         let temporary = place.with_extension("part");
         make(arch, &temporary, report).with_context(|| {
@@ -101,7 +101,7 @@ impl Root {
 
     /// Builds `firstboot` in it, without the network.
     pub(super) fn build(&self, arch: Arch, workspace: &Path, cache: &Path) -> Result<PathBuf> {
-        let own = Arch::of_this_machine().context("Debian has no cross toolchain for this machine")?;
+        let own = Arch::of_this_machine()?;
         let (own_target, target) = (own.gnu(), arch.gnu());
         super::Rust::find()?.fetch(workspace, &[own_target.clone(), target.clone()])?;
         let cargo_home = local::cargo_home().context("looking for cargo's home: $HOME is not set")?;
@@ -124,7 +124,7 @@ impl Root {
             .env("CARGO_HOME", "/cargo")
             .env("CARGO_TARGET_DIR", "/target")
             .env(linker(&own_target), "gcc")
-            .env(linker(&target), format!("{}-linux-gnu-gcc", arch.name().replace('_', "-")))
+            .env(linker(&target), format!("{}-linux-gnu-gcc", arch.machine().replace('_', "-")))
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
         super::run_logged(&cmd, &cache.join(format!("build-{target}.log")))?;
         Ok(target_dir.join(&target).join("release/firstboot"))
@@ -133,20 +133,20 @@ impl Root {
 
 /// What is asked for; apt adds what these need.
 fn wanted(arch: Arch) -> Vec<String> {
-    let gnu = arch.name().replace('_', "-");
+    let gnu = arch.machine().replace('_', "-");
     [
         "rustc".into(),
         "cargo".into(),
         format!("gcc-{gnu}-linux-gnu"),
-        format!("libc6-dev-{}-cross", arch.debian()),
+        format!("libc6-dev-{}-cross", arch.name()),
     ]
     .into()
 }
 
 /// The key of a root: everything that decides what is in it but the versions Debian has at the time.
 fn inputs(arch: Arch) -> Result<String> {
-    let own = Arch::of_this_machine().context("Debian has no cross toolchain for this machine")?;
-    let mut all = vec![LAYOUT.to_owned(), RELEASE.into(), BACKPORTS.into(), own.name().into()];
+    let own = Arch::of_this_machine()?;
+    let mut all = vec![LAYOUT.to_owned(), RELEASE.into(), BACKPORTS.into(), own.machine().into()];
     all.extend(wanted(arch));
     all.extend(LEFT_OUT.map(str::to_owned));
     Ok(super::sha256(all.join("\n").as_bytes())[..12].to_owned())
@@ -154,7 +154,7 @@ fn inputs(arch: Arch) -> Result<String> {
 
 /// Roots of earlier inputs, and what a killed run left; each is a gigabyte.
 fn remove_others(cache: &Path, arch: Arch) -> Result<()> {
-    let prefix = format!("cross-root-{}-", arch.name());
+    let prefix = format!("cross-root-{}-", arch.machine());
     for entry in std::fs::read_dir(cache).with_context(|| format!("reading {}", cache.display()))? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(&prefix) {
@@ -188,12 +188,8 @@ struct Apt {
 
 impl Apt {
     fn new(arch: Arch, place: &Path) -> Result<Self> {
-        let own = Arch::of_this_machine().context("Debian has no cross toolchain for this machine")?.debian();
-        let uris = Local.run(&Cmd::new("apt-get").args(["--print-uris", "update"]))?.text();
-        let mirror = mirror(&uris).context(
-            "no mirror of Debian is in this machine's apt sources, and the cross root is made from Debian's packages; \
-             use rustup's musl target on this machine",
-        )?;
+        let own = Arch::of_this_machine()?.name();
+        let (mirror, _) = mirrors()?;
         ensure!(
             Path::new(KEYRING).is_file(),
             "{KEYRING} is missing; install the package debian-archive-keyring"
@@ -203,7 +199,7 @@ impl Apt {
         for made in [dir.join("lists/partial"), archives.join("partial")] {
             std::fs::create_dir_all(&made).with_context(|| format!("making {}", made.display()))?;
         }
-        let foreign = arch.debian();
+        let foreign = arch.name();
         let source =
             |suite| format!("deb [arch={own},{foreign} signed-by={KEYRING}] {mirror} {suite} main\n");
         let sources = dir.join("sources.list");
@@ -235,7 +231,7 @@ impl Apt {
     fn get(&self, args: &[&str]) -> Result<String> {
         let options = self.options.iter().flat_map(|option| ["-o", option]);
         let cmd = Cmd::new("apt-get").args(options).args(args.iter().copied());
-        Ok(Local.run(&crate::packages::with_proxies(cmd).current_dir(&self.archives))?.text())
+        Ok(Local.run(&cmd.proxies_from_parent().current_dir(&self.archives))?.text())
     }
 
     /// The packages to fetch, as `name:architecture=version`.
@@ -248,7 +244,7 @@ impl Apt {
         let standard_library = packages.iter().find(|p| p.starts_with("libstd-rust-dev:"));
         let version =
             standard_library.and_then(|p| p.split_once('=')).context("apt chose no libstd-rust-dev")?.1;
-        packages.push(format!("libstd-rust-dev:{}={version}", arch.debian()));
+        packages.push(format!("libstd-rust-dev:{}={version}", arch.name()));
         packages.sort();
         Ok(packages)
     }
@@ -260,12 +256,6 @@ impl Apt {
         self.get(&args)?;
         Ok(())
     }
-}
-
-/// Debian's mirror among the addresses that `apt-get --print-uris update` names.
-fn mirror(uris: &str) -> Option<String> {
-    let bases = uris.lines().filter_map(|line| line.strip_prefix('\'')?.split_once("/dists/"));
-    bases.map(|(base, _)| base).find(|base| base.ends_with("/debian")).map(str::to_owned)
 }
 
 /// What apt would install, less what is left out, from the lines `Inst NAME (VERSION ORIGIN [ARCHITECTURE]) …`.
@@ -307,37 +297,15 @@ fn unpack(archives: &Path, root: &Path) -> Result<()> {
     // The largest first, so that none is left for one processor at the end.
     packages.sort();
     packages.reverse();
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<()> {
-        while let Some((_, package)) = packages.get(next.fetch_add(1, Ordering::Relaxed)) {
-            Local.run(&Cmd::new("dpkg-deb").arg("--extract").path(package).path(root))?;
-        }
-        Ok(())
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        for worker in running {
-            match worker.join() {
-                Ok(result) => result?,
-                Err(_) => bail!("unpacking into {}: a worker panicked", root.display()),
-            }
-        }
-        Ok(())
-    })
+    files::parallel(&packages, |(_, package)| {
+        Ok(Local.run(&Cmd::new("dpkg-deb").arg("--extract").path(package).path(root))?)
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_mirror_is_the_one_apt_is_set_up_with() {
-        let uris = "'http://mirror.example/debian-security/dists/bookworm-security/InRelease' a 0 \n\
-                    'http://mirror.example/debian/dists/bookworm/InRelease' b 0 \n";
-        assert_eq!(mirror(uris).as_deref(), Some("http://mirror.example/debian"));
-        assert_eq!(mirror("'https://mirror.example/ubuntu/dists/noble/InRelease' a 0 "), None);
-    }
 
     #[test]
     fn what_linking_does_not_need_is_left_out() {

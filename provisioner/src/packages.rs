@@ -1,12 +1,11 @@
 //! The programs this machine must have: what is missing is said, and installed from its packages when the operator
 //! agrees. Debian and Ubuntu only; elsewhere the missing programs are named.
 
-use crate::verbs::ask;
+use crate::errors::NeedsOperator;
+use crate::report::Report;
 use anyhow::{Context, Result, ensure};
 use host::{Cmd, Host, Local};
-use provisioner::NeedsOperator;
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,11 +14,11 @@ const LISTS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Where apt keeps its lists.
 const LISTS: &str = "/var/lib/apt/lists";
 
-/// What the operator said to installing packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Nothing yet: ask on a terminal, stop where there is none.
-    Ask,
+/// What the operator says to installing packages.
+#[derive(Clone, Copy)]
+pub enum Answer<'a> {
+    /// It is asked for; nobody there to answer is a no.
+    Ask(&'a dyn Fn(&str) -> Result<bool>),
     /// `--yes`.
     Yes,
 }
@@ -30,48 +29,29 @@ struct Machine {
     /// Whether its packages are installed by apt.
     apt: bool,
     root: bool,
-    terminal: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Decision {
-    Nothing,
-    Install,
-    Ask,
-    Stop(String),
 }
 
 /// Sees to it that every program of `needed` is there: pairs of a program (or the absolute path of a file, for a
 /// package that has none) and the package that carries it. Where a person must act first the error is a
 /// [`NeedsOperator`] with the command to run.
-pub(crate) fn ensure(needed: &[(&str, &str)], answer: Answer, report: &dyn Fn(&str)) -> Result<()> {
+pub fn ensure(needed: &[(&str, &str)], answer: Answer<'_>, report: &dyn Report) -> Result<()> {
     let missing = missing(needed);
+    if missing.is_empty() {
+        return Ok(());
+    }
     let machine = Machine {
         apt: is_debian_like(&std::fs::read_to_string("/etc/os-release").unwrap_or_default())
             && host::find_program("apt-get").is_ok(),
         root: rustix::process::geteuid().is_root(),
-        terminal: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
     };
-    match decide(&missing, answer, machine) {
-        Decision::Nothing => return Ok(()),
-        Decision::Stop(why) => return Err(NeedsOperator(why).into()),
-        Decision::Ask if !agreed(&missing)? => return Err(NeedsOperator(by_hand(&missing, true)).into()),
-        Decision::Ask | Decision::Install => {}
-    }
+    agree(&missing, answer, machine)?;
     let packages = packages(&missing);
     let doing = || format!("installing {}", packages.join(" "));
-    report(&doing());
+    report.note(&doing());
     install(&Local, &packages, lists_are_fresh(Path::new(LISTS))).with_context(doing)?;
     let still = self::missing(needed);
     ensure!(still.is_empty(), "{}: apt succeeded, but {} is still missing", doing(), programs(&still));
     Ok(())
-}
-
-/// Passes on the proxies that the caller's environment names; apt and its like find the network by them.
-pub(crate) fn with_proxies(cmd: Cmd) -> Cmd {
-    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"]
-        .iter()
-        .fold(cmd, |cmd, name| cmd.env_from_parent(name))
 }
 
 fn missing<'a>(needed: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -81,22 +61,25 @@ fn missing<'a>(needed: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     needed.iter().copied().filter(|(probe, _)| !is_there(probe)).collect()
 }
 
-fn decide(missing: &[(&str, &str)], answer: Answer, machine: Machine) -> Decision {
-    if missing.is_empty() {
-        return Decision::Nothing;
-    }
+/// Whether they may be installed.
+fn agree(missing: &[(&str, &str)], answer: Answer<'_>, machine: Machine) -> Result<()> {
     if !machine.apt {
-        return Decision::Stop(format!(
+        return Err(NeedsOperator(format!(
             "{} is missing, and this is neither Debian nor Ubuntu; install what carries it (there: {})",
             programs(missing),
             packages(missing).join(" ")
-        ));
+        ))
+        .into());
     }
-    match answer {
-        Answer::Yes if machine.root => Decision::Install,
-        Answer::Ask if machine.root && machine.terminal => Decision::Ask,
-        _ => Decision::Stop(by_hand(missing, machine.root)),
-    }
+    let packages = packages(missing).join(" ");
+    let agreed = match answer {
+        _ if !machine.root => false,
+        Answer::Yes => true,
+        Answer::Ask(ask) => {
+            ask(&format!("This machine lacks {}. Install the packages {packages}?", programs(missing)))?
+        }
+    };
+    if agreed { Ok(()) } else { Err(NeedsOperator(by_hand(missing, machine.root)).into()) }
 }
 
 fn by_hand(missing: &[(&str, &str)], root: bool) -> String {
@@ -119,12 +102,6 @@ fn packages<'a>(missing: &[(&str, &'a str)]) -> Vec<&'a str> {
     unique.into_iter().collect()
 }
 
-fn agreed(missing: &[(&str, &str)]) -> Result<bool> {
-    host::say::err(format_args!("This machine lacks {}.", programs(missing)));
-    let answer = ask(&format!("Install the packages {}? [y/N]", packages(missing).join(" ")))?;
-    Ok(answer.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")))
-}
-
 /// Installs with lists that are fresh enough, and once more with new ones where the mirror has moved on.
 fn install(host: &dyn Host, packages: &[&str], fresh: bool) -> Result<()> {
     if !fresh {
@@ -145,7 +122,7 @@ fn install(host: &dyn Host, packages: &[&str], fresh: bool) -> Result<()> {
 fn apt(args: &[&str]) -> Cmd {
     // Another apt at work (a machine's daily upgrade) is waited for.
     let cmd = Cmd::new("apt-get").args(["-o", "DPkg::Lock::Timeout=300"]).args(args.iter().copied());
-    with_proxies(cmd.env("DEBIAN_FRONTEND", "noninteractive"))
+    cmd.env("DEBIAN_FRONTEND", "noninteractive").proxies_from_parent()
 }
 
 /// Whether there are lists, fetched lately. The files carry the mirror's dates; the folder that apt fetches into
@@ -175,40 +152,42 @@ mod tests {
         ("/usr/share/fw.fd", "qemu-efi-aarch64"),
         ("qemu-img", "qemu-system-arm"),
     ];
-    const SERVER: Machine = Machine { apt: true, root: true, terminal: false };
+    const SERVER: Machine = Machine { apt: true, root: true };
 
-    #[test]
-    fn nothing_missing_needs_nothing_wherever() {
-        let alien = Machine { apt: false, root: false, terminal: false };
-        assert_eq!(decide(&[], Answer::Ask, alien), Decision::Nothing);
+    fn refused(answer: Answer<'_>, machine: Machine) -> String {
+        let error = agree(&MISSING, answer, machine).unwrap_err();
+        assert!(error.is::<NeedsOperator>(), "{error}");
+        error.to_string()
     }
 
     #[test]
-    fn yes_installs_and_a_terminal_is_asked() {
-        assert_eq!(decide(&MISSING, Answer::Yes, SERVER), Decision::Install);
-        assert_eq!(decide(&MISSING, Answer::Ask, Machine { terminal: true, ..SERVER }), Decision::Ask);
+    fn what_is_agreed_to_is_installed() {
+        agree(&MISSING, Answer::Yes, SERVER).unwrap();
+        let answered = |question: &str| {
+            assert!(question.contains("qemu-efi-aarch64 qemu-system-arm"), "{question}");
+            Ok(true)
+        };
+        agree(&MISSING, Answer::Ask(&answered), SERVER).unwrap();
     }
 
     #[test]
     fn without_an_answer_it_stops_and_prints_the_command() {
-        let Decision::Stop(why) = decide(&MISSING, Answer::Ask, SERVER) else { panic!("it went on") };
         let command = "\n    apt-get install --no-install-recommends qemu-efi-aarch64 qemu-system-arm";
+        let why = refused(Answer::Ask(&|_| Ok(false)), SERVER);
         assert!(why.ends_with(command) && why.contains("--yes"), "{why}");
     }
 
     #[test]
     fn who_is_not_root_is_given_the_command_with_sudo() {
-        let user = Machine { root: false, terminal: true, ..SERVER };
-        for answer in [Answer::Ask, Answer::Yes] {
-            let Decision::Stop(why) = decide(&MISSING, answer, user) else { panic!("{answer:?} went on") };
+        for answer in [Answer::Ask(&|_| Ok(true)), Answer::Yes] {
+            let why = refused(answer, Machine { root: false, ..SERVER });
             assert!(why.contains("    sudo apt-get install"), "{why}");
         }
     }
 
     #[test]
     fn another_system_is_told_the_programs() {
-        let fedora = Machine { apt: false, ..SERVER };
-        let Decision::Stop(why) = decide(&MISSING, Answer::Yes, fedora) else { panic!("it went on") };
+        let why = refused(Answer::Yes, Machine { apt: false, ..SERVER });
         assert!(why.contains("qemu-system-aarch64") && !why.contains("apt-get"), "{why}");
         assert!(
             is_debian_like("NAME=x\nID=debian\n") && is_debian_like("ID=mint\nID_LIKE=\"ubuntu debian\"\n")

@@ -1,19 +1,16 @@
 //! Whether a binary is what the server can run: its architecture, and no need of any library there.
 
-use super::Arch;
+use crate::Arch;
 use anyhow::{Context, Result, ensure};
 
 const PT_INTERP: u32 = 3;
 
 /// Refuses a binary that another architecture runs, or that asks for a dynamic loader.
 pub(super) fn require_static(elf: &[u8], arch: Arch) -> Result<()> {
-    let machine = match arch {
-        Arch::Aarch64 => 183,
-        Arch::X86_64 => 62,
-    };
+    let machine = arch.elf_machine();
     ensure!(elf.get(..6) == Some(b"\x7fELF\x02\x01"), "the result is no 64-bit little-endian ELF file");
     let found = half(elf, 18)?;
-    ensure!(found == machine, "the result is for ELF machine {found}, not {machine} ({})", arch.name());
+    ensure!(found == machine, "the result is for ELF machine {found}, not {machine} ({})", arch.machine());
     let table = usize::try_from(u64::from_le_bytes(field(elf, 32)?))?;
     let (entry_size, entries) = (usize::from(half(elf, 54)?), usize::from(half(elf, 56)?));
     for n in 0..entries {
@@ -52,12 +49,12 @@ mod tests {
 
     #[test]
     fn only_a_static_binary_of_the_right_architecture_passes() {
-        require_static(&file(183, &[1, 1, 6]), Arch::Aarch64).unwrap();
-        require_static(&file(62, &[1]), Arch::X86_64).unwrap();
+        require_static(&file(183, &[1, 1, 6]), Arch::Arm64).unwrap();
+        require_static(&file(62, &[1]), Arch::Amd64).unwrap();
         let error = |elf: &[u8], arch| require_static(elf, arch).unwrap_err().to_string();
-        assert!(error(&file(62, &[1]), Arch::Aarch64).contains("machine 62"));
-        assert!(error(&file(183, &[6, PT_INTERP, 1]), Arch::Aarch64).contains("dynamic loader"));
-        assert!(error(b"#!/bin/sh", Arch::X86_64).contains("no 64-bit"));
-        assert!(error(&file(62, &[1, 1])[..100], Arch::X86_64).contains("cut short"));
+        assert!(error(&file(62, &[1]), Arch::Arm64).contains("machine 62"));
+        assert!(error(&file(183, &[6, PT_INTERP, 1]), Arch::Arm64).contains("dynamic loader"));
+        assert!(error(b"#!/bin/sh", Arch::Amd64).contains("no 64-bit"));
+        assert!(error(&file(62, &[1, 1])[..100], Arch::Amd64).contains("cut short"));
     }
 }

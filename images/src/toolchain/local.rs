@@ -1,6 +1,6 @@
 //! The machine's own Rust: for a musl target where rustup has it, for the machine's own glibc where not.
 
-use super::Arch;
+use crate::Arch;
 use anyhow::{Context, Result, bail};
 use host::Cmd;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub(super) enum Target {
 }
 
 /// The Rust that built this program.
-pub(crate) struct Rust {
+pub struct Rust {
     cargo: PathBuf,
     sysroot: PathBuf,
     version: String,
@@ -51,7 +51,7 @@ pub(crate) struct Rust {
 
 impl Rust {
     /// Finds the cargo that started this program and the compiler beside it.
-    pub(crate) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let cargo = std::env::var_os("CARGO").map(PathBuf::from).or_else(|| developers("cargo"));
         let cargo = cargo.context("looking for cargo: it is not in $PATH; run this as `cargo xtask …`")?;
         // Beside rustup's own proxies the compiler is a proxy too, which is just as good.
@@ -65,12 +65,12 @@ impl Rust {
     }
 
     /// Cargo with the environment it needs: the compiler and cargo's own subcommands are found beside it.
-    pub(crate) fn cargo(&self) -> Cmd {
+    pub fn cargo(&self) -> Cmd {
         self.tool(&self.cargo)
     }
 
     /// A program that runs cargo itself, with the same environment.
-    pub(crate) fn tool(&self, program: &Path) -> Cmd {
+    pub fn tool(&self, program: &Path) -> Cmd {
         let path = format!("{}:{SYSTEM_PATH}", self.sysroot.join("bin").display());
         with_environment(Cmd::new(text(program))).env("PATH", path)
     }
@@ -123,7 +123,7 @@ impl Rust {
 
     /// The machine's glibc can only be linked where its static library is installed.
     pub(super) fn require_static_glibc(&self, arch: Arch, refusal: &str) -> Result<()> {
-        let library = format!("/usr/lib/{}-linux-gnu/libc.a", arch.name());
+        let library = format!("/usr/lib/{}-linux-gnu/libc.a", arch.machine());
         if Path::new(&library).is_file() || Path::new("/usr/lib64/libc.a").is_file() {
             return Ok(());
         }
@@ -195,7 +195,7 @@ fn developers(tool: &str) -> Option<PathBuf> {
 }
 
 fn with_environment(cmd: Cmd) -> Cmd {
-    PASSED_ON.iter().fold(crate::packages::with_proxies(cmd), |cmd, name| cmd.env_from_parent(name))
+    PASSED_ON.into_iter().fold(cmd.proxies_from_parent(), Cmd::env_from_parent)
 }
 
 fn remembered(note: &Path) -> Option<String> {

@@ -28,7 +28,7 @@ pub(super) fn key(workspace: &Path, package: &str, more: &[&str]) -> Result<Stri
         let content = content.with_context(|| format!("reading {}", path.display()))?;
         add(&path.to_string_lossy(), &content);
     }
-    Ok(super::hex(&hash.finalize())[..24].to_owned())
+    Ok(crate::files::hex(&hash.finalize())[..24].to_owned())
 }
 
 /// The names of the package in the folder `package` and of those of this workspace it depends on.
