@@ -17,8 +17,8 @@ pub(crate) mod storage;
 mod watch;
 mod work;
 
-use crate::api::error::ApiError;
 use crate::config::{Config, Machines};
+use crate::error::ApiError;
 use crate::machine::paper::Paper;
 use crate::machine::qemu::Qemu;
 use crate::machine::{Files, Hypervisor};

@@ -1,11 +1,11 @@
 //! Actions: single ones, batches, and the lists of every resource.
 
-use super::error::ApiError;
 use super::input::Query;
 use super::listing::Listing;
 use super::{Reply, Shared, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::http::{StatusCode, Uri};

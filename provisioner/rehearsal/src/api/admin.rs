@@ -1,6 +1,5 @@
 //! The operator's side of the rehearsal, under `/_rehearsal`: health, faults, stock, the requests so far.
 
-use super::error::ApiError;
 use super::input::{Input, Query};
 use super::{Reply, Shared, no_content, ok};
 use crate::cloud::Cloud;
@@ -8,6 +7,7 @@ use crate::cloud::catalog::{location, server_type, stock_key};
 use crate::cloud::dns::{Delegation, DelegationStatus, NAMESERVERS};
 use crate::cloud::faults::Fault;
 use crate::cloud::state::now;
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

@@ -1,11 +1,11 @@
 //! What is on sale, and what this cloud never has.
 
-use super::error::ApiError;
 use super::input::{Query, Reference};
 use super::listing::Listing;
 use super::{Reply, Shared, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, pricing};
+use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::http::{StatusCode, Uri};

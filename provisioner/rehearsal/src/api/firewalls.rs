@@ -1,11 +1,11 @@
-use super::error::ApiError;
 use super::input::{Id, Input};
-use super::labels::Selector;
 use super::resource::{self, Resource};
 use super::{Reply, Shared, created, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Firewall, Rule, State, Target, now};
+use crate::error::ApiError;
+use crate::labels::Selector;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

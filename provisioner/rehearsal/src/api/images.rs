@@ -1,10 +1,10 @@
-use super::error::ApiError;
 use super::input::Input;
 use super::resource::{self, Resource};
 use super::{Reply, Shared, no_content, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Image, State};
+use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::routing::post;

@@ -6,13 +6,13 @@
 //! * A primary IP's `assignee_type` is always `server`.
 //! * Images have `deprecated`.
 
-use super::error::ApiError;
 use super::input::{Query, Reference};
 use super::listing::Listing;
 use super::{Reply, ok, parse_id, take_in};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{SERVER_TYPES, ServerType, render_location};
 use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, Uri, header};

@@ -1,8 +1,8 @@
 //! Lists: filtered, sorted, cut into pages, the same for every resource.
 
-use super::error::ApiError;
 use super::input::Query;
-use super::labels::{Labels, Selector};
+use crate::error::ApiError;
+use crate::labels::{Labels, Selector};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};

@@ -1,5 +1,4 @@
 use super::catalog::locate;
-use super::error::ApiError;
 use super::input::{Id, Input, Reference};
 use super::resource::{self, Resource};
 use super::{Reply, Shared, actions, created};
@@ -7,6 +6,7 @@ use crate::cloud::catalog::render_location;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Address, PrimaryIp, Server, State, now};
 use crate::cloud::{Cloud, addresses};
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Extract;

@@ -1,14 +1,14 @@
 //! The shape that resources share: lists, single ones, new names and labels, removal, actions of one job. Each
 //! resource's module says only what is peculiar to it.
 
-use super::error::ApiError;
 use super::input::{Input, Query};
-use super::labels::Labels;
 use super::listing::Listing;
 use super::{Reply, Shared, actions, created, no_content, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
 use crate::cloud::state::State;
+use crate::error::ApiError;
+use crate::labels::Labels;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

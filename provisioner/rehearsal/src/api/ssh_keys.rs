@@ -1,9 +1,9 @@
-use super::error::ApiError;
 use super::input::Input;
 use super::resource::{self, Resource};
 use super::{Reply, Shared, created};
 use crate::cloud::Cloud;
 use crate::cloud::state::{SshKey, State, now};
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Extract;

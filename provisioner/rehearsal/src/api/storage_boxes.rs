@@ -3,7 +3,6 @@
 mod act;
 mod parts;
 
-use super::error::ApiError;
 use super::input::{Input, Query, Reference};
 use super::listing::Listing;
 use super::ssh_keys::public_key_blob;
@@ -14,6 +13,7 @@ use crate::cloud::job::Job;
 use crate::cloud::state::{State, now};
 use crate::cloud::storage::types::{self, BoxType, TYPES, box_type};
 use crate::cloud::storage::{Access, BOX_SETTINGS, BoxJob, StorageBox, check_password};
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

@@ -1,5 +1,4 @@
 use super::catalog::locate;
-use super::error::ApiError;
 use super::input::{Id, Input, Reference};
 use super::resource::{self, Resource};
 use super::{Reply, Shared, actions, created, no_content, parse_id};
@@ -7,6 +6,7 @@ use crate::cloud::Cloud;
 use crate::cloud::catalog::render_location;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Server, State, Volume, now};
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

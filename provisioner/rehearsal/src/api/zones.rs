@@ -2,9 +2,7 @@
 
 mod rrsets;
 
-use super::error::ApiError;
 use super::input::{Input, Query};
-use super::labels::{self, Labels};
 use super::listing::Listing;
 use super::{Reply, Shared, actions, created, ok};
 use crate::cloud::Cloud;
@@ -15,6 +13,8 @@ use crate::cloud::dns::{
 };
 use crate::cloud::job::Job;
 use crate::cloud::state::State;
+use crate::error::ApiError;
+use crate::labels::{self, Labels};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

@@ -9,7 +9,7 @@ pub(crate) mod zonefile;
 
 use super::job::Job;
 use super::state::{State, now};
-use crate::api::labels::Labels;
+use crate::labels::Labels;
 use record::{check_comment, check_name, check_value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

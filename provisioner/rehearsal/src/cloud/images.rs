@@ -3,8 +3,8 @@
 use super::state::{Boot, Image, State, now};
 use super::{Cloud, catalog};
 use crate::Error;
-use crate::api::labels::Labels;
 use crate::config::{Config, ImageSource, Machines};
+use crate::labels::Labels;
 use host::{Cmd, Host as _, Local};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -2,9 +2,9 @@
 
 use super::job::Job;
 use crate::Error;
-use crate::api::error::ApiError;
-use crate::api::labels::{Labels, Selector};
 use crate::config::Architecture;
+use crate::error::ApiError;
+use crate::labels::{Labels, Selector};
 use host::files;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

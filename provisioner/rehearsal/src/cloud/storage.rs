@@ -7,7 +7,7 @@
 pub(crate) mod types;
 
 use super::state::{State, now};
-use crate::api::labels::Labels;
+use crate::labels::Labels;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,5 @@
 use super::create::{check_user_data, find_image};
 use super::maintenance;
-use crate::api::error::ApiError;
 use crate::api::input::{Input, Reference};
 use crate::api::resource::LIGHT;
 use crate::api::{Reply, Shared, created, parse_id, primary_ips, resource};
@@ -8,6 +7,7 @@ use crate::cloud::Cloud;
 use crate::cloud::catalog::{disk_of, server_type};
 use crate::cloud::job::Job;
 use crate::cloud::state::{Server, State};
+use crate::error::ApiError;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use serde_json::Value;

@@ -1,7 +1,5 @@
 use super::{check_host_name, password};
-use crate::api::error::ApiError;
 use crate::api::input::{Id, Input, Reference};
-use crate::api::labels::Labels;
 use crate::api::resource::Resource as _;
 use crate::api::{
     Reply, Shared, actions, catalog::locate, created, firewalls, primary_ips, resource, volumes,
@@ -10,6 +8,8 @@ use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
 use crate::cloud::job::Job;
 use crate::cloud::state::{Image, PrimaryIp, Server, State, Target, now};
+use crate::error::ApiError;
+use crate::labels::Labels;
 use axum::body::Bytes;
 use axum::extract::State as Extract;
 use serde::Deserialize;

@@ -3,7 +3,6 @@
 use super::act::{Plan, check_on};
 use super::create::{check_stock, find_keys};
 use super::password;
-use crate::api::error::ApiError;
 use crate::api::input::{Input, Reference};
 use crate::api::resource::{self, Resource as _};
 use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
@@ -11,6 +10,7 @@ use crate::cloud::job::Job;
 use crate::cloud::rescue::{self, Rescue};
 use crate::cloud::state::{Image, Server, State};
 use crate::cloud::{Cloud, images};
+use crate::error::ApiError;
 
 pub(super) fn plan(
     cloud: &Cloud,

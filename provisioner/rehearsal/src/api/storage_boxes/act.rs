@@ -1,11 +1,11 @@
 //! The actions of storage boxes.
 
 use super::{begin, find, required_password, required_type, settings};
-use crate::api::error::ApiError;
 use crate::api::input::{Input, Reference};
 use crate::api::{Reply, Shared, actions, created, parse_id};
 use crate::cloud::storage::types::box_type;
 use crate::cloud::storage::{BOX_SETTINGS, BoxJob, Plan, StorageBox};
+use crate::error::ApiError;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 

@@ -1,7 +1,6 @@
 //! What a storage box has in it: snapshots and subaccounts.
 
 use super::{begin, find, nested_settings, required_password, settings};
-use crate::api::error::ApiError;
 use crate::api::input::{Input, Query};
 use crate::api::listing::Listing;
 use crate::api::{Reply, Shared, actions, created, ok, parse_id};
@@ -9,6 +8,7 @@ use crate::cloud::Cloud;
 use crate::cloud::state::{State, now};
 use crate::cloud::storage::types::{SUBACCOUNTS, box_type};
 use crate::cloud::storage::{Access, BoxJob, SUBACCOUNT_SETTINGS, Snapshot, StorageBox, Subaccount};
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};

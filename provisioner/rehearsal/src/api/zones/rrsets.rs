@@ -1,12 +1,12 @@
 //! The RRSets of zones in primary mode.
 
 use super::{NewSet, change, check_mode, get_zone, ttl};
-use crate::api::error::ApiError;
 use crate::api::input::{Input, Query};
 use crate::api::listing::Listing;
 use crate::api::{Reply, Shared, actions, created, ok};
 use crate::cloud::Cloud;
 use crate::cloud::dns::{Mode, Record, RrSet, Zone, ZoneJob, check_distinct, key};
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
@@ -227,7 +227,7 @@ fn add(zone: &mut Zone, name: &str, kind: &str, input: &mut Input) -> Result<(),
         set.records.append(&mut added);
         set
     } else {
-        RrSet::new(ttl, crate::api::labels::Labels::new(), added)
+        RrSet::new(ttl, crate::labels::Labels::new(), added)
     };
     Ok(zone.put(name, kind, set)?)
 }
