@@ -62,6 +62,7 @@ mod relay;
 pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 pub use daemon::{Endpoint, Running, Stopped, ensure_running, find, serve, start, stop};
 pub use fork::{Power, fork, suspend};
+pub use machine::host_packages;
 pub use relay::relay;
 
 use std::path::{Path, PathBuf};
@@ -86,17 +87,4 @@ pub fn volume_file(state_dir: &Path, volume: u64) -> PathBuf {
 /// The image behind a server's root disk, in QEMU's own format. Nobody else may open it while its server runs.
 pub fn root_disk_file(state_dir: &Path, server: u64) -> PathBuf {
     machine::Files::new(state_dir).root(server)
-}
-
-/// What machines of an architecture need on this machine: a program's name or a file's path, and the Debian package
-/// that carries it.
-pub fn host_packages(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
-    match architecture {
-        Architecture::Arm => &[
-            ("qemu-system-aarch64", "qemu-system-arm"),
-            ("qemu-img", "qemu-utils"),
-            ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
-        ],
-        Architecture::X86 => &[("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")],
-    }
 }

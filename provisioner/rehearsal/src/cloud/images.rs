@@ -1,11 +1,12 @@
 //! Images: taken into the state directory, so that a rebuilt one never changes under a server's disk.
 
-use super::state::{Boot, Image, State, now};
+use super::state::{Image, State, now};
 use super::{Cloud, catalog};
 use crate::Error;
 use crate::config::{Config, ImageSource, Machines};
 use crate::labels::Labels;
-use host::{Cmd, Host as _, Local};
+use crate::machine::Boot;
+use crate::machine::files::copy;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -172,16 +173,6 @@ fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result
         stored_bytes: None,
         deleted: false,
     })
-}
-
-/// A second name for the file where that can be, else a copy that keeps its holes.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), host::Error> {
-    let _ = std::fs::remove_file(to);
-    if std::fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    let cmd = Cmd::new("cp").args(["--reflink=auto", "--sparse=always", "--"]).path(from).path(to);
-    Local.run(&cmd).map(drop)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::config::Architecture;
 use crate::error::ApiError;
 use crate::labels::{Labels, Selector};
+use crate::machine::{Boot, Failure, Forward};
 use host::files;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -175,14 +176,6 @@ pub(crate) struct Image {
     pub(crate) deleted: bool,
 }
 
-/// A kernel that is booted directly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Boot {
-    pub(crate) kernel: PathBuf,
-    pub(crate) initrd: Option<PathBuf>,
-    pub(crate) cmdline: String,
-}
-
 /// A server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Server {
@@ -199,7 +192,7 @@ pub(crate) struct Server {
     pub(crate) protected: bool,
     /// What QEMU forwards to the running machine.
     #[serde(default)]
-    pub(crate) forwards: Vec<crate::machine::Forward>,
+    pub(crate) forwards: Vec<Forward>,
     /// The size of its disk, in GB, where it kept that of an earlier type.
     #[serde(default)]
     pub(crate) kept_disk: Option<u64>,
@@ -225,19 +218,6 @@ pub(crate) struct Action {
     /// The first action of the chain it belongs to; a chain runs in order.
     pub(crate) chain: u64,
     pub(crate) job: Job,
-}
-
-/// Why an action failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    pub(crate) code: String,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into() }
-    }
 }
 
 impl Action {
