@@ -14,7 +14,7 @@
 //! 4. Jobs act on machines through the trait `machine::Hypervisor`, and the watch marks a server `off` whose
 //!    machine has ended.
 //! 5. A guest's connection to 169.254.169.254 becomes a process that calls [`relay`], which leads to the server's
-//!    socket in `metadata`.
+//!    socket in `cloud::metadata`.
 //! 6. [`suspend`] puts a cloud to sleep with its machines' memory, and [`fork`] makes clouds that go on from there.
 //!
 //! How it differs from Hetzner, on purpose:
@@ -56,7 +56,6 @@ mod error;
 mod fork;
 mod labels;
 mod machine;
-mod metadata;
 mod relay;
 
 pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
