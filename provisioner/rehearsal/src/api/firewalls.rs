@@ -2,8 +2,9 @@ use super::input::{Id, Input};
 use super::resource::{self, Resource};
 use super::{Reply, Shared, created, parse_id};
 use crate::cloud::Cloud;
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Firewall, Rule, State, Target, now};
+use crate::cloud::state::{Firewall, Rule, State, Target};
 use crate::error::ApiError;
 use crate::labels::Selector;
 use axum::Router;
@@ -87,7 +88,7 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let targets = parse_targets(&mut input, "apply_to").unwrap_or_default();
     input.done()?;
     let body = cloud.change(|state| {
-        let firewall = Firewall { name, labels, created: now(), rules, applied_to: Vec::new() };
+        let firewall = Firewall { name, labels, created: now_text(), rules, applied_to: Vec::new() };
         let id = resource::add(state, firewall)?;
         let mut jobs = vec![Job::SetRules { firewall: id }];
         jobs.extend(apply(state, id, targets).map_err(as_creation_says)?);

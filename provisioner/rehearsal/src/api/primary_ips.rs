@@ -3,8 +3,9 @@ use super::input::{Id, Input, Reference};
 use super::resource::{self, Resource};
 use super::{Reply, Shared, actions, created};
 use crate::cloud::catalog::render_location;
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Address, PrimaryIp, Server, State, now};
+use crate::cloud::state::{Address, PrimaryIp, Server, State};
 use crate::cloud::{Cloud, addresses};
 use crate::error::ApiError;
 use axum::Router;
@@ -110,7 +111,7 @@ pub(super) fn new_ip(
     PrimaryIp {
         name,
         labels: BTreeMap::new(),
-        created: now(),
+        created: now_text(),
         address,
         location: location.into(),
         assignee: None,

@@ -2,7 +2,8 @@ use super::input::Input;
 use super::resource::{self, Resource};
 use super::{Reply, Shared, created};
 use crate::cloud::Cloud;
-use crate::cloud::state::{SshKey, State, now};
+use crate::cloud::clock::now_text;
+use crate::cloud::state::{SshKey, State};
 use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
@@ -59,8 +60,13 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         input.complain("public_key", "is not a public key in OpenSSH's format");
     }
     input.done()?;
-    let key =
-        SshKey { name, fingerprint: fingerprint.unwrap_or_default(), public_key, labels, created: now() };
+    let key = SshKey {
+        name,
+        fingerprint: fingerprint.unwrap_or_default(),
+        public_key,
+        labels,
+        created: now_text(),
+    };
     let body = cloud.change(|state| {
         if state.ssh_keys.values().any(|other| other.fingerprint == key.fingerprint) {
             return Err(ApiError::uniqueness(

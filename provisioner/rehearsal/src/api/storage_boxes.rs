@@ -9,8 +9,9 @@ use super::ssh_keys::public_key_blob;
 use super::{Reply, Shared, actions, created, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, render_location};
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{State, now};
+use crate::cloud::state::State;
 use crate::cloud::storage::types::{self, BoxType, TYPES, box_type};
 use crate::cloud::storage::{Access, BOX_SETTINGS, BoxJob, StorageBox, check_password};
 use crate::error::ApiError;
@@ -104,7 +105,7 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
     let record = StorageBox {
         name,
         labels,
-        created: now(),
+        created: now_text(),
         storage_box_type: kind,
         location,
         active: false,

@@ -4,8 +4,9 @@ use super::resource::{self, Resource};
 use super::{Reply, Shared, actions, created, no_content, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::render_location;
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Server, State, Volume, now};
+use crate::cloud::state::{Server, State, Volume};
 use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
@@ -122,7 +123,7 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         let volume = Volume {
             name,
             labels,
-            created: now(),
+            created: now_text(),
             size,
             location,
             format,

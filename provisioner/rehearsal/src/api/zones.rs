@@ -87,7 +87,7 @@ fn render(id: u64, zone: &Zone, state: &State) -> Value {
     let status = looked.map_or(DelegationStatus::Unknown, |found| found.status);
     json!({
         "id": id, "name": zone.name, "mode": zone.mode, "ttl": zone.ttl, "labels": zone.labels,
-        "created": zone.created, "status": zone.status(id, state), "record_count": zone.record_count(),
+        "created": zone.created, "status": state.status_of_zone(id, zone), "record_count": zone.record_count(),
         "registrar": "other", "protection": {"delete": zone.protected},
         "primary_nameservers": zone.primary_nameservers,
         "authoritative_nameservers": {

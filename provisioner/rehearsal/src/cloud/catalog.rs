@@ -1,6 +1,7 @@
 //! What is on sale: locations, server types, prices. Taken from the price list of September 2026 where it is
 //! known; it gives plans and sums their form, the real API has the last word on money.
 
+use super::price::{VAT, hourly, price};
 use super::state::{Server, State};
 use crate::config::Architecture;
 use serde_json::{Value, json};
@@ -35,10 +36,6 @@ pub(crate) struct ServerType {
 
 const EUROPE: &[&str] = &["fsn1", "nbg1", "hel1"];
 const WORLD: &[&str] = &["fsn1", "nbg1", "hel1", "ash", "hil", "sin"];
-/// German VAT, in percent.
-const VAT: u64 = 19;
-/// An hour costs the month's price divided by this.
-const HOURS: u64 = 624;
 const TERABYTE: u64 = 1_000_000_000_000;
 
 pub(crate) const LOCATIONS: [Location; 6] = [
@@ -202,20 +199,6 @@ pub(crate) fn stock_key(server_type: &str, location: &str) -> String {
     format!("{server_type}/{location}")
 }
 
-/// A price from hundredths of a cent, net and gross, in euros.
-pub(crate) fn price(net: u64) -> Value {
-    let euros = |amount: u64, digits: usize| {
-        let unit = 10_u64.pow(digits as u32);
-        format!("{}.{:0digits$}", amount / unit, amount % unit)
-    };
-    json!({"net": euros(net, 4), "gross": euros(net * (100 + VAT), 6)})
-}
-
-/// An hour's price, from a month's in cents.
-pub(crate) fn hourly(cents: u64) -> Value {
-    price((cents * 100).div_ceil(HOURS))
-}
-
 /// The whole price list.
 pub(crate) fn pricing() -> Value {
     let everywhere = |cents: u64| -> Vec<Value> {
@@ -246,12 +229,6 @@ pub(crate) fn pricing() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn prices_are_decimal_strings() {
-        assert_eq!(price(209_900), json!({"net": "20.9900", "gross": "24.978100"}));
-        assert_eq!(price(440), json!({"net": "0.0440", "gross": "0.052360"}));
-    }
 
     #[test]
     fn arm_is_sold_in_europe_only() {

@@ -1,9 +1,10 @@
 //! Images: taken into the state directory, so that a rebuilt one never changes under a server's disk.
 
-use super::state::{Image, State, now};
+use super::clock::now_text;
+use super::state::{Image, State};
 use super::{Cloud, catalog};
 use crate::Error;
-use crate::config::{Config, ImageSource, Machines};
+use crate::config::{Architecture, Config, ImageSource, Machines};
 use crate::labels::Labels;
 use crate::machine::Boot;
 use crate::machine::files::copy;
@@ -85,7 +86,7 @@ pub(crate) fn copy_of(state: &State, id: u64, server: u64, config: &Config) -> O
         name: None,
         status: "creating".into(),
         labels: Labels::new(),
-        created: now(),
+        created: now_text(),
         protected: false,
         disk: dir.join("disk.raw"),
         boot: origin.boot.as_ref().map(|boot| Boot {
@@ -101,6 +102,12 @@ pub(crate) fn copy_of(state: &State, id: u64, server: u64, config: &Config) -> O
         deleted: false,
         ..origin.clone()
     })
+}
+
+/// The image that the rescue system of this architecture is: the first system image on offer.
+pub(crate) fn rescue_image(state: &State, architecture: Architecture) -> Option<&Image> {
+    let offered = |i: &&Image| i.kind == "system" && !i.replaced && i.architecture == architecture;
+    state.images.values().find(offered)
 }
 
 impl Image {
@@ -160,7 +167,7 @@ fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result
         os_flavor: source.os_flavor.clone(),
         os_version: source.os_version.clone(),
         labels: source.labels.clone(),
-        created: now(),
+        created: now_text(),
         protected: false,
         disk_bytes,
         disk: dir.join("disk.raw"),
@@ -178,7 +185,6 @@ fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Architecture;
 
     #[test]
     fn a_newer_build_takes_the_place_and_the_old_one_stays_while_it_is_used() {

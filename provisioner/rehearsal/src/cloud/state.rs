@@ -1,6 +1,9 @@
 //! Everything the cloud knows, as it lies on disk.
 
+use super::clock::{self, now_text};
+use super::dns::Zone;
 use super::job::Job;
+use super::rescue::Rescue;
 use crate::Error;
 use crate::config::Architecture;
 use crate::error::ApiError;
@@ -29,7 +32,7 @@ pub(crate) struct State {
     pub(crate) images: BTreeMap<u64, Image>,
     pub(crate) servers: BTreeMap<u64, Server>,
     pub(crate) actions: BTreeMap<u64, Action>,
-    pub(crate) zones: BTreeMap<u64, super::dns::Zone>,
+    pub(crate) zones: BTreeMap<u64, Zone>,
     pub(crate) storage_boxes: BTreeMap<u64, super::storage::StorageBox>,
     /// `type/location` pairs that are out of stock.
     pub(crate) sold_out: BTreeSet<String>,
@@ -201,7 +204,7 @@ pub(crate) struct Server {
     pub(crate) backup_window: Option<String>,
     /// What the next boot starts in place of its own system.
     #[serde(default)]
-    pub(crate) rescue: Option<super::rescue::Rescue>,
+    pub(crate) rescue: Option<Rescue>,
     /// The public keys of the rescue system, where the last boot started that.
     #[serde(default)]
     pub(crate) rescued: Option<Vec<String>>,
@@ -220,6 +223,13 @@ pub(crate) struct Action {
     pub(crate) job: Job,
 }
 
+impl Server {
+    /// The rescue system that the next boot starts, unless it has waited too long.
+    pub(crate) fn due_rescue(&self) -> Option<&Rescue> {
+        self.rescue.as_ref().filter(|rescue| rescue.is_due(clock::now().unix_timestamp()))
+    }
+}
+
 impl Action {
     pub(crate) fn is_running(&self) -> bool {
         self.status == "running"
@@ -234,12 +244,6 @@ impl Action {
             "error": self.error.as_ref().map(|e| json!({"code": e.code, "message": e.message})),
         })
     }
-}
-
-/// The present on the cloud's clock, as the API writes it.
-pub(crate) fn now() -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+00:00");
-    super::clock::now().format(&format).unwrap_or_default()
 }
 
 impl State {
@@ -283,7 +287,7 @@ impl State {
             let action = Action {
                 status: "running".into(),
                 progress: 0,
-                started: now(),
+                started: now_text(),
                 finished: None,
                 error: None,
                 chain: chain[0],
@@ -307,7 +311,7 @@ impl State {
         if let Some(action) = self.actions.get_mut(&id) {
             action.status = if error.is_some() { "error" } else { "success" }.into();
             action.progress = 100;
-            action.finished = Some(now());
+            action.finished = Some(now_text());
             action.error = error;
         }
     }
@@ -359,5 +363,17 @@ impl State {
     pub(crate) fn firewalls_of(&self, server: u64) -> Vec<u64> {
         let applies = |f: &Firewall| f.applied_to.iter().any(|t| self.servers_of(t).contains(&server));
         self.firewalls.iter().filter(|(_, f)| applies(f)).map(|(id, _)| *id).collect()
+    }
+
+    /// A zone's status, as the API names it.
+    pub(crate) fn status_of_zone(&self, id: u64, zone: &Zone) -> &'static str {
+        let publishes = |job: &Job| matches!(job, Job::Zone { zone, .. } if *zone == id);
+        if self.actions.values().any(|action| action.is_running() && publishes(&action.job)) {
+            "updating"
+        } else if zone.failed {
+            "error"
+        } else {
+            "ok"
+        }
     }
 }

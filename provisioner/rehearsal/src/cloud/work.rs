@@ -4,7 +4,7 @@ use super::clock::Working;
 use super::faults::Kind;
 use super::job::Job;
 use super::state::{Image, Server, State};
-use super::{Cloud, catalog, forwards, images, rescue};
+use super::{Cloud, catalog, forwards, images};
 use crate::machine::{Failure, Hypervisor, Machine, Template};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -275,7 +275,7 @@ impl Cloud {
         let volumes = state.volumes_of(server).into_iter();
         let own = state.images.get(&record.image)?;
         let rescue = match &record.rescued {
-            Some(_) => Some(rescue::image(state, kind.architecture)?),
+            Some(_) => Some(images::rescue_image(state, kind.architecture)?),
             None => None,
         };
         Some(Machine {

@@ -6,8 +6,9 @@ use crate::api::{
 };
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Image, PrimaryIp, Server, State, Target, now};
+use crate::cloud::state::{Image, PrimaryIp, Server, State, Target};
 use crate::error::ApiError;
 use crate::labels::Labels;
 use axum::body::Bytes;
@@ -119,7 +120,7 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, A
     let server = Server {
         name: order.name,
         labels: order.labels,
-        created: now(),
+        created: now_text(),
         status: "initializing".into(),
         server_type: kind.name.into(),
         location: location.name.into(),

@@ -7,7 +7,7 @@ use crate::api::input::{Input, Reference};
 use crate::api::resource::{self, Resource as _};
 use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
 use crate::cloud::job::Job;
-use crate::cloud::rescue::{self, Rescue};
+use crate::cloud::rescue::Rescue;
 use crate::cloud::state::{Image, Server, State};
 use crate::cloud::{Cloud, images};
 use crate::error::ApiError;
@@ -60,7 +60,7 @@ fn enable_rescue(state: &State, id: u64, server: &Server, input: &mut Input) -> 
     input.done()?;
     let rescue = Rescue::order(find_keys(state, &keys)?);
     let architecture = server_type(&server.server_type).map(|kind| kind.architecture);
-    if architecture.is_none_or(|architecture| rescue::image(state, architecture).is_none()) {
+    if architecture.is_none_or(|architecture| images::rescue_image(state, architecture).is_none()) {
         let message =
             format!("the rescue system of server {id} would be a system image, of which none is offered");
         return Err(ApiError::unprocessable("unsupported_error", message));

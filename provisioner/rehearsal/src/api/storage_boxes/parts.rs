@@ -5,7 +5,8 @@ use crate::api::input::{Input, Query};
 use crate::api::listing::Listing;
 use crate::api::{Reply, Shared, actions, created, ok, parse_id};
 use crate::cloud::Cloud;
-use crate::cloud::state::{State, now};
+use crate::cloud::clock::now_text;
+use crate::cloud::state::State;
 use crate::cloud::storage::types::{SUBACCOUNTS, box_type};
 use crate::cloud::storage::{Access, BoxJob, SUBACCOUNT_SETTINGS, Snapshot, StorageBox, Subaccount};
 use crate::error::ApiError;
@@ -129,7 +130,8 @@ async fn create_snapshot(Extract(cloud): Shared, Path(id): Path<String>, body: B
         if record.snapshots.len() as u64 >= limit {
             return Err(limit_exceeded("snapshots", limit));
         }
-        let snapshot = Snapshot { name: record.new_snapshot_name(), description, labels, created: now() };
+        let snapshot =
+            Snapshot { name: record.new_snapshot_name(), description, labels, created: now_text() };
         let part = state.new_id();
         let action = begin(state, id, BoxJob::CreateSnapshot { id: part, snapshot })?;
         Ok(json!({"snapshot": {"id": part, "storage_box": id}, "action": actions::render(state, action)}))
@@ -230,7 +232,7 @@ async fn create_subaccount(Extract(cloud): Shared, Path(id): Path<String>, body:
         record.subaccounts_made += 1;
         let username = format!("{}-sub{}", StorageBox::username(id), record.subaccounts_made);
         let name = name.unwrap_or_else(|| username.clone());
-        let created = now();
+        let created = now_text();
         let subaccount = Subaccount { username, name, description, labels, created, home_directory, access };
         let part = state.new_id();
         let action = begin(state, id, BoxJob::CreateSubaccount { id: part, subaccount })?;
