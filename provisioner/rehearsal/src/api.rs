@@ -19,6 +19,7 @@ mod volumes;
 mod zones;
 
 use crate::cloud::Cloud;
+use crate::cloud::state::{Firewall, Image, PrimaryIp, SshKey, Volume};
 use crate::error::ApiError;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request};
@@ -42,12 +43,12 @@ type Shared = axum::extract::State<Arc<Cloud>>;
 /// Everything that is served on the loopback port.
 pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
     let v1 = Router::new()
-        .merge(ssh_keys::routes())
-        .merge(firewalls::routes())
-        .merge(volumes::routes())
-        .merge(primary_ips::routes())
+        .merge(resource::routes::<SshKey>())
+        .merge(resource::routes::<Firewall>())
+        .merge(resource::routes::<Volume>())
+        .merge(resource::routes::<PrimaryIp>())
         .merge(servers::routes())
-        .merge(images::routes())
+        .merge(resource::routes::<Image>())
         .merge(zones::routes())
         .merge(storage_boxes::routes())
         .merge(catalog::routes())

@@ -1,11 +1,12 @@
 //! The operator's side of the rehearsal, under `/_rehearsal`: health, faults, stock, the requests so far.
 
 use super::input::{Input, Query};
+use super::resource::Resource as _;
 use super::{Reply, Shared, no_content, ok};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{location, server_type, stock_key};
 use crate::cloud::clock::now_text;
-use crate::cloud::dns::{Delegation, DelegationStatus, NAMESERVERS};
+use crate::cloud::dns::{Delegation, DelegationStatus, NAMESERVERS, Zone};
 use crate::cloud::faults::Fault;
 use crate::error::ApiError;
 use axum::Router;
@@ -136,7 +137,7 @@ async fn set_delegation(Extract(cloud): Shared, Path(zone): Path<String>, body: 
     }
     input.done()?;
     cloud.change(|state| {
-        let id = super::zones::find(state, &zone)?;
+        let id = Zone::resolve(state, &zone)?;
         let delegation = status.filter(|status| *status != DelegationStatus::Unknown).map(|status| {
             let own = || NAMESERVERS.map(String::from).to_vec();
             let nameservers = if status == DelegationStatus::Valid { own() } else { named };

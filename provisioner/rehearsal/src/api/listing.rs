@@ -35,6 +35,11 @@ impl<'a> Listing<'a> {
         self
     }
 
+    /// As [`Listing::by`], for several fields.
+    pub(crate) fn by_all(self, fields: &[&str]) -> Self {
+        fields.iter().fold(self, |listing, field| listing.by(field))
+    }
+
     /// Keeps the entries that the label selector chooses.
     pub(crate) fn by_labels(mut self) -> Result<Self, ApiError> {
         if let Some(text) = self.query.one("label_selector") {

@@ -4,6 +4,7 @@ use super::clock::{self, now_text};
 use super::dns::Zone;
 use super::job::Job;
 use super::rescue::Rescue;
+use super::storage::StorageBox;
 use crate::Error;
 use crate::config::Architecture;
 use crate::error::ApiError;
@@ -33,7 +34,7 @@ pub(crate) struct State {
     pub(crate) servers: BTreeMap<u64, Server>,
     pub(crate) actions: BTreeMap<u64, Action>,
     pub(crate) zones: BTreeMap<u64, Zone>,
-    pub(crate) storage_boxes: BTreeMap<u64, super::storage::StorageBox>,
+    pub(crate) storage_boxes: BTreeMap<u64, StorageBox>,
     /// `type/location` pairs that are out of stock.
     pub(crate) sold_out: BTreeSet<String>,
     /// The present of a virtual clock at the last change, in Unix milliseconds; it goes on from there.
@@ -42,6 +43,46 @@ pub(crate) struct State {
     /// The chains of actions begun in this change; they run once it is on disk.
     #[serde(skip)]
     pub(crate) begun: Vec<Vec<u64>>,
+}
+
+/// A kind of resource that the state keeps.
+pub(crate) trait Kept: Sized + 'static {
+    /// Its name in replies, as `primary_ip`.
+    const KIND: &'static str;
+    /// Its name in paths and lists, as `primary_ips`.
+    const PLURAL: &'static str;
+
+    fn all(state: &State) -> &BTreeMap<u64, Self>;
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self>;
+}
+
+/// Says of each kind where it is kept, which is also its name in paths, and what it is called in replies.
+macro_rules! kept {
+    ($($kind:ty: $map:ident, $name:literal;)+) => {$(
+        impl Kept for $kind {
+            const KIND: &'static str = $name;
+            const PLURAL: &'static str = stringify!($map);
+
+            fn all(state: &State) -> &BTreeMap<u64, Self> {
+                &state.$map
+            }
+
+            fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+                &mut state.$map
+            }
+        }
+    )+};
+}
+
+kept! {
+    SshKey: ssh_keys, "ssh_key";
+    Firewall: firewalls, "firewall";
+    Volume: volumes, "volume";
+    PrimaryIp: primary_ips, "primary_ip";
+    Image: images, "image";
+    Server: servers, "server";
+    Zone: zones, "zone";
+    StorageBox: storage_boxes, "storage_box";
 }
 
 /// An SSH key.

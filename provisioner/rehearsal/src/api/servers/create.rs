@@ -1,9 +1,7 @@
 use super::{check_host_name, password};
 use crate::api::input::{Id, Input, Reference};
 use crate::api::resource::Resource as _;
-use crate::api::{
-    Reply, Shared, actions, catalog::locate, created, firewalls, primary_ips, resource, volumes,
-};
+use crate::api::{actions, catalog::locate, firewalls, primary_ips, resource, volumes};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
 use crate::cloud::clock::now_text;
@@ -11,17 +9,14 @@ use crate::cloud::job::Job;
 use crate::cloud::state::{Image, PrimaryIp, Server, State, Target};
 use crate::error::ApiError;
 use crate::labels::Labels;
-use axum::body::Bytes;
-use axum::extract::State as Extract;
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// The most user data a server can be given, in bytes.
 pub(super) const MOST_USER_DATA: usize = 32_768;
 
 /// An order, its fields read but not yet compared with what there is.
-struct Order {
+pub(super) struct Order {
     name: String,
     labels: Labels,
     server_type: Reference,
@@ -54,15 +49,9 @@ fn yes() -> bool {
     true
 }
 
-pub(super) async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let order = read(Input::parse(&body)?)?;
-    let body = cloud.change(|state| place(&cloud, state, order))?;
-    created(body)
-}
-
-fn read(mut input: Input) -> Result<Order, ApiError> {
+pub(super) fn read(input: &mut Input) -> Result<Order, ApiError> {
     let name = input.name();
-    check_host_name(&mut input, &name);
+    check_host_name(input, &name);
     if input.has("datacenter") {
         input.complain("datacenter", "was removed; give a location");
     }
@@ -80,7 +69,7 @@ fn read(mut input: Input) -> Result<Order, ApiError> {
         user_data: input.optional::<String>("user_data").filter(|text| !text.is_empty()),
         start: input.optional("start_after_create").unwrap_or(true),
     };
-    check_user_data(&mut input, order.user_data.as_deref());
+    check_user_data(input, order.user_data.as_deref());
     if (1..order.volumes.len()).any(|n| order.volumes[..n].contains(&order.volumes[n])) {
         input.complain("volumes", "names a volume twice");
     }
@@ -103,7 +92,7 @@ pub(super) fn check_user_data(input: &mut Input, user_data: Option<&str>) {
 }
 
 /// Compares the order with what there is and takes it in, or refuses it whole.
-fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, ApiError> {
+pub(super) fn place(cloud: &Cloud, state: &mut State, order: Order) -> Result<Value, ApiError> {
     let kind = SERVER_TYPES.iter().find(|kind| order.server_type.means(kind.id, kind.name));
     let kind = kind.ok_or_else(|| {
         ApiError::field("server_type", format!("there is no server type '{}'", order.server_type.text()))
@@ -236,7 +225,7 @@ pub(super) fn find_keys(state: &State, wanted: &[Reference]) -> Result<Vec<Strin
 
 /// Gives the server the address that was asked for, or a new one that dies with it.
 fn take_ip(
-    cloud: &Arc<Cloud>,
+    cloud: &Cloud,
     state: &mut State,
     server: u64,
     kind: &str,

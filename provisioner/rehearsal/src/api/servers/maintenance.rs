@@ -1,10 +1,10 @@
 //! What is done to a server besides switching it: the rescue system, copies of its disk, another type, passwords.
 
-use super::act::{Plan, check_on};
 use super::create::{check_stock, find_keys};
 use super::password;
+use super::power::{check_on, switch};
 use crate::api::input::{Input, Reference};
-use crate::api::resource::{self, Resource as _};
+use crate::api::resource::{self, Plan, Resource as _};
 use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
 use crate::cloud::job::Job;
 use crate::cloud::rescue::Rescue;
@@ -22,17 +22,17 @@ pub(super) fn plan(
     let server = resource::find::<Server>(state, id)?;
     Ok(match action {
         "enable_rescue" => enable_rescue(state, id, server, input)?,
-        "disable_rescue" => Plan::new(Job::DisableRescue { server: id }),
+        "disable_rescue" => Job::DisableRescue { server: id }.into(),
         "create_image" => create_image(cloud, state, id, input)?,
-        "change_type" => change_type(state, id, server, input)?,
-        "enable_backup" => Plan::new(Job::SwitchBackup { server: id, on: true }),
-        "disable_backup" => Plan::new(Job::SwitchBackup { server: id, on: false }),
+        "change_type" => change_type(state, id, input)?,
+        "enable_backup" => Job::SwitchBackup { server: id, on: true }.into(),
+        "disable_backup" => Job::SwitchBackup { server: id, on: false }.into(),
         "reset_password" => {
             check_on(id, server)?;
-            Plan::new(Job::ResetPassword { server: id }).reply("root_password", password(state.new_id()))
+            Plan::from(Job::ResetPassword { server: id }).reply("root_password", password(state.new_id()))
         }
         // Nothing listens there: `.invalid` is the name of no host.
-        "request_console" => Plan::new(Job::RequestConsole { server: id })
+        "request_console" => Plan::from(Job::RequestConsole { server: id })
             .reply("wss_url", format!("wss://console.invalid/?server_id={id}&token={}", state.new_id()))
             .reply("password", password(state.new_id())),
         "attach_iso" => {
@@ -40,7 +40,7 @@ pub(super) fn plan(
             input.done()?;
             return Err(ApiError::not_found("iso", iso.text()));
         }
-        "detach_iso" => Plan::new(Job::DetachIso { server: id }),
+        "detach_iso" => Job::DetachIso { server: id }.into(),
         "attach_to_network" | "detach_from_network" | "change_alias_ips" => {
             return Err(ApiError::absent("private networks"));
         }
@@ -65,7 +65,7 @@ fn enable_rescue(state: &State, id: u64, server: &Server, input: &mut Input) -> 
             format!("the rescue system of server {id} would be a system image, of which none is offered");
         return Err(ApiError::unprocessable("unsupported_error", message));
     }
-    Ok(Plan::new(Job::EnableRescue { server: id, rescue }).reply("root_password", password(id)))
+    Ok(Plan::from(Job::EnableRescue { server: id, rescue }).reply("root_password", password(id)))
 }
 
 fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
@@ -95,10 +95,11 @@ fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) ->
     };
     let rendered = copy.render(state, image);
     state.images.insert(image, copy);
-    Ok(Plan::new(Job::CreateImage { server: id, image }).reply("image", rendered))
+    Ok(Plan::from(Job::CreateImage { server: id, image }).reply("image", rendered))
 }
 
-fn change_type(state: &State, id: u64, server: &Server, input: &mut Input) -> Result<Plan, ApiError> {
+fn change_type(state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
+    let server = resource::find::<Server>(state, id)?;
     let wanted: Reference = input.required("server_type");
     let upgrade_disk: bool = input.required("upgrade_disk");
     input.done()?;
@@ -122,5 +123,5 @@ fn change_type(state: &State, id: u64, server: &Server, input: &mut Input) -> Re
     let place = location(&server.location);
     check_stock(state, kind, place.ok_or_else(|| ApiError::server("the server's location is gone"))?)?;
     let job = Job::ChangeType { server: id, server_type: kind.name.into(), upgrade_disk };
-    Ok(Plan::new(job).status("migrating"))
+    Ok(switch(state, id, job, "migrating"))
 }
