@@ -48,13 +48,7 @@ impl Resource for Firewall {
         Ok(body)
     }
 
-    fn plan(
-        _: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
         let jobs = match action {
             "set_rules" => {
                 let rules = parse_rules(input);

@@ -81,13 +81,7 @@ impl Resource for Image {
         cloud.forget_images()
     }
 
-    fn plan(
-        _: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
         let image = resource::find::<Image>(state, id)?;
         if action != "change_protection" {
             return Err(ApiError::not_found("action", action));

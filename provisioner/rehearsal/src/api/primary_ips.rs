@@ -81,13 +81,7 @@ impl Resource for PrimaryIp {
         Err(ApiError::unprocessable("must_be_unassigned", message))
     }
 
-    fn plan(
-        _: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
         let ip = resource::find::<PrimaryIp>(state, id)?;
         let job = match action {
             "assign" => assign(state, id, ip, input)?,

@@ -84,13 +84,7 @@ pub(super) trait Resource: Kept {
     }
 
     /// What an action comes to. Records may be changed on the way: where this fails, all is as it was.
-    fn plan(
-        _cloud: &Cloud,
-        _state: &mut State,
-        _id: u64,
-        action: &str,
-        _input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(_state: &mut State, _id: u64, action: &str, _input: &mut Input) -> Result<Plan, ApiError> {
         Err(ApiError::not_found("action", action))
     }
 }
@@ -275,7 +269,7 @@ async fn act<R: Resource>(
         if !LIGHT.contains(&action.as_str()) {
             state.check_unlocked(R::KIND, id)?;
         }
-        let plan = R::plan(&cloud, state, id, &action, &mut input)?;
+        let plan = R::plan(state, id, &action, &mut input)?;
         let chain = begin(state, plan.jobs)?;
         let mut body = match plan.is_list {
             true => json!({"actions": state.render_actions(&chain)}),

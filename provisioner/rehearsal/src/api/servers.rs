@@ -69,14 +69,8 @@ impl Resource for Server {
         Some(Job::DeleteServer { server: id })
     }
 
-    fn plan(
-        cloud: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
-        act::plan(cloud, state, id, action, input)
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        act::plan(state, id, action, input)
     }
 }
 

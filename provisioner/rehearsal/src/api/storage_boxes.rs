@@ -6,11 +6,11 @@ mod parts;
 mod snapshots;
 mod subaccounts;
 
+use super::catalog::offers;
 use super::input::{Input, Query};
-use super::listing::Listing;
 use super::resource::{self, Plan, Resource};
 use super::ssh_keys::public_key_blob;
-use super::{Reply, Shared, actions, ok, parse_id};
+use super::{Reply, Shared, actions, ok};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::render_location;
 use crate::cloud::clock::now_text;
@@ -31,8 +31,9 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
     resource::routes::<StorageBox>()
         .merge(parts::routes::<Snapshot>())
         .merge(parts::routes::<Subaccount>())
-        .route("/storage_box_types", get(list_types))
-        .route("/storage_box_types/{id}", get(show_type))
+        .merge(offers("storage_box_type", "storage_box_types", &["name"], |_| {
+            TYPES.iter().map(BoxType::render).collect()
+        }))
         .route("/storage_boxes/{id}/folders", get(folders))
 }
 
@@ -108,27 +109,10 @@ impl Resource for StorageBox {
         Some(Job::StorageBox { storage_box: id, job: BoxJob::Delete })
     }
 
-    fn plan(
-        _: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
         let job = act::job(resource::find(state, id)?, action, input)?;
         Ok(Job::StorageBox { storage_box: id, job }.into())
     }
-}
-
-async fn list_types(uri: Uri) -> Reply {
-    Listing::new(&Query::parse(uri)?, TYPES.iter().map(BoxType::render)).by("name").page("storage_box_types")
-}
-
-async fn show_type(Path(id): Path<String>) -> Reply {
-    let number = parse_id("storage_box_type", &id)?;
-    let found = TYPES.iter().find(|kind| kind.id == number);
-    let found = found.ok_or_else(|| ApiError::not_found("storage_box_type", id))?;
-    ok(json!({"storage_box_type": found.render()}))
 }
 
 async fn folders(Extract(cloud): Shared, Path(id): Path<String>, uri: Uri) -> Reply {

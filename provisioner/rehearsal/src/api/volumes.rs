@@ -92,13 +92,7 @@ impl Resource for Volume {
         cloud.remove_volume_file(id)
     }
 
-    fn plan(
-        _: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
         let volume = resource::find::<Volume>(state, id)?;
         let job = match action {
             "attach" => attach(state, id, volume, input)?,

@@ -118,13 +118,7 @@ impl Resource for Zone {
         Some(Job::Zone { zone: id, job: ZoneJob::DeleteZone })
     }
 
-    fn plan(
-        _: &Cloud,
-        state: &mut State,
-        id: u64,
-        action: &str,
-        input: &mut Input,
-    ) -> Result<Plan, ApiError> {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
         let job = match action {
             "change_protection" => change(state, id, ZoneJob::ChangeProtection, |zone| {
                 zone.protected = resource::read_protection(input, zone.protected)?;

@@ -77,11 +77,12 @@ impl Cloud {
     }
 }
 
-/// The image that a copy of a server's disk becomes. It has a kernel of its own where the server's image has one.
-pub(crate) fn copy_of(state: &State, id: u64, server: u64, config: &Config) -> Option<Image> {
+/// The image that a copy of a server's disk becomes. Its files lie beside those of the server's image, and it has a kernel
+/// of its own where that has one.
+pub(crate) fn copy_of(state: &State, id: u64, server: u64) -> Option<Image> {
     let record = state.servers.get(&server)?;
     let origin = state.images.get(&record.image)?;
-    let dir = config.path(format!("images/{id}"));
+    let dir = origin.disk.parent()?.with_file_name(id.to_string());
     Some(Image {
         name: None,
         status: "creating".into(),

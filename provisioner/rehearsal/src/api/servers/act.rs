@@ -4,20 +4,13 @@ use super::power::{check_on, switch};
 use crate::api::input::{Input, Reference};
 use crate::api::resource::Plan;
 use crate::api::{primary_ips, resource};
-use crate::cloud::Cloud;
 use crate::cloud::catalog::{disk_of, server_type};
 use crate::cloud::job::Job;
 use crate::cloud::state::{Server, State};
 use crate::error::ApiError;
 use serde_json::Value;
 
-pub(super) fn plan(
-    cloud: &Cloud,
-    state: &mut State,
-    id: u64,
-    action: &str,
-    input: &mut Input,
-) -> Result<Plan, ApiError> {
+pub(super) fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
     let server = resource::find::<Server>(state, id)?;
     let off = server.status == "off";
     Ok(match action {
@@ -37,7 +30,7 @@ pub(super) fn plan(
         "rebuild" => rebuild(state, id, input)?,
         "change_protection" => change_protection(id, server, input)?.into(),
         "change_dns_ptr" => change_dns_ptr(state, id, input)?.into(),
-        _ => return maintenance::plan(cloud, state, id, action, input),
+        _ => return maintenance::plan(state, id, action, input),
     })
 }
 

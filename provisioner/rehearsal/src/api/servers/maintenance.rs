@@ -6,24 +6,18 @@ use super::power::{check_on, switch};
 use crate::api::input::{Input, Reference};
 use crate::api::resource::{self, Plan, Resource as _};
 use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
+use crate::cloud::images;
 use crate::cloud::job::Job;
 use crate::cloud::rescue::Rescue;
 use crate::cloud::state::{Image, Server, State};
-use crate::cloud::{Cloud, images};
 use crate::error::ApiError;
 
-pub(super) fn plan(
-    cloud: &Cloud,
-    state: &mut State,
-    id: u64,
-    action: &str,
-    input: &mut Input,
-) -> Result<Plan, ApiError> {
+pub(super) fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
     let server = resource::find::<Server>(state, id)?;
     Ok(match action {
         "enable_rescue" => enable_rescue(state, id, server, input)?,
         "disable_rescue" => Job::DisableRescue { server: id }.into(),
-        "create_image" => create_image(cloud, state, id, input)?,
+        "create_image" => create_image(state, id, input)?,
         "change_type" => change_type(state, id, input)?,
         "enable_backup" => Job::SwitchBackup { server: id, on: true }.into(),
         "disable_backup" => Job::SwitchBackup { server: id, on: false }.into(),
@@ -68,7 +62,7 @@ fn enable_rescue(state: &State, id: u64, server: &Server, input: &mut Input) -> 
     Ok(Plan::from(Job::EnableRescue { server: id, rescue }).reply("root_password", password(id)))
 }
 
-fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
+fn create_image(state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
     let kind = input.optional("type").unwrap_or_else(|| "snapshot".to_owned());
     if !["snapshot", "backup"].contains(&kind.as_str()) {
         input.complain("type", "must be snapshot or backup");
@@ -84,7 +78,7 @@ fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) ->
         state.limits.check("snapshots", snapshots.count())?;
     }
     let image = state.new_id();
-    let copy = images::copy_of(state, image, id, &cloud.config)
+    let copy = images::copy_of(state, image, id)
         .ok_or_else(|| ApiError::server(format!("the image of server {id} is gone")))?;
     let copy = Image {
         description: description.unwrap_or_else(|| format!("{kind} {}", copy.created)),
