@@ -183,7 +183,7 @@ impl Address {
     }
 }
 
-/// An image whose files the cloud holds itself.
+/// An image whose files the cloud holds itself, where it has any.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Image {
     pub(crate) name: Option<String>,
@@ -218,6 +218,9 @@ pub(crate) struct Image {
     /// It is kept only for the servers that were made from it.
     #[serde(default)]
     pub(crate) deleted: bool,
+    /// Hetzner has it, and this cloud no files of it: it is listed, and nothing is made from it.
+    #[serde(default)]
+    pub(crate) record_only: bool,
 }
 
 /// A server.

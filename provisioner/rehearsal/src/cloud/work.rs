@@ -275,7 +275,7 @@ impl Cloud {
         let volumes = state.volumes_of(server).into_iter();
         let own = state.images.get(&record.image)?;
         let rescue = match &record.rescued {
-            Some(_) => Some(images::rescue_image(state, kind.architecture)?),
+            Some(_) => Some(images::bootable(state, kind.architecture).next()?),
             None => None,
         };
         Some(Machine {

@@ -2,11 +2,11 @@ use super::{check_host_name, password};
 use crate::api::input::{Id, Input, Reference};
 use crate::api::resource::Resource as _;
 use crate::api::{actions, catalog::locate, firewalls, primary_ips, resource, volumes};
-use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
 use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Image, PrimaryIp, Server, State, Target};
+use crate::cloud::{Cloud, images};
 use crate::error::ApiError;
 use crate::labels::Labels;
 use serde::Deserialize;
@@ -93,10 +93,7 @@ pub(super) fn check_user_data(input: &mut Input, user_data: Option<&str>) {
 
 /// Compares the order with what there is and takes it in, or refuses it whole.
 pub(super) fn place(cloud: &Cloud, state: &mut State, order: Order) -> Result<Value, ApiError> {
-    let kind = SERVER_TYPES.iter().find(|kind| order.server_type.means(kind.id, kind.name));
-    let kind = kind.ok_or_else(|| {
-        ApiError::field("server_type", format!("there is no server type '{}'", order.server_type.text()))
-    })?;
+    let kind = find_type(&order.server_type)?;
     let image = find_image(state, &order.image, kind, kind.disk)?;
     let location = choose_location(state, &order, kind)?;
     let public_keys = find_keys(state, &order.ssh_keys)?;
@@ -143,6 +140,18 @@ pub(super) fn place(cloud: &Cloud, state: &mut State, order: Order) -> Result<Va
     Ok(body)
 }
 
+/// The server type that is meant. It must be one that can still be ordered.
+pub(super) fn find_type(wanted: &Reference) -> Result<&'static ServerType, ApiError> {
+    let kind = SERVER_TYPES.iter().find(|kind| wanted.means(kind.id, kind.name));
+    let wrong = |why: String| ApiError::field("server_type", why);
+    let kind = kind.ok_or_else(|| wrong(format!("there is no server type '{}'", wanted.text())))?;
+    if kind.is_withdrawn() {
+        let (id, name) = (kind.id, kind.name);
+        return Err(wrong(format!("server type {id} is deprecated: {name} can no longer be ordered")));
+    }
+    Ok(kind)
+}
+
 /// The image that is meant. It must be for the server type's architecture and fit on the disk.
 pub(super) fn find_image(
     state: &State,
@@ -169,6 +178,9 @@ pub(super) fn find_image(
     })?;
     state.check_unlocked("image", id)?;
     let found = resource::find::<Image>(state, id)?;
+    if found.record_only {
+        return Err(only_a_record(state, found));
+    }
     if found.status != "available" {
         return Err(ApiError::field("image", format!("image {id} is {}", found.status)));
     }
@@ -178,6 +190,21 @@ pub(super) fn find_image(
         return Err(ApiError::field("image", message));
     }
     Ok(id)
+}
+
+/// Hetzner could make a server from this image.
+fn only_a_record(state: &State, image: &Image) -> ApiError {
+    let (name, architecture) = (image.name.as_deref().unwrap_or_default(), image.architecture);
+    let bootable: Vec<_> = images::bootable(state, architecture).filter_map(|i| i.name.as_deref()).collect();
+    let instead = match bootable.is_empty() {
+        true => "no image".to_owned(),
+        false => bootable.join(", "),
+    };
+    let message = format!(
+        "the rehearsal cloud has only a record of image {name} for {0}; for {0} it can boot {instead}",
+        architecture.name()
+    );
+    ApiError::unprocessable("unsupported_error", message)
 }
 
 /// The location that is asked for; where none is, that of the volumes and addresses, else the first with stock.

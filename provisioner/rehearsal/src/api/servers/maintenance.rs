@@ -1,11 +1,11 @@
 //! What is done to a server besides switching it: the rescue system, copies of its disk, another type, passwords.
 
-use super::create::{check_stock, find_keys};
+use super::create::{check_stock, find_keys, find_type};
 use super::password;
 use super::power::{check_on, switch};
 use crate::api::input::{Input, Reference};
 use crate::api::resource::{self, Plan, Resource as _};
-use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
+use crate::cloud::catalog::{disk_of, location, server_type};
 use crate::cloud::images;
 use crate::cloud::job::Job;
 use crate::cloud::rescue::Rescue;
@@ -54,7 +54,7 @@ fn enable_rescue(state: &State, id: u64, server: &Server, input: &mut Input) -> 
     input.done()?;
     let rescue = Rescue::order(find_keys(state, &keys)?);
     let architecture = server_type(&server.server_type).map(|kind| kind.architecture);
-    if architecture.is_none_or(|architecture| images::rescue_image(state, architecture).is_none()) {
+    if architecture.is_none_or(|architecture| images::bootable(state, architecture).next().is_none()) {
         let message =
             format!("the rescue system of server {id} would be a system image, of which none is offered");
         return Err(ApiError::unprocessable("unsupported_error", message));
@@ -97,10 +97,7 @@ fn change_type(state: &mut State, id: u64, input: &mut Input) -> Result<Plan, Ap
     let wanted: Reference = input.required("server_type");
     let upgrade_disk: bool = input.required("upgrade_disk");
     input.done()?;
-    let kind = SERVER_TYPES.iter().find(|kind| wanted.means(kind.id, kind.name));
-    let kind = kind.ok_or_else(|| {
-        ApiError::field("server_type", format!("there is no server type '{}'", wanted.text()))
-    })?;
+    let kind = find_type(&wanted)?;
     if server.status != "off" {
         let message = format!("server {id} must be off to change its type; power it off first");
         return Err(ApiError::unprocessable("server_not_stopped", message));
