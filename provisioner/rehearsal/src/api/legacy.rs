@@ -1,5 +1,5 @@
-//! The API as it was in June 2026, for clients that know nothing later: a coat over the present one, which knows
-//! nothing of it. Requests are translated on their way in, answers on their way out:
+//! The API as it was in June 2026, for clients that know nothing later. The present API knows nothing of it: requests are
+//! translated before they reach it, and its answers on their way out:
 //!
 //! * Servers and primary IPs have a `datacenter`, and one is taken in their orders, by name or id.
 //! * `/datacenters` is there.

@@ -1,8 +1,8 @@
 //! DNS zones as the API has them. They are records: no name server answers with them.
 //!
-//! A change shows in a zone at once, and its action is the publication: while one runs the zone is `updating`,
-//! and after one that failed it is in `error` until the next succeeds. So changes of a zone need not wait for
-//! each other, as they need not at Hetzner. Only a deletion takes effect when its action ends, and locks.
+//! A change shows in a zone at once; its action is the publication. While one runs the zone is `updating`, and after one
+//! that failed it is in `error` until the next succeeds. So changes of a zone need not wait for each other, as at Hetzner.
+//! Only a deletion locks the zone, and takes effect when its action ends.
 
 pub(crate) mod record;
 pub(crate) mod zonefile;

@@ -1,6 +1,6 @@
 //! Storage boxes. They are records: there is no host behind their names, nothing listens on port 23, and no file is
-//! kept. So a box's use is nothing, a snapshot is empty, a snapshot plan is noted and never carried out, and
-//! passwords and keys are checked and forgotten. The only folders are the homes of subaccounts.
+//! kept. So a box is always empty and its snapshots too, a snapshot plan is noted and never carried out, and passwords
+//! and keys are checked and forgotten. The only folders are the homes of subaccounts.
 //!
 //! An action locks its box, as at Hetzner, and what it changes shows when it has succeeded.
 
