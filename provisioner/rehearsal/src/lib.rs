@@ -7,8 +7,8 @@
 //!    in a session of its own, which calls [`serve`]. A newer executable or configuration replaces the daemon;
 //!    machines go on running and are found again.
 //! 2. A request passes `api::middleware` (log, budget, token), `api::strikes` (faults on order) and, where the old form
-//!    of the API is played, `api::legacy`, and reaches its resource's module in `api`,
-//!    which `api::resource` calls for all that resources have in common.
+//!    of the API is played, `api::legacy`. It reaches `api::resource`, which does what resources have in common and asks the
+//!    resource's module in `api` for the rest.
 //! 3. It changes `cloud::state` through `cloud::Cloud::change`: all of it or nothing, on disk before the reply.
 //!    What takes time is an action with a `cloud::job::Job` in it, which `cloud::work` does and `cloud::settle` puts into the
 //!    records; after a crash it is done again from its start. Time is `cloud::clock`'s, which is the real one or a virtual one.
