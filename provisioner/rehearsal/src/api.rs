@@ -1,13 +1,11 @@
-//! The HTTP API: one module a resource, and one place each for errors, input, labels, lists and actions.
+//! The HTTP API: one module a resource, and one place each for input, lists, actions and what resources share.
 
 mod actions;
 mod admin;
 mod catalog;
-pub(crate) mod error;
 mod firewalls;
 mod images;
 mod input;
-pub(crate) mod labels;
 mod legacy;
 mod listing;
 mod middleware;
@@ -21,6 +19,8 @@ mod volumes;
 mod zones;
 
 use crate::cloud::Cloud;
+use crate::cloud::state::{Firewall, Image, PrimaryIp, SshKey, Volume};
+use crate::error::ApiError;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
@@ -28,7 +28,6 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use error::ApiError;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,12 +43,12 @@ type Shared = axum::extract::State<Arc<Cloud>>;
 /// Everything that is served on the loopback port.
 pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
     let v1 = Router::new()
-        .merge(ssh_keys::routes())
-        .merge(firewalls::routes())
-        .merge(volumes::routes())
-        .merge(primary_ips::routes())
+        .merge(resource::routes::<SshKey>())
+        .merge(resource::routes::<Firewall>())
+        .merge(resource::routes::<Volume>())
+        .merge(resource::routes::<PrimaryIp>())
         .merge(servers::routes())
-        .merge(images::routes())
+        .merge(resource::routes::<Image>())
         .merge(zones::routes())
         .merge(storage_boxes::routes())
         .merge(catalog::routes())

@@ -2,10 +2,10 @@
 //! one's (copy-on-write), with its servers' memory where it is wanted, and with the same addresses.
 
 use crate::Error;
-use crate::cloud::images;
 use crate::cloud::state::State;
 use crate::config::Config;
-use crate::machine::qemu::{Qemu, make_dir_of, overlay};
+use crate::machine::files::{copy, make_dir_of};
+use crate::machine::qemu::{Qemu, overlay};
 use crate::machine::{Files, Format, Hypervisor};
 use host::files;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn take_images(state: &mut State, from: &Path, to: &Path) -> Result<(), Error> {
             let own = to.join(below);
             if path.exists() {
                 make_dir_of(&own)?;
-                images::copy(path, &own)?;
+                copy(path, &own)?;
             }
             *path = own;
         }

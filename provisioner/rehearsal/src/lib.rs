@@ -7,14 +7,15 @@
 //!    in a session of its own, which calls [`serve`]. A newer executable or configuration replaces the daemon;
 //!    machines go on running and are found again.
 //! 2. A request passes `api::middleware` (log, budget, token), `api::strikes` (faults on order) and, where the old form
-//!    of the API is played, `api::legacy`, and reaches its resource's module in `api`.
+//!    of the API is played, `api::legacy`. It reaches `api::resource`, which does what resources have in common and asks the
+//!    resource's module in `api` for the rest.
 //! 3. It changes `cloud::state` through `cloud::Cloud::change`: all of it or nothing, on disk before the reply.
-//!    What takes time is an action with a `cloud::job::Job` in it; after a crash it is done again from its start.
-//!    Time is `cloud::clock`'s, which is the real one or a virtual one.
+//!    What takes time is an action with a `cloud::job::Job` in it, which `cloud::work` does and `cloud::settle` puts into the
+//!    records; after a crash it is done again from its start. Time is `cloud::clock`'s, which is the real one or a virtual one.
 //! 4. Jobs act on machines through the trait `machine::Hypervisor`, and the watch marks a server `off` whose
 //!    machine has ended.
 //! 5. A guest's connection to 169.254.169.254 becomes a process that calls [`relay`], which leads to the server's
-//!    socket in `metadata`.
+//!    socket in `cloud::metadata`.
 //! 6. [`suspend`] puts a cloud to sleep with its machines' memory, and [`fork`] makes clouds that go on from there.
 //!
 //! How it differs from Hetzner, on purpose:
@@ -27,8 +28,10 @@
 //! * Machines get no more cores than this machine has, and memory and disk as [`Config`] bounds them.
 //! * A reboot's action ends when the machine starts anew; Hetzner's when the signal is sent.
 //! * A volume's `format` is recorded and not done; `out` rules of firewalls stop nothing.
-//! * Zones are records that no name server answers with, and taken to be delegated. Any domain with a dot in it
-//!   can be one. Storage boxes are records without a host behind them; their prices and limits are estimates.
+//! * Zones are records that no name server answers with. What their registrar says is unknown until the operator stages it.
+//!   Any domain with a dot in it can be one. Storage boxes are records without a host behind them; their prices and limits
+//!   are estimates.
+//! * Some of Hetzner's images, and two of its deprecated server types, are listed although no server can be made from them.
 //! * The root disk is `/dev/vda`; volumes are SCSI disks with Hetzner's vendor, product and serial.
 //! * The rescue system is the first system image on offer, on a throw-away disk `/dev/vdb` beside the server's own, with
 //!   the name `rescue` and the keys that were asked for. Its root is that disk, or the partition that the image's
@@ -52,14 +55,16 @@ mod api;
 mod cloud;
 mod config;
 mod daemon;
+mod error;
 mod fork;
+mod labels;
 mod machine;
-mod metadata;
 mod relay;
 
 pub use config::{Architecture, Clock, Config, ImageSource, Machines, Profile};
 pub use daemon::{Copied, Endpoint, Running, Stopped, ensure_running, find, serve, start, start_copy, stop};
 pub use fork::{Power, fork, suspend};
+pub use machine::host_packages;
 pub use relay::relay;
 
 use std::path::{Path, PathBuf};
@@ -84,17 +89,4 @@ pub fn volume_file(state_dir: &Path, volume: u64) -> PathBuf {
 /// The image behind a server's root disk, in QEMU's own format. Nobody else may open it while its server runs.
 pub fn root_disk_file(state_dir: &Path, server: u64) -> PathBuf {
     machine::Files::new(state_dir).root(server)
-}
-
-/// What machines of an architecture need on this machine: a program's name or a file's path, and the Debian package
-/// that carries it.
-pub fn host_packages(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
-    match architecture {
-        Architecture::Arm => &[
-            ("qemu-system-aarch64", "qemu-system-arm"),
-            ("qemu-img", "qemu-utils"),
-            ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
-        ],
-        Architecture::X86 => &[("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")],
-    }
 }

@@ -5,14 +5,15 @@
 
 mod backup;
 pub(crate) mod command;
+pub(crate) mod files;
 mod memory;
 pub(crate) mod paper;
 pub(crate) mod ports;
 pub(crate) mod qemu;
 mod qmp;
 
-use crate::cloud::state::{Boot, Failure, Image};
 use crate::config::Architecture;
+pub(crate) use files::Files;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,27 @@ pub(crate) struct Template {
     pub(crate) bytes: u64,
 }
 
+/// A kernel that is booted directly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Boot {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: Option<PathBuf>,
+    pub(crate) cmdline: String,
+}
+
+/// Why an action failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
 /// Everything a machine is started from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Machine {
@@ -93,80 +115,23 @@ pub(crate) struct Machine {
     pub(crate) memory: Option<PathBuf>,
 }
 
-/// Where the files of machines and volumes are.
-#[derive(Debug, Clone)]
-pub(crate) struct Files {
-    state_dir: PathBuf,
-}
-
-impl Files {
-    pub(crate) fn new(state_dir: &Path) -> Self {
-        Self { state_dir: state_dir.to_owned() }
-    }
-
-    pub(crate) fn server(&self, id: u64) -> PathBuf {
-        self.state_dir.join(format!("servers/{id}"))
-    }
-
-    pub(crate) fn root(&self, id: u64) -> PathBuf {
-        self.server(id).join("root.qcow2")
-    }
-
-    pub(crate) fn rescue(&self, id: u64) -> PathBuf {
-        self.server(id).join("rescue.qcow2")
-    }
-
-    /// What a suspended machine had in its memory, in QEMU's migration stream.
-    pub(crate) fn memory(&self, id: u64) -> PathBuf {
-        self.server(id).join("memory")
-    }
-
-    pub(crate) fn console(&self, id: u64) -> PathBuf {
-        self.server(id).join("console.log")
-    }
-
-    pub(crate) fn pid(&self, id: u64) -> PathBuf {
-        self.server(id).join("qemu.pid")
-    }
-
-    /// Sockets lie in a directory of their own with short names: a socket's address has 108 bytes.
-    pub(crate) fn qmp(&self, id: u64) -> PathBuf {
-        self.state_dir.join(format!("run/{id}.qmp"))
-    }
-
-    pub(crate) fn metadata(&self, id: u64) -> PathBuf {
-        self.state_dir.join(format!("run/{id}.md"))
-    }
-
-    /// A volume, by the file that is there; one that is yet to be made is raw.
-    pub(crate) fn volume(&self, id: u64) -> Disk {
-        let forked = self.forked_volume(id);
-        if forked.exists() {
-            return Disk { volume: id, path: forked, format: Format::Qcow2 };
-        }
-        Disk { volume: id, path: self.state_dir.join(format!("volumes/{id}.raw")), format: Format::Raw }
-    }
-
-    /// Where a volume lies that began as another cloud's.
-    pub(crate) fn forked_volume(&self, id: u64) -> PathBuf {
-        self.state_dir.join(format!("volumes/{id}.qcow2"))
-    }
-
-    /// The servers that have files.
-    pub(crate) fn servers(&self) -> Vec<u64> {
-        let entries = std::fs::read_dir(self.state_dir.join("servers")).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-    }
-
-    pub(crate) fn daemon(&self) -> PathBuf {
-        self.state_dir.join("daemon")
-    }
-}
-
 /// The MAC address of a server's network card, the same at every start.
 pub(crate) fn mac_address(server: u64) -> String {
     let [.., a, b, c, d] = server.to_be_bytes();
     format!("92:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// What machines of an architecture need on this machine: a program's name or a file's path, and the Debian package
+/// that carries it.
+pub fn host_packages(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
+    match architecture {
+        Architecture::Arm => &[
+            ("qemu-system-aarch64", "qemu-system-arm"),
+            ("qemu-img", "qemu-utils"),
+            ("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64"),
+        ],
+        Architecture::X86 => &[("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")],
+    }
 }
 
 /// What runs machines. Every call may be repeated; a failure's message says what to do.
@@ -175,8 +140,8 @@ pub(crate) trait Hypervisor: Send + Sync {
     fn make_root(&self, server: u64, template: &Template) -> Result<(), Failure>;
     /// Makes a root disk larger, of a machine that is off.
     fn grow_root(&self, server: u64, bytes: u64) -> Result<(), Failure>;
-    /// Copies the root disk as it is at one moment, and the kernel it is booted with, into the image's files.
-    fn copy_root(&self, server: u64, boot: Option<&Boot>, image: &Image) -> Result<(), Failure>;
+    /// Copies the root disk as it is at one moment into a raw file, and the kernel from where it is to where it shall be.
+    fn copy_root(&self, server: u64, disk: &Path, kernel: Option<(&Boot, &Boot)>) -> Result<(), Failure>;
     /// Whether the server has a root disk.
     fn has_root(&self, server: u64) -> bool;
     /// Starts a machine; the ports it is reached at must be free.

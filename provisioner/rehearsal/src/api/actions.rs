@@ -1,15 +1,15 @@
 //! Actions: single ones, batches, and the lists of every resource.
 
-use super::error::ApiError;
 use super::input::Query;
 use super::listing::Listing;
 use super::{Reply, Shared, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::http::{StatusCode, Uri};
-use axum::routing::{MethodRouter, get};
+use axum::routing::get;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -19,23 +19,22 @@ pub(super) fn routes() -> Router<Arc<Cloud>> {
     Router::new().route("/actions", get(batch)).route("/actions/{id}", get(single))
 }
 
-/// The routes that list the actions of all resources of a kind.
-pub(super) fn routes_of(plural: &str, kind: &'static str) -> Router<Arc<Cloud>> {
+/// How a kind of resource finds the one that a path names.
+pub(super) type Resolve = fn(&State, &str) -> Result<u64, ApiError>;
+
+/// The routes that show the actions of a kind of resources, of all of them and of one.
+pub(super) fn routes_of(plural: &str, kind: &'static str, resolve: Resolve) -> Router<Arc<Cloud>> {
     let all = move |cloud: Shared, uri: Uri| list_all(cloud, uri, kind);
-    let one = move |cloud: Shared, Path(id): Path<String>| single_of(cloud, kind, id);
+    let any = move |cloud: Shared, Path(id): Path<String>| single_of(cloud, kind, id);
+    let list = move |cloud: Shared, Path(id): Path<String>, uri: Uri| list_of(cloud, kind, resolve, id, uri);
+    let one = move |cloud: Shared, Path((id, action)): Path<(String, String)>| {
+        one_of(cloud, kind, resolve, id, action)
+    };
     Router::new()
         .route(&format!("/{plural}/actions"), get(all))
-        .route(&format!("/{plural}/actions/{{id}}"), get(one))
-}
-
-/// `GET /{plural}/{id}/actions`.
-pub(super) fn list_route(kind: &'static str) -> MethodRouter<Arc<Cloud>> {
-    get(move |cloud: Shared, Path(id): Path<String>, uri: Uri| list_of(cloud, kind, id, uri))
-}
-
-/// `GET /{plural}/{id}/actions/{action}`.
-pub(super) fn one_route(kind: &'static str) -> MethodRouter<Arc<Cloud>> {
-    get(move |cloud: Shared, Path((id, action)): Path<(String, String)>| one_of(cloud, kind, id, action))
+        .route(&format!("/{plural}/actions/{{id}}"), get(any))
+        .route(&format!("/{plural}/{{id}}/actions"), get(list))
+        .route(&format!("/{plural}/{{id}}/actions/{{action}}"), get(one))
 }
 
 /// `{"action": ...}` of the action with this id.
@@ -75,10 +74,16 @@ async fn list_all(Extract(cloud): Shared, uri: Uri, kind: &'static str) -> Reply
     Listing::new(&query, actions).by("id").by("status").sorted(&SORTABLE)?.page("actions")
 }
 
-async fn list_of(Extract(cloud): Shared, kind: &'static str, id: String, uri: Uri) -> Reply {
+async fn list_of(
+    Extract(cloud): Shared,
+    kind: &'static str,
+    resolve: Resolve,
+    id: String,
+    uri: Uri,
+) -> Reply {
     let query = Query::parse(uri)?;
     let actions = cloud.read(|state| {
-        let id = resolve(state, kind, &id)?;
+        let id = resolve(state, &id)?;
         Ok::<_, ApiError>(collect(state, |k, i| (k, i) == (kind, id)))
     })?;
     Listing::new(&query, actions).by("status").sorted(&SORTABLE)?.page("actions")
@@ -92,10 +97,16 @@ async fn single_of(Extract(cloud): Shared, kind: &'static str, id: String) -> Re
     })
 }
 
-async fn one_of(Extract(cloud): Shared, kind: &'static str, id: String, action: String) -> Reply {
+async fn one_of(
+    Extract(cloud): Shared,
+    kind: &'static str,
+    resolve: Resolve,
+    id: String,
+    action: String,
+) -> Reply {
     let action = parse_id("action", &action)?;
     cloud.read(|state| {
-        let id = resolve(state, kind, &id)?;
+        let id = resolve(state, &id)?;
         match state.actions.get(&action) {
             Some(found) if found.job.resources().contains(&(kind, id)) => ok(one(state, action)),
             _ => Err(ApiError::not_found("action", action)),
@@ -106,21 +117,4 @@ async fn one_of(Extract(cloud): Shared, kind: &'static str, id: String, action: 
 fn collect(state: &State, wanted: impl Fn(&str, u64) -> bool) -> Vec<Value> {
     let about = state.actions.iter().filter(|(_, a)| a.job.resources().iter().any(|(k, i)| wanted(k, *i)));
     about.map(|(id, action)| action.render(*id)).collect()
-}
-
-/// The id of the resource that a path names; zones go by their names too.
-fn resolve(state: &State, kind: &str, text: &str) -> Result<u64, ApiError> {
-    if kind == "zone" {
-        return super::zones::find(state, text);
-    }
-    let id = parse_id(kind, text)?;
-    let exists = match kind {
-        "server" => state.servers.contains_key(&id),
-        "volume" => state.volumes.contains_key(&id),
-        "firewall" => state.firewalls.contains_key(&id),
-        "primary_ip" => state.primary_ips.contains_key(&id),
-        "storage_box" => state.storage_boxes.contains_key(&id),
-        _ => state.images.contains_key(&id),
-    };
-    if exists { Ok(id) } else { Err(ApiError::not_found(kind, id)) }
 }

@@ -1,13 +1,14 @@
 //! The operator's side of the rehearsal, under `/_rehearsal`: health, faults, stock, the requests so far.
 
-use super::error::ApiError;
 use super::input::{Input, Query};
+use super::resource::Resource as _;
 use super::{Reply, Shared, no_content, ok};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{location, server_type, stock_key};
-use crate::cloud::dns::{Delegation, DelegationStatus, NAMESERVERS};
+use crate::cloud::clock::now_text;
+use crate::cloud::dns::{Delegation, DelegationStatus, NAMESERVERS, Zone};
 use crate::cloud::faults::Fault;
-use crate::cloud::state::now;
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
@@ -71,7 +72,7 @@ async fn clear_faults(Extract(cloud): Shared) -> Reply {
 async fn clock(Extract(cloud): Shared) -> Reply {
     let clock = &cloud.clock;
     let kind = if clock.is_auto().is_some() { "virtual" } else { "real" };
-    ok(json!({"clock": kind, "auto": clock.is_auto(), "now": now(), "unix_ms": clock.unix_millis()}))
+    ok(json!({"clock": kind, "auto": clock.is_auto(), "now": now_text(), "unix_ms": clock.unix_millis()}))
 }
 
 /// `{"advance_ms": 60000}` answers when what fell due is done; `{"auto": true}` lets requests move the clock.
@@ -136,11 +137,11 @@ async fn set_delegation(Extract(cloud): Shared, Path(zone): Path<String>, body: 
     }
     input.done()?;
     cloud.change(|state| {
-        let id = super::zones::find(state, &zone)?;
+        let id = Zone::resolve(state, &zone)?;
         let delegation = status.filter(|status| *status != DelegationStatus::Unknown).map(|status| {
             let own = || NAMESERVERS.map(String::from).to_vec();
             let nameservers = if status == DelegationStatus::Valid { own() } else { named };
-            Delegation { status, nameservers, checked: now() }
+            Delegation { status, nameservers, checked: now_text() }
         });
         state.zones.entry(id).and_modify(|zone| zone.delegation = delegation);
         Ok(())

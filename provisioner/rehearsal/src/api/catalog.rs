@@ -1,16 +1,18 @@
 //! What is on sale, and what this cloud never has.
 
-use super::error::ApiError;
 use super::input::{Query, Reference};
 use super::listing::Listing;
-use super::{Reply, Shared, ok, parse_id};
+use super::{Shared, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, pricing};
+use crate::cloud::clock::now_text;
+use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::http::{StatusCode, Uri};
 use axum::routing::{any, get};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Kinds of resources that this cloud does not have: the path, and what people call them. Their lists are empty, since
@@ -27,10 +29,12 @@ const ABSENT: [(&str, &str); 7] = [
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
     let mut router = Router::new()
-        .route("/locations", get(list_locations))
-        .route("/locations/{id}", get(one_location))
-        .route("/server_types", get(list_types))
-        .route("/server_types/{id}", get(one_type))
+        .merge(offers("location", "locations", &["name"], |_| {
+            LOCATIONS.iter().map(Location::render).collect()
+        }))
+        .merge(offers("server_type", "server_types", &["name", "architecture"], |state| {
+            SERVER_TYPES.iter().map(|kind| kind.render(state)).collect()
+        }))
         .route("/pricing", get(|| async { ok(json!({"pricing": pricing()})) }))
         .route("/datacenters", get(gone))
         .route("/datacenters/{id}", get(gone));
@@ -51,32 +55,30 @@ pub(super) fn locate(place: Option<&Reference>) -> Result<&'static Location, Api
     known.ok_or_else(|| ApiError::field("location", format!("there is no location '{text}'")))
 }
 
-async fn list_locations(uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    Listing::new(&query, LOCATIONS.iter().map(Location::render))
-        .by("name")
-        .sorted(&["id", "name"])?
-        .page("locations")
-}
-
-async fn one_location(Path(id): Path<String>) -> Reply {
-    let number = parse_id("location", &id)?;
-    let found = LOCATIONS.iter().find(|location| location.id == number);
-    found.map_or_else(|| Err(ApiError::not_found("location", id)), |l| ok(json!({"location": l.render()})))
-}
-
-async fn list_types(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let types = cloud.read(|state| SERVER_TYPES.iter().map(|kind| kind.render(state)).collect::<Vec<_>>());
-    Listing::new(&query, types).by("name").by("architecture").sorted(&["id", "name"])?.page("server_types")
-}
-
-async fn one_type(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let number = parse_id("server_type", &id)?;
-    let Some(found) = SERVER_TYPES.iter().find(|kind| kind.id == number) else {
-        return Err(ApiError::not_found("server_type", id));
+/// The routes of what is on sale, which no request changes: the list, and each by its id.
+pub(super) fn offers(
+    kind: &'static str,
+    plural: &'static str,
+    filters: &'static [&'static str],
+    render: fn(&State) -> Vec<Value>,
+) -> Router<Arc<Cloud>> {
+    let list = move |Extract(cloud): Shared, uri: Uri| async move {
+        let query = Query::parse(uri)?;
+        let offers = cloud.read(render).into_iter().filter(|offer| !is_withdrawn(offer));
+        Listing::new(&query, offers).by_all(filters).sorted(&["id", "name"])?.page(plural)
     };
-    ok(json!({"server_type": cloud.read(|state| found.render(state))}))
+    let one = move |Extract(cloud): Shared, Path(id): Path<String>| async move {
+        let number = parse_id(kind, &id)?;
+        let found = cloud.read(render).into_iter().find(|offer| offer["id"] == number);
+        found.map_or_else(|| Err(ApiError::not_found(kind, id)), |offer| ok(json!({ (kind): offer })))
+    };
+    Router::new().route(&format!("/{plural}"), get(list)).route(&format!("/{plural}/{{id}}"), get(one))
+}
+
+/// What is deprecated is listed until it can no longer be ordered, and then only found by its id.
+fn is_withdrawn(offer: &Value) -> bool {
+    // Both moments are in UTC and begin alike, so that they are compared as texts.
+    offer["deprecation"]["unavailable_after"].as_str().is_some_and(|last| *last < *now_text())
 }
 
 async fn gone() -> ApiError {

@@ -1,46 +1,22 @@
-use super::error::ApiError;
 use super::input::{Id, Input};
-use super::labels::Selector;
-use super::resource::{self, Resource};
-use super::{Reply, Shared, created, parse_id};
+use super::resource::{self, Plan, Resource};
 use crate::cloud::Cloud;
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Firewall, Rule, State, Target, now};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
+use crate::cloud::state::{Firewall, Rule, State, Target};
+use crate::error::ApiError;
+use crate::labels::Selector;
 use axum::http::StatusCode;
-use axum::routing::{delete, post};
 use rules::parse_rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 mod rules;
 
 const MOST_PER_SERVER: usize = 5;
 
-pub(super) fn routes() -> Router<Arc<Cloud>> {
-    resource::routes::<Firewall>()
-        .merge(resource::action_routes::<Firewall>())
-        .route("/firewalls", post(create))
-        .route("/firewalls/{id}", delete(resource::delete::<Firewall>))
-        .route("/firewalls/{id}/actions/{action}", post(act))
-}
-
 impl Resource for Firewall {
-    const KIND: &'static str = "firewall";
-    const PLURAL: &'static str = "firewalls";
     const FILTERS: &'static [&'static str] = &["name"];
-
-    fn all(state: &State) -> &BTreeMap<u64, Self> {
-        &state.firewalls
-    }
-
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
-        &mut state.firewalls
-    }
 
     fn unique_name(&self) -> Option<&str> {
         Some(&self.name)
@@ -54,6 +30,45 @@ impl Resource for Firewall {
 
     fn update(&mut self, input: &mut Input) {
         resource::rename(&mut self.name, &mut self.labels, input);
+    }
+
+    fn create(_: &Cloud, state: &mut State, input: &mut Input) -> Result<Value, ApiError> {
+        let name = input.name();
+        let labels = input.labels().unwrap_or_default();
+        let rules = parse_rules(input).unwrap_or_default();
+        let targets = parse_targets(input, "apply_to").unwrap_or_default();
+        input.done()?;
+        let firewall = Firewall { name, labels, created: now_text(), rules, applied_to: Vec::new() };
+        let id = resource::add(state, firewall)?;
+        let mut jobs = vec![Job::SetRules { firewall: id }];
+        jobs.extend(apply(state, id, targets).map_err(as_creation_says)?);
+        let chain = state.begin(jobs);
+        let mut body = resource::one::<Firewall>(state, id)?;
+        body["actions"] = state.render_actions(&chain).into();
+        Ok(body)
+    }
+
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        let jobs = match action {
+            "set_rules" => {
+                let rules = parse_rules(input);
+                if rules.is_none() {
+                    input.complain("rules", "missing data for required field");
+                }
+                input.done()?;
+                set_rules(state, id, rules.unwrap_or_default())?
+            }
+            "apply_to_resources" => {
+                let targets = parse_targets(input, "apply_to");
+                apply(state, id, required(input, "apply_to", targets)?)?
+            }
+            "remove_from_resources" => {
+                let targets = parse_targets(input, "remove_from");
+                remove(state, id, &required(input, "remove_from", targets)?)?
+            }
+            _ => return Err(ApiError::not_found("action", action)),
+        };
+        Ok(Plan::list(jobs))
     }
 
     fn check_unused(&self, id: u64) -> Result<(), ApiError> {
@@ -79,26 +94,6 @@ fn render_target(state: &State, target: &Target) -> Value {
     }
 }
 
-async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let name = input.name();
-    let labels = input.labels().unwrap_or_default();
-    let rules = parse_rules(&mut input).unwrap_or_default();
-    let targets = parse_targets(&mut input, "apply_to").unwrap_or_default();
-    input.done()?;
-    let body = cloud.change(|state| {
-        let firewall = Firewall { name, labels, created: now(), rules, applied_to: Vec::new() };
-        let id = resource::add(state, firewall)?;
-        let mut jobs = vec![Job::SetRules { firewall: id }];
-        jobs.extend(apply(state, id, targets).map_err(as_creation_says)?);
-        let chain = state.begin(jobs);
-        let mut body = resource::one::<Firewall>(state, id)?;
-        body["actions"] = state.render_actions(&chain).into();
-        Ok(body)
-    })?;
-    created(body)
-}
-
 /// The same mistakes have other names where a firewall is made.
 fn as_creation_says(error: ApiError) -> ApiError {
     let code = match error.code.as_str() {
@@ -108,36 +103,6 @@ fn as_creation_says(error: ApiError) -> ApiError {
     let status =
         if code == "firewall_resource_not_found" { StatusCode::UNPROCESSABLE_ENTITY } else { error.status };
     ApiError { status, code, ..error }
-}
-
-async fn act(Extract(cloud): Shared, Path((id, action)): Path<(String, String)>, body: Bytes) -> Reply {
-    let id = parse_id("firewall", &id)?;
-    let mut input = Input::parse(&body)?;
-    let body = cloud.change(|state| {
-        resource::find::<Firewall>(state, id)?;
-        let jobs = match action.as_str() {
-            "set_rules" => {
-                let rules = parse_rules(&mut input);
-                if rules.is_none() {
-                    input.complain("rules", "missing data for required field");
-                }
-                input.done()?;
-                set_rules(state, id, rules.unwrap_or_default())?
-            }
-            "apply_to_resources" => {
-                let targets = parse_targets(&mut input, "apply_to");
-                apply(state, id, required(&mut input, "apply_to", targets)?)?
-            }
-            "remove_from_resources" => {
-                let targets = parse_targets(&mut input, "remove_from");
-                remove(state, id, &required(&mut input, "remove_from", targets)?)?
-            }
-            _ => return Err(ApiError::not_found("action", &action)),
-        };
-        let chain = state.begin(jobs);
-        Ok(json!({"actions": state.render_actions(&chain)}))
-    })?;
-    created(body)
 }
 
 fn set_rules(state: &mut State, id: u64, rules: Vec<Rule>) -> Result<Vec<Job>, ApiError> {

@@ -1,38 +1,18 @@
-use super::error::ApiError;
 use super::input::Input;
-use super::resource::{self, Resource};
-use super::{Reply, Shared, no_content, parse_id};
+use super::resource::{self, Plan, Resource};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
 use crate::cloud::state::{Image, State};
-use axum::Router;
-use axum::extract::{Path, State as Extract};
-use axum::routing::post;
+use crate::error::ApiError;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const GIGABYTE: f64 = (1_u64 << 30) as f64;
 
-pub(super) fn routes() -> Router<Arc<Cloud>> {
-    resource::routes::<Image>()
-        .merge(resource::action_routes::<Image>())
-        .route("/images/{id}", axum::routing::delete(delete))
-        .route("/images/{id}/actions/{action}", post(resource::act::<Image>))
-}
-
 impl Resource for Image {
-    const KIND: &'static str = "image";
-    const PLURAL: &'static str = "images";
     const FILTERS: &'static [&'static str] = &["name", "type", "status", "architecture", "bound_to"];
-
-    fn all(state: &State) -> &BTreeMap<u64, Self> {
-        &state.images
-    }
-
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
-        &mut state.images
-    }
+    /// They are made by an action of a server.
+    const IS_ORDERED: bool = false;
 
     /// Images of different architectures may share a name, and snapshots have none.
     fn unique_name(&self) -> Option<&str> {
@@ -91,27 +71,26 @@ impl Resource for Image {
         Ok(())
     }
 
-    fn plan(&self, _: &State, id: u64, action: &str, input: &mut Input) -> Result<Job, ApiError> {
+    /// Servers that were made from it keep its files, until the last of them is gone.
+    fn remove(state: &mut State, id: u64) -> Option<Job> {
+        state.images.entry(id).and_modify(|image| image.deleted = true);
+        None
+    }
+
+    fn clean_up(cloud: &Arc<Cloud>, _: u64) -> impl Future<Output = ()> + Send {
+        cloud.forget_images()
+    }
+
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        let image = resource::find::<Image>(state, id)?;
         if action != "change_protection" {
             return Err(ApiError::not_found("action", action));
         }
-        let on = resource::read_protection(input, self.protected)?;
-        if self.kind == "system" {
+        let on = resource::read_protection(input, image.protected)?;
+        if image.kind == "system" {
             let message = "a system image's protection cannot be changed";
             return Err(ApiError::unprocessable("unsupported_error", message));
         }
-        Ok(Job::ProtectImage { image: id, on })
+        Ok(Job::ProtectImage { image: id, on }.into())
     }
-}
-
-/// Servers that were made from it keep its files, until the last of them is gone.
-async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("image", &id)?;
-    cloud.change(|state| {
-        resource::check_removable::<Image>(state, id)?;
-        state.images.entry(id).and_modify(|image| image.deleted = true);
-        Ok(())
-    })?;
-    cloud.forget_images().await;
-    no_content()
 }

@@ -1,7 +1,7 @@
 //! What a request carries: its query and the fields of its body, read tolerantly and complained about together.
 
-use super::error::ApiError;
-use super::labels::{self, Labels};
+use crate::error::ApiError;
+use crate::labels::{self, Labels};
 use axum::http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};

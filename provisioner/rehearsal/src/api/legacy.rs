@@ -1,18 +1,18 @@
-//! The API as it was in June 2026, for clients that know nothing later: a coat over the present one, which knows
-//! nothing of it. Requests are translated on their way in, answers on their way out:
+//! The API as it was in June 2026, for clients that know nothing later. The present API knows nothing of it: requests are
+//! translated before they reach it, and its answers on their way out:
 //!
 //! * Servers and primary IPs have a `datacenter`, and one is taken in their orders, by name or id.
 //! * `/datacenters` is there.
 //! * A primary IP's `assignee_type` is always `server`.
 //! * Images have `deprecated`.
 
-use super::error::ApiError;
 use super::input::{Query, Reference};
 use super::listing::Listing;
 use super::{Reply, ok, parse_id, take_in};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{SERVER_TYPES, ServerType, render_location};
 use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, Uri, header};

@@ -1,8 +1,8 @@
 //! Lists: filtered, sorted, cut into pages, the same for every resource.
 
-use super::error::ApiError;
 use super::input::Query;
-use super::labels::{Labels, Selector};
+use crate::error::ApiError;
+use crate::labels::{Labels, Selector};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -33,6 +33,11 @@ impl<'a> Listing<'a> {
             });
         }
         self
+    }
+
+    /// As [`Listing::by`], for several fields.
+    pub(crate) fn by_all(self, fields: &[&str]) -> Self {
+        fields.iter().fold(self, |listing, field| listing.by(field))
     }
 
     /// Keeps the entries that the label selector chooses.

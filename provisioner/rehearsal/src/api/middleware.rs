@@ -1,8 +1,8 @@
 //! What every request passes on its way in and out.
 
-use super::error::ApiError;
 use super::strikes::{self, Lost};
 use crate::cloud::Cloud;
+use crate::error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;

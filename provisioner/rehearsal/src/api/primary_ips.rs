@@ -1,41 +1,19 @@
+use super::actions;
 use super::catalog::locate;
-use super::error::ApiError;
 use super::input::{Id, Input, Reference};
-use super::resource::{self, Resource};
-use super::{Reply, Shared, actions, created};
+use super::resource::{self, Plan, Resource};
 use crate::cloud::catalog::render_location;
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Address, PrimaryIp, Server, State, now};
+use crate::cloud::state::{Address, PrimaryIp, Server, State};
 use crate::cloud::{Cloud, addresses};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State as Extract;
-use axum::routing::{delete, post};
+use crate::error::ApiError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
-
-pub(super) fn routes() -> Router<Arc<Cloud>> {
-    resource::routes::<PrimaryIp>()
-        .merge(resource::action_routes::<PrimaryIp>())
-        .route("/primary_ips", post(create))
-        .route("/primary_ips/{id}", delete(resource::delete::<PrimaryIp>))
-        .route("/primary_ips/{id}/actions/{action}", post(resource::act::<PrimaryIp>))
-}
 
 impl Resource for PrimaryIp {
-    const KIND: &'static str = "primary_ip";
-    const PLURAL: &'static str = "primary_ips";
     const FILTERS: &'static [&'static str] = &["name", "ip", "type"];
-
-    fn all(state: &State) -> &BTreeMap<u64, Self> {
-        &state.primary_ips
-    }
-
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
-        &mut state.primary_ips
-    }
 
     fn unique_name(&self) -> Option<&str> {
         Some(&self.name)
@@ -56,6 +34,43 @@ impl Resource for PrimaryIp {
         self.auto_delete = input.optional("auto_delete").unwrap_or(self.auto_delete);
     }
 
+    fn create(cloud: &Cloud, state: &mut State, input: &mut Input) -> Result<Value, ApiError> {
+        let name = input.name();
+        let labels = input.labels().unwrap_or_default();
+        let kind: String = input.required("type");
+        if !["ipv4", "ipv6"].contains(&kind.as_str()) && !input.is_wrong("type") {
+            input.complain("type", "must be ipv4 or ipv6");
+        }
+        let place: Option<Reference> = input.optional("location");
+        let assignee: Option<Id> = input.optional("assignee_id");
+        let auto_delete = input.optional("auto_delete").unwrap_or(false);
+        if input.has("datacenter") {
+            input.complain("datacenter", "was removed; give a location");
+        }
+        if place.is_some() == assignee.is_some() {
+            input.complain("location", "give either a location or an assignee");
+        }
+        let wrong_assignee = input
+            .optional::<String>("assignee_type")
+            .is_some_and(|kind| !(kind == "server" || kind == "unassigned" && assignee.is_none()));
+        if wrong_assignee {
+            input.complain("assignee_type", "must be server, or unassigned without an assignee");
+        }
+        input.done()?;
+        let location = match assignee {
+            Some(Id(server)) => check_assignable(state, server, &kind)?,
+            None => locate(place.as_ref())?.name.to_owned(),
+        };
+        let ip = new_ip(state, cloud, &kind, name, &location);
+        let id = resource::add(state, PrimaryIp { labels, auto_delete, ..ip })?;
+        let chain = state.begin(assignee.map(|Id(server)| Job::AssignIp { ip: id, server }));
+        let mut body = resource::one::<PrimaryIp>(state, id)?;
+        if let Some(action) = chain.first() {
+            body["action"] = actions::render(state, *action);
+        }
+        Ok(body)
+    }
+
     fn is_protected(&self) -> bool {
         self.protected
     }
@@ -66,23 +81,25 @@ impl Resource for PrimaryIp {
         Err(ApiError::unprocessable("must_be_unassigned", message))
     }
 
-    fn plan(&self, state: &State, id: u64, action: &str, input: &mut Input) -> Result<Job, ApiError> {
-        Ok(match action {
-            "assign" => assign(state, id, self, input)?,
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        let ip = resource::find::<PrimaryIp>(state, id)?;
+        let job = match action {
+            "assign" => assign(state, id, ip, input)?,
             "unassign" => {
-                let Some(server) = self.assignee else {
+                let Some(server) = ip.assignee else {
                     let message = format!("primary IP {id} is not assigned");
                     return Err(ApiError::unprocessable("primary_ip_not_assigned", message));
                 };
                 check_off(state, server)?;
                 Job::UnassignIp { ip: id, server }
             }
-            "change_dns_ptr" => change_dns_ptr(input, id, self, None)?,
+            "change_dns_ptr" => change_dns_ptr(input, id, ip, None)?,
             "change_protection" => {
-                Job::ProtectIp { ip: id, on: resource::read_protection(input, self.protected)? }
+                Job::ProtectIp { ip: id, on: resource::read_protection(input, ip.protected)? }
             }
             _ => return Err(ApiError::not_found("action", action)),
-        })
+        };
+        Ok(job.into())
     }
 }
 
@@ -110,7 +127,7 @@ pub(super) fn new_ip(
     PrimaryIp {
         name,
         labels: BTreeMap::new(),
-        created: now(),
+        created: now_text(),
         address,
         location: location.into(),
         assignee: None,
@@ -123,47 +140,6 @@ pub(super) fn new_ip(
 fn default_name(address: std::net::Ipv4Addr) -> String {
     let [a, b, c, d] = address.octets();
     format!("static.{d}.{c}.{b}.{a}.clients.your-server.de")
-}
-
-async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let name = input.name();
-    let labels = input.labels().unwrap_or_default();
-    let kind: String = input.required("type");
-    if !["ipv4", "ipv6"].contains(&kind.as_str()) && !input.is_wrong("type") {
-        input.complain("type", "must be ipv4 or ipv6");
-    }
-    let place: Option<Reference> = input.optional("location");
-    let assignee: Option<Id> = input.optional("assignee_id");
-    let auto_delete = input.optional("auto_delete").unwrap_or(false);
-    if input.has("datacenter") {
-        input.complain("datacenter", "was removed; give a location");
-    }
-    if place.is_some() == assignee.is_some() {
-        input.complain("location", "give either a location or an assignee");
-    }
-    let wrong_assignee = input
-        .optional::<String>("assignee_type")
-        .is_some_and(|kind| !(kind == "server" || kind == "unassigned" && assignee.is_none()));
-    if wrong_assignee {
-        input.complain("assignee_type", "must be server, or unassigned without an assignee");
-    }
-    input.done()?;
-    let body = cloud.change(|state| {
-        let location = match assignee {
-            Some(Id(server)) => check_assignable(state, server, &kind)?,
-            None => locate(place.as_ref())?.name.to_owned(),
-        };
-        let ip = new_ip(state, &cloud, &kind, name, &location);
-        let id = resource::add(state, PrimaryIp { labels, auto_delete, ..ip })?;
-        let chain = state.begin(assignee.map(|Id(server)| Job::AssignIp { ip: id, server }));
-        let mut body = resource::one::<PrimaryIp>(state, id)?;
-        if let Some(action) = chain.first() {
-            body["action"] = actions::render(state, *action);
-        }
-        Ok(body)
-    })?;
-    created(body)
 }
 
 fn assign(state: &State, id: u64, ip: &PrimaryIp, input: &mut Input) -> Result<Job, ApiError> {

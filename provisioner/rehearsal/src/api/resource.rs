@@ -1,42 +1,56 @@
-//! The shape that resources share: lists, single ones, new names and labels, removal, actions of one job. Each
-//! resource's module says only what is peculiar to it.
+//! What resources share: how they are listed, shown, made, changed, deleted and acted on. Each resource's module says
+//! only what is peculiar to it.
 
-use super::error::ApiError;
 use super::input::{Input, Query};
-use super::labels::Labels;
 use super::listing::Listing;
 use super::{Reply, Shared, actions, created, no_content, ok, parse_id};
 use crate::cloud::Cloud;
 use crate::cloud::job::Job;
-use crate::cloud::state::State;
-use axum::Router;
+use crate::cloud::state::{Kept, State};
+use crate::error::ApiError;
+use crate::labels::Labels;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
-use axum::routing::get;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Actions that run beside others: they only change a record or give something out.
-pub(super) const LIGHT: [&str; 3] = ["change_protection", "change_dns_ptr", "request_console"];
+const LIGHT: [&str; 3] = ["change_protection", "change_dns_ptr", "request_console"];
 
-/// A kind of resource, kept in a map of the state.
-pub(super) trait Resource: Sized + 'static {
-    /// Its name in replies, as `primary_ip`.
-    const KIND: &'static str;
-    /// Its name in paths and lists, as `primary_ips`.
-    const PLURAL: &'static str;
+/// A kind of resource as the API has it.
+pub(super) trait Resource: Kept {
     /// What its lists are filtered by besides labels: parameters named as fields.
     const FILTERS: &'static [&'static str];
+    /// The fields its lists are sorted by.
+    const SORTABLE: &'static [&'static str] = &["id", "name", "created"];
+    /// Whether one is made by a POST of its own.
+    const IS_ORDERED: bool = true;
+    const HAS_ACTIONS: bool = true;
+    /// Whether an update waits for the action that locks it.
+    const UPDATE_WAITS: bool = false;
+    /// How a deletion that is an action is answered.
+    const DELETED: StatusCode = StatusCode::CREATED;
 
-    fn all(state: &State) -> &BTreeMap<u64, Self>;
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self>;
     /// The name that no other of its kind may have; `None` where that is not asked for.
     fn unique_name(&self) -> Option<&str>;
     fn render(&self, state: &State, id: u64) -> Value;
     /// Takes over what an update brings. Where the input is wrong nothing of it is kept.
     fn update(&mut self, input: &mut Input);
+
+    /// The id of the one that a path names.
+    fn resolve(state: &State, text: &str) -> Result<u64, ApiError> {
+        let id = parse_id(Self::KIND, text)?;
+        find::<Self>(state, id).map(|_| id)
+    }
+
+    /// Makes one as it is ordered and gives back the answer.
+    fn create(_cloud: &Cloud, _state: &mut State, _input: &mut Input) -> Result<Value, ApiError> {
+        Err(ApiError::server(format!("{} is not ordered", Self::KIND)))
+    }
 
     /// Whether lists show it.
     fn is_listed(&self) -> bool {
@@ -58,25 +72,63 @@ pub(super) trait Resource: Sized + 'static {
         Ok(())
     }
 
-    /// The job of an action of this name, where one job is all the action is.
-    fn plan(&self, _state: &State, _id: u64, action: &str, _input: &mut Input) -> Result<Job, ApiError> {
+    /// Removes it, or says which job will.
+    fn remove(state: &mut State, id: u64) -> Option<Job> {
+        Self::all_mut(state).remove(&id);
+        None
+    }
+
+    /// Removes what it leaves behind on this machine when it was deleted.
+    fn clean_up(_cloud: &Arc<Cloud>, _id: u64) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// What an action comes to. Records may be changed on the way: where this fails, all is as it was.
+    fn plan(_state: &mut State, _id: u64, action: &str, _input: &mut Input) -> Result<Plan, ApiError> {
         Err(ApiError::not_found("action", action))
     }
 }
 
-/// The routes that list, show and update.
-pub(super) fn routes<R: Resource>() -> Router<Arc<Cloud>> {
-    Router::new()
-        .route(&format!("/{}", R::PLURAL), get(list::<R>))
-        .route(&format!("/{}/{{id}}", R::PLURAL), get(show::<R>).put(update::<R>))
+/// What an action comes to: its jobs, and what the reply has besides their actions.
+pub(super) struct Plan {
+    jobs: Vec<Job>,
+    /// Whether the reply has a list of actions and not the one.
+    is_list: bool,
+    reply: Vec<(&'static str, Value)>,
 }
 
-/// The routes that show actions.
-pub(super) fn action_routes<R: Resource>() -> Router<Arc<Cloud>> {
-    let one = format!("/{}/{{id}}/actions", R::PLURAL);
-    actions::routes_of(R::PLURAL, R::KIND)
-        .route(&one, actions::list_route(R::KIND))
-        .route(&format!("{one}/{{action}}"), actions::one_route(R::KIND))
+impl From<Job> for Plan {
+    fn from(job: Job) -> Self {
+        Self { jobs: vec![job], is_list: false, reply: Vec::new() }
+    }
+}
+
+impl Plan {
+    /// Of an action whose reply has a list of actions.
+    pub(super) fn list(jobs: Vec<Job>) -> Self {
+        Self { jobs, is_list: true, reply: Vec::new() }
+    }
+
+    pub(super) fn reply(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        self.reply.push((field, value.into()));
+        self
+    }
+}
+
+/// All routes of a kind of resource.
+pub(super) fn routes<R: Resource>() -> Router<Arc<Cloud>> {
+    let (all, one) = (format!("/{}", R::PLURAL), format!("/{}/{{id}}", R::PLURAL));
+    let mut routes = Router::new()
+        .route(&all, get(list::<R>))
+        .route(&one, get(show::<R>).put(update::<R>).delete(delete::<R>));
+    if R::IS_ORDERED {
+        routes = routes.route(&all, post(create::<R>));
+    }
+    if R::HAS_ACTIONS {
+        routes = routes.merge(actions::routes_of(R::PLURAL, R::KIND, R::resolve));
+        routes = routes.route(&format!("{one}/actions/{{action}}"), post(act::<R>));
+    }
+    routes
 }
 
 pub(super) fn find<R: Resource>(state: &State, id: u64) -> Result<&R, ApiError> {
@@ -133,7 +185,7 @@ pub(super) fn relabel(labels: &mut Labels, input: &mut Input) {
 }
 
 /// Fails while something protects, holds or needs a resource that is to be deleted.
-pub(super) fn check_removable<R: Resource>(state: &State, id: u64) -> Result<(), ApiError> {
+fn check_removable<R: Resource>(state: &State, id: u64) -> Result<(), ApiError> {
     let found = find::<R>(state, id)?;
     if found.is_protected() {
         return Err(ApiError::protected(R::KIND, id));
@@ -142,21 +194,14 @@ pub(super) fn check_removable<R: Resource>(state: &State, id: u64) -> Result<(),
     found.check_unused(id)
 }
 
-pub(super) fn remove<R: Resource>(state: &mut State, id: u64) -> Result<(), ApiError> {
-    check_removable::<R>(state, id)?;
-    R::all_mut(state).remove(&id);
-    Ok(())
-}
-
-/// Begins a job unless what it would hold is locked; gives back `{"action": ...}`.
-pub(super) fn begin(state: &mut State, job: Job) -> Result<Value, ApiError> {
-    for (kind, id) in job.resources() {
-        if job.holds(kind, id) {
+/// Begins jobs one after the other unless what one would hold is locked; gives back their actions' ids.
+pub(super) fn begin(state: &mut State, jobs: Vec<Job>) -> Result<Vec<u64>, ApiError> {
+    for job in &jobs {
+        for (kind, id) in job.resources().into_iter().filter(|(kind, id)| job.holds(kind, *id)) {
             state.check_unlocked(kind, id)?;
         }
     }
-    let chain = state.begin([job]);
-    Ok(actions::one(state, chain[0]))
+    Ok(state.begin(jobs))
 }
 
 /// What `change_protection` makes of the protection from being deleted.
@@ -166,29 +211,31 @@ pub(super) fn read_protection(input: &mut Input, present: bool) -> Result<bool, 
     Ok(on)
 }
 
-pub(super) async fn list<R: Resource>(Extract(cloud): Shared, uri: Uri) -> Reply {
+async fn list<R: Resource>(Extract(cloud): Shared, uri: Uri) -> Reply {
     let query = Query::parse(uri)?;
     let entries: Vec<_> = cloud.read(|state| {
         let listed = R::all(state).iter().filter(|(_, resource)| resource.is_listed() && !resource.is_gone());
         listed.map(|(id, resource)| resource.render(state, *id)).collect()
     });
-    let listing = R::FILTERS.iter().fold(Listing::new(&query, entries), |listing, field| listing.by(field));
-    listing.by_labels()?.sorted(&["id", "name", "created"])?.page(R::PLURAL)
+    Listing::new(&query, entries).by_all(R::FILTERS).by_labels()?.sorted(R::SORTABLE)?.page(R::PLURAL)
 }
 
-pub(super) async fn show<R: Resource>(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id(R::KIND, &id)?;
-    cloud.read(|state| ok(one::<R>(state, id)?))
+async fn show<R: Resource>(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
+    cloud.read(|state| ok(one::<R>(state, R::resolve(state, &id)?)?))
 }
 
-pub(super) async fn update<R: Resource>(
-    Extract(cloud): Shared,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Reply {
-    let id = parse_id(R::KIND, &id)?;
+async fn create<R: Resource>(Extract(cloud): Shared, body: Bytes) -> Reply {
+    let mut input = Input::parse(&body)?;
+    created(cloud.change(|state| R::create(&cloud, state, &mut input))?)
+}
+
+async fn update<R: Resource>(Extract(cloud): Shared, Path(id): Path<String>, body: Bytes) -> Reply {
     let mut input = Input::parse(&body)?;
     let body = cloud.change(|state| {
+        let id = R::resolve(state, &id)?;
+        if R::UPDATE_WAITS {
+            state.check_unlocked(R::KIND, id)?;
+        }
         find_mut::<R>(state, id)?.update(&mut input);
         input.done()?;
         check_unique_name::<R>(state, id, find(state, id)?)?;
@@ -197,26 +244,41 @@ pub(super) async fn update<R: Resource>(
     ok(body)
 }
 
-pub(super) async fn delete<R: Resource>(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id(R::KIND, &id)?;
-    cloud.change(|state| remove::<R>(state, id))?;
-    no_content()
+async fn delete<R: Resource>(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
+    let (id, action) = cloud.change(|state| {
+        let id = R::resolve(state, &id)?;
+        check_removable::<R>(state, id)?;
+        let action = R::remove(state, id).map(|job| state.begin([job])[0]);
+        Ok((id, action.map(|action| actions::one(state, action))))
+    })?;
+    R::clean_up(&cloud, id).await;
+    match action {
+        Some(action) => Ok((R::DELETED, Json(action)).into_response()),
+        None => no_content(),
+    }
 }
 
-pub(super) async fn act<R: Resource>(
+async fn act<R: Resource>(
     Extract(cloud): Shared,
     Path((id, action)): Path<(String, String)>,
     body: Bytes,
 ) -> Reply {
-    let id = parse_id(R::KIND, &id)?;
     let mut input = Input::parse(&body)?;
     let body = cloud.change(|state| {
-        let found = find::<R>(state, id)?;
+        let id = R::resolve(state, &id)?;
         if !LIGHT.contains(&action.as_str()) {
             state.check_unlocked(R::KIND, id)?;
         }
-        let job = found.plan(state, id, &action, &mut input)?;
-        begin(state, job)
+        let plan = R::plan(state, id, &action, &mut input)?;
+        let chain = begin(state, plan.jobs)?;
+        let mut body = match plan.is_list {
+            true => json!({"actions": state.render_actions(&chain)}),
+            false => actions::one(state, chain[0]),
+        };
+        for (field, value) in plan.reply {
+            body[field] = value;
+        }
+        Ok(body)
     })?;
     created(body)
 }

@@ -2,42 +2,29 @@ mod act;
 mod create;
 mod maintenance;
 mod metrics;
+mod power;
 
 use super::input::Input;
-use super::resource::{self, Resource};
-use super::{Reply, Shared, actions, ok, parse_id, primary_ips};
+use super::primary_ips;
+use super::resource::{self, Plan, Resource};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::{disk_of, render_location, server_type};
 use crate::cloud::job::Job;
 use crate::cloud::state::{Address, Image, Server, State};
+use crate::error::ApiError;
 use axum::Router;
-use axum::extract::{Path, State as Extract};
-use axum::routing::{get, post};
+use axum::http::StatusCode;
+use axum::routing::get;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    resource::routes::<Server>()
-        .merge(resource::action_routes::<Server>())
-        .route("/servers", post(create::create))
-        .route("/servers/{id}", axum::routing::delete(delete))
-        .route("/servers/{id}/actions/{action}", post(act::act))
-        .route("/servers/{id}/metrics", get(metrics::show))
+    resource::routes::<Server>().route("/servers/{id}/metrics", get(metrics::show))
 }
 
 impl Resource for Server {
-    const KIND: &'static str = "server";
-    const PLURAL: &'static str = "servers";
     const FILTERS: &'static [&'static str] = &["name", "status"];
-
-    fn all(state: &State) -> &BTreeMap<u64, Self> {
-        &state.servers
-    }
-
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
-        &mut state.servers
-    }
+    const DELETED: StatusCode = StatusCode::OK;
 
     fn unique_name(&self) -> Option<&str> {
         Some(&self.name)
@@ -69,8 +56,21 @@ impl Resource for Server {
         check_host_name(input, &self.name);
     }
 
+    fn create(cloud: &Cloud, state: &mut State, input: &mut Input) -> Result<Value, ApiError> {
+        create::place(cloud, state, create::read(input)?)
+    }
+
     fn is_protected(&self) -> bool {
         self.protected
+    }
+
+    fn remove(state: &mut State, id: u64) -> Option<Job> {
+        state.servers.entry(id).and_modify(|server| server.status = "deleting".into());
+        Some(Job::DeleteServer { server: id })
+    }
+
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        act::plan(state, id, action, input)
     }
 }
 
@@ -90,17 +90,6 @@ fn render_ip(state: &State, server: u64, kind: &str) -> Value {
         };
         json!({"id": id, "ip": ip.address.text(), "blocked": false, "dns_ptr": dns_ptr})
     })
-}
-
-async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("server", &id)?;
-    let body = cloud.change(|state| {
-        resource::check_removable::<Server>(state, id)?;
-        state.servers.entry(id).and_modify(|server| server.status = "deleting".into());
-        let chain = state.begin([Job::DeleteServer { server: id }]);
-        Ok(actions::one(state, chain[0]))
-    })?;
-    ok(body)
 }
 
 /// Complains about a name that is no host name as of RFC 1123.

@@ -1,38 +1,17 @@
-use super::error::ApiError;
 use super::input::Input;
 use super::resource::{self, Resource};
-use super::{Reply, Shared, created};
 use crate::cloud::Cloud;
-use crate::cloud::state::{SshKey, State, now};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State as Extract;
-use axum::routing::{delete, post};
+use crate::cloud::clock::now_text;
+use crate::cloud::state::{SshKey, State};
+use crate::error::ApiError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-pub(super) fn routes() -> Router<Arc<Cloud>> {
-    resource::routes::<SshKey>()
-        .route("/ssh_keys", post(create))
-        .route("/ssh_keys/{id}", delete(resource::delete::<SshKey>))
-}
 
 impl Resource for SshKey {
-    const KIND: &'static str = "ssh_key";
-    const PLURAL: &'static str = "ssh_keys";
     const FILTERS: &'static [&'static str] = &["name", "fingerprint"];
-
-    fn all(state: &State) -> &BTreeMap<u64, Self> {
-        &state.ssh_keys
-    }
-
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
-        &mut state.ssh_keys
-    }
+    const HAS_ACTIONS: bool = false;
 
     fn unique_name(&self) -> Option<&str> {
         Some(&self.name)
@@ -46,32 +25,25 @@ impl Resource for SshKey {
     fn update(&mut self, input: &mut Input) {
         resource::rename(&mut self.name, &mut self.labels, input);
     }
-}
 
-async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let name = input.name();
-    let public_key: String = input.required("public_key");
-    let public_key = public_key.trim().to_owned();
-    let labels = input.labels().unwrap_or_default();
-    let fingerprint = fingerprint(&public_key);
-    if fingerprint.is_none() && !public_key.is_empty() {
-        input.complain("public_key", "is not a public key in OpenSSH's format");
-    }
-    input.done()?;
-    let key =
-        SshKey { name, fingerprint: fingerprint.unwrap_or_default(), public_key, labels, created: now() };
-    let body = cloud.change(|state| {
-        if state.ssh_keys.values().any(|other| other.fingerprint == key.fingerprint) {
-            return Err(ApiError::uniqueness(
-                "public_key",
-                "SSH key not unique: another one has this fingerprint",
-            ));
+    fn create(_: &Cloud, state: &mut State, input: &mut Input) -> Result<Value, ApiError> {
+        let name = input.name();
+        let public_key: String = input.required("public_key");
+        let public_key = public_key.trim().to_owned();
+        let labels = input.labels().unwrap_or_default();
+        let fingerprint = fingerprint(&public_key);
+        if fingerprint.is_none() && !public_key.is_empty() {
+            input.complain("public_key", "is not a public key in OpenSSH's format");
         }
-        let id = resource::add(state, key)?;
+        input.done()?;
+        let fingerprint = fingerprint.unwrap_or_default();
+        if state.ssh_keys.values().any(|other| other.fingerprint == fingerprint) {
+            let message = "SSH key not unique: another one has this fingerprint";
+            return Err(ApiError::uniqueness("public_key", message));
+        }
+        let id = resource::add(state, SshKey { name, fingerprint, public_key, labels, created: now_text() })?;
         resource::one::<SshKey>(state, id)
-    })?;
-    created(body)
+    }
 }
 
 /// The MD5 fingerprint of a public key, or `None` where it is none.

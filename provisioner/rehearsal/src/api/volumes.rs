@@ -1,42 +1,20 @@
+use super::actions;
 use super::catalog::locate;
-use super::error::ApiError;
 use super::input::{Id, Input, Reference};
-use super::resource::{self, Resource};
-use super::{Reply, Shared, actions, created, no_content, parse_id};
+use super::resource::{self, Plan, Resource};
 use crate::cloud::Cloud;
 use crate::cloud::catalog::render_location;
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Server, State, Volume, now};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
-use axum::routing::post;
+use crate::cloud::state::{Server, State, Volume};
+use crate::error::ApiError;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SIZES: std::ops::RangeInclusive<u64> = 10..=10_240;
 
-pub(super) fn routes() -> Router<Arc<Cloud>> {
-    resource::routes::<Volume>()
-        .merge(resource::action_routes::<Volume>())
-        .route("/volumes", post(create))
-        .route("/volumes/{id}", axum::routing::delete(delete))
-        .route("/volumes/{id}/actions/{action}", post(resource::act::<Volume>))
-}
-
 impl Resource for Volume {
-    const KIND: &'static str = "volume";
-    const PLURAL: &'static str = "volumes";
     const FILTERS: &'static [&'static str] = &["name", "status"];
-
-    fn all(state: &State) -> &BTreeMap<u64, Self> {
-        &state.volumes
-    }
-
-    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
-        &mut state.volumes
-    }
 
     fn unique_name(&self) -> Option<&str> {
         Some(&self.name)
@@ -56,62 +34,22 @@ impl Resource for Volume {
         check_name(input, &self.name);
     }
 
-    fn is_protected(&self) -> bool {
-        self.protected
-    }
-
-    fn check_unused(&self, id: u64) -> Result<(), ApiError> {
-        let Some(server) = self.server else { return Ok(()) };
-        let message = format!("volume {id} is attached to server {server}; detach it first");
-        Err(ApiError::unprocessable("service_error", message))
-    }
-
-    fn plan(&self, state: &State, id: u64, action: &str, input: &mut Input) -> Result<Job, ApiError> {
-        Ok(match action {
-            "attach" => attach(state, id, self, input)?,
-            "detach" => {
-                let Some(server) = self.server else {
-                    let message = format!("volume {id} is not attached");
-                    return Err(ApiError::unprocessable("service_error", message));
-                };
-                Job::DetachVolume { volume: id, server }
-            }
-            "resize" => {
-                let size: u64 = input.required("size");
-                check_size(input, size);
-                if size < self.size {
-                    let message = format!("a volume can only grow; this one has {} GB", self.size);
-                    input.complain("size", message);
-                }
-                input.done()?;
-                Job::ResizeVolume { volume: id, size }
-            }
-            "change_protection" => {
-                Job::ProtectVolume { volume: id, on: resource::read_protection(input, self.protected)? }
-            }
-            _ => return Err(ApiError::not_found("action", action)),
-        })
-    }
-}
-
-async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let name = input.name();
-    check_name(&mut input, &name);
-    let labels = input.labels().unwrap_or_default();
-    let size: u64 = input.required("size");
-    check_size(&mut input, size);
-    let place: Option<Reference> = input.optional("location");
-    let server: Option<Id> = input.optional("server");
-    let format: Option<String> = input.optional("format");
-    if format.as_deref().is_some_and(|format| !["ext4", "xfs"].contains(&format)) {
-        input.complain("format", "must be ext4 or xfs");
-    }
-    if place.is_some() == server.is_some() {
-        input.complain("location", "give either a location or a server");
-    }
-    input.done()?;
-    let body = cloud.change(|state| {
+    fn create(_: &Cloud, state: &mut State, input: &mut Input) -> Result<Value, ApiError> {
+        let name = input.name();
+        check_name(input, &name);
+        let labels = input.labels().unwrap_or_default();
+        let size: u64 = input.required("size");
+        check_size(input, size);
+        let place: Option<Reference> = input.optional("location");
+        let server: Option<Id> = input.optional("server");
+        let format: Option<String> = input.optional("format");
+        if format.as_deref().is_some_and(|format| !["ext4", "xfs"].contains(&format)) {
+            input.complain("format", "must be ext4 or xfs");
+        }
+        if place.is_some() == server.is_some() {
+            input.complain("location", "give either a location or a server");
+        }
+        input.done()?;
         let location = match server {
             Some(Id(server)) => {
                 state.check_unlocked("server", server)?;
@@ -122,7 +60,7 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         let volume = Volume {
             name,
             labels,
-            created: now(),
+            created: now_text(),
             size,
             location,
             format,
@@ -138,15 +76,50 @@ async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
         body["action"] = actions::render(state, chain[0]);
         body["next_actions"] = state.render_actions(&chain[1..]).into();
         Ok(body)
-    })?;
-    created(body)
-}
+    }
 
-async fn delete(Extract(cloud): Shared, Path(id): Path<String>) -> Reply {
-    let id = parse_id("volume", &id)?;
-    cloud.change(|state| resource::remove::<Volume>(state, id))?;
-    cloud.remove_volume_file(id).await;
-    no_content()
+    fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    fn check_unused(&self, id: u64) -> Result<(), ApiError> {
+        let Some(server) = self.server else { return Ok(()) };
+        let message = format!("volume {id} is attached to server {server}; detach it first");
+        Err(ApiError::unprocessable("service_error", message))
+    }
+
+    fn clean_up(cloud: &Arc<Cloud>, id: u64) -> impl Future<Output = ()> + Send {
+        cloud.remove_volume_file(id)
+    }
+
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        let volume = resource::find::<Volume>(state, id)?;
+        let job = match action {
+            "attach" => attach(state, id, volume, input)?,
+            "detach" => {
+                let Some(server) = volume.server else {
+                    let message = format!("volume {id} is not attached");
+                    return Err(ApiError::unprocessable("service_error", message));
+                };
+                Job::DetachVolume { volume: id, server }
+            }
+            "resize" => {
+                let size: u64 = input.required("size");
+                check_size(input, size);
+                if size < volume.size {
+                    let message = format!("a volume can only grow; this one has {} GB", volume.size);
+                    input.complain("size", message);
+                }
+                input.done()?;
+                Job::ResizeVolume { volume: id, size }
+            }
+            "change_protection" => {
+                Job::ProtectVolume { volume: id, on: resource::read_protection(input, volume.protected)? }
+            }
+            _ => return Err(ApiError::not_found("action", action)),
+        };
+        Ok(job.into())
+    }
 }
 
 fn attach(state: &State, id: u64, volume: &Volume, input: &mut Input) -> Result<Job, ApiError> {

@@ -1,27 +1,25 @@
 //! Zones: everything but their RRSets.
 
+mod change;
 mod rrsets;
 
-use super::error::ApiError;
-use super::input::{Input, Query};
-use super::labels::{self, Labels};
-use super::listing::Listing;
-use super::{Reply, Shared, actions, created, ok};
+use super::input::Input;
+use super::resource::{self, Plan, Resource};
+use super::{Reply, Shared, actions, ok};
 use crate::cloud::Cloud;
 use crate::cloud::dns::record::check_zone_name;
 use crate::cloud::dns::{
-    DEFAULT_TTL, DelegationStatus, Mode, NAMESERVERS, Nameserver, RrSet, TTLS, Wrong, Zone, ZoneJob, key,
-    zonefile,
+    DEFAULT_TTL, DelegationStatus, Mode, NAMESERVERS, Nameserver, Zone, ZoneJob, key, zonefile,
 };
 use crate::cloud::job::Job;
 use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::Uri;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use change::{NewSet, change, check_mode, protected, ttl};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,257 +28,142 @@ use std::sync::Arc;
 const TSIG_ALGORITHMS: [&str; 3] = ["hmac-md5", "hmac-sha1", "hmac-sha256"];
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
-    Router::new()
-        .merge(actions::routes_of("zones", "zone"))
-        .merge(rrsets::routes())
-        .route("/zones", get(list).post(create))
-        .route("/zones/{zone}", get(show).put(update).delete(delete))
-        .route("/zones/{zone}/zonefile", get(export))
-        .route("/zones/{zone}/actions", actions::list_route("zone"))
-        .route("/zones/{zone}/actions/{action}", actions::one_route("zone").post(act))
+    resource::routes::<Zone>().merge(rrsets::routes()).route("/zones/{id}/zonefile", get(export))
 }
 
-impl From<Wrong> for ApiError {
-    fn from(wrong: Wrong) -> Self {
-        Self::field(wrong.field, wrong.why)
+impl Resource for Zone {
+    const FILTERS: &'static [&'static str] = &["name", "mode"];
+    const UPDATE_WAITS: bool = true;
+
+    fn unique_name(&self) -> Option<&str> {
+        Some(&self.name)
     }
-}
 
-/// The id of the zone that a path names by its id or name.
-pub(super) fn find(state: &State, zone: &str) -> Result<u64, ApiError> {
-    let known = |id: &u64, found: &Zone| zone.parse() == Ok(*id) || found.name == zone;
-    let found = state.zones.iter().find(|(id, record)| known(id, record));
-    found.map(|(id, _)| *id).ok_or_else(|| ApiError::not_found("zone", zone))
-}
-
-fn get_zone<'a>(state: &'a State, zone: &str) -> Result<(u64, &'a Zone), ApiError> {
-    let id = find(state, zone)?;
-    state.zones.get(&id).map(|found| (id, found)).ok_or_else(|| ApiError::not_found("zone", zone))
-}
-
-fn check_mode(zone: &Zone, mode: Mode) -> Result<(), ApiError> {
-    if zone.mode == mode {
-        return Ok(());
+    fn render(&self, state: &State, id: u64) -> Value {
+        let looked = self.delegation.as_ref();
+        let (checked, delegated) =
+            (looked.map(|found| &found.checked), looked.map(|found| &found.nameservers));
+        let status = looked.map_or(DelegationStatus::Unknown, |found| found.status);
+        json!({
+            "id": id, "name": self.name, "mode": self.mode, "ttl": self.ttl, "labels": self.labels,
+            "created": self.created, "status": state.status_of_zone(id, self), "record_count": self.record_count(),
+            "registrar": "other", "protection": {"delete": self.protected},
+            "primary_nameservers": self.primary_nameservers,
+            "authoritative_nameservers": {
+                "assigned": NAMESERVERS, "delegated": delegated.map_or(&[][..], Vec::as_slice),
+                "delegation_last_check": checked, "delegation_status": status,
+            },
+        })
     }
-    let message = format!("zone {} is in {} mode, where this cannot be done", zone.name, json!(zone.mode));
-    Err(ApiError::unprocessable("incorrect_zone_mode", message))
-}
 
-/// Changes a zone and begins its publication; gives back the action's id.
-fn change(
-    state: &mut State,
-    zone: &str,
-    job: ZoneJob,
-    change: impl FnOnce(&mut Zone) -> Result<(), ApiError>,
-) -> Result<(u64, u64), ApiError> {
-    let id = find(state, zone)?;
-    state.check_unlocked("zone", id)?;
-    let record = state.zones.get_mut(&id).ok_or_else(|| ApiError::not_found("zone", zone))?;
-    change(record)?;
-    record.publish();
-    Ok((id, state.begin([Job::Zone { zone: id, job }])[0]))
-}
-
-fn render(id: u64, zone: &Zone, state: &State) -> Value {
-    let looked = zone.delegation.as_ref();
-    let (checked, delegated) = (looked.map(|found| &found.checked), looked.map(|found| &found.nameservers));
-    let status = looked.map_or(DelegationStatus::Unknown, |found| found.status);
-    json!({
-        "id": id, "name": zone.name, "mode": zone.mode, "ttl": zone.ttl, "labels": zone.labels,
-        "created": zone.created, "status": zone.status(id, state), "record_count": zone.record_count(),
-        "registrar": "other", "protection": {"delete": zone.protected},
-        "primary_nameservers": zone.primary_nameservers,
-        "authoritative_nameservers": {
-            "assigned": NAMESERVERS, "delegated": delegated.map_or(&[][..], Vec::as_slice),
-            "delegation_last_check": checked, "delegation_status": status,
-        },
-    })
-}
-
-async fn list(Extract(cloud): Shared, uri: Uri) -> Reply {
-    let query = Query::parse(uri)?;
-    let zones: Vec<_> =
-        cloud.read(|state| state.zones.iter().map(|(id, zone)| render(*id, zone, state)).collect());
-    let listing = Listing::new(&query, zones).by("name").by("mode").by_labels()?;
-    listing.sorted(&["id", "name", "created"])?.page("zones")
-}
-
-async fn show(Extract(cloud): Shared, Path(zone): Path<String>) -> Reply {
-    cloud.read(|state| {
-        let (id, found) = get_zone(state, &zone)?;
-        ok(json!({"zone": render(id, found, state)}))
-    })
-}
-
-async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let name: String = input.required("name");
-    let mode: Mode = input.required("mode");
-    let labels = input.labels().unwrap_or_default();
-    let ttl = ttl(&mut input).unwrap_or(DEFAULT_TTL);
-    let nameservers = if mode == Mode::Secondary { nameservers(&mut input) } else { Vec::new() };
-    let sets: Vec<NewSet> = input.optional("rrsets").unwrap_or_default();
-    let file: Option<String> = input.optional("zonefile");
-    if let Err(why) = check_zone_name(&name)
-        && !input.is_wrong("name")
-    {
-        input.complain("name", why);
+    fn update(&mut self, input: &mut Input) {
+        resource::relabel(&mut self.labels, input);
     }
-    if file.is_some() && !sets.is_empty() {
-        input.complain("zonefile", "give either a zone file or RRSets");
+
+    /// Paths name a zone by its id or its name.
+    fn resolve(state: &State, text: &str) -> Result<u64, ApiError> {
+        let found = state.zones.iter().find(|(id, zone)| text.parse() == Ok(**id) || zone.name == text);
+        found.map(|(id, _)| *id).ok_or_else(|| ApiError::not_found("zone", text))
     }
-    input.done()?;
-    let mut zone = Zone::new(name, mode, ttl, labels);
-    zone.primary_nameservers = nameservers;
-    if mode == Mode::Primary {
-        if let Some(text) = file {
-            import(&mut zone, &text, false)?;
+
+    fn create(_: &Cloud, state: &mut State, input: &mut Input) -> Result<Value, ApiError> {
+        let name: String = input.required("name");
+        let mode: Mode = input.required("mode");
+        let labels = input.labels().unwrap_or_default();
+        let ttl = ttl(input).unwrap_or(DEFAULT_TTL);
+        let nameservers = if mode == Mode::Secondary { nameservers(input) } else { Vec::new() };
+        let sets: Vec<NewSet> = input.optional("rrsets").unwrap_or_default();
+        let file: Option<String> = input.optional("zonefile");
+        if let Err(why) = check_zone_name(&name)
+            && !input.is_wrong("name")
+        {
+            input.complain("name", why);
         }
-        let mut seen = BTreeSet::new();
-        for set in sets {
-            let id = key(&set.name, &set.kind);
-            let wrong = |why: &str| ApiError::field("rrsets", format!("{id}: {why}"));
-            if !seen.insert(id.clone()) {
-                return Err(wrong("is there twice"));
+        if file.is_some() && !sets.is_empty() {
+            input.complain("zonefile", "give either a zone file or RRSets");
+        }
+        input.done()?;
+        let mut zone = Zone::new(name, mode, ttl, labels);
+        zone.primary_nameservers = nameservers;
+        if mode == Mode::Primary {
+            if let Some(text) = file {
+                import(&mut zone, &text, false)?;
             }
-            set.add_to(&mut zone).map_err(|e| wrong(&e.why))?;
+            let mut seen = BTreeSet::new();
+            for set in sets {
+                let id = key(&set.name, &set.kind);
+                let wrong = |why: &str| ApiError::field("rrsets", format!("{id}: {why}"));
+                if !seen.insert(id.clone()) {
+                    return Err(wrong("is there twice"));
+                }
+                set.add_to(&mut zone).map_err(|e| wrong(&e.why))?;
+            }
         }
-    }
-    let body = cloud.change(|state| {
-        if state.zones.values().any(|other| other.name == zone.name) {
-            let message = format!("there is a zone {} already", zone.name);
-            return Err(ApiError::uniqueness("name", message));
-        }
-        let id = state.new_id();
-        state.zones.insert(id, zone.clone());
+        let id = resource::add(state, zone)?;
         let action = state.begin([Job::Zone { zone: id, job: ZoneJob::CreateZone }])[0];
-        Ok(json!({"zone": render(id, &zone, state), "action": actions::render(state, action)}))
-    })?;
-    created(body)
-}
-
-/// An RRSet, as it comes in a request.
-#[derive(serde::Deserialize)]
-struct NewSet {
-    name: String,
-    #[serde(rename = "type")]
-    kind: String,
-    ttl: Option<u32>,
-    labels: Option<Labels>,
-    records: Vec<crate::cloud::dns::Record>,
-}
-
-impl NewSet {
-    /// Adds it to a zone, over the default one where it is the name servers'.
-    fn add_to(self, zone: &mut Zone) -> Result<(), Wrong> {
-        if let Some(why) = self.ttl.and_then(wrong_ttl) {
-            return Err(Wrong::new("ttl", why));
-        }
-        let labels = self.labels.unwrap_or_default();
-        labels::validate(&labels).map_err(|why| Wrong::new("labels", why))?;
-        zone.put(&self.name, &self.kind, RrSet::new(self.ttl, labels, self.records))
+        let mut body = resource::one::<Zone>(state, id)?;
+        body["action"] = actions::render(state, action);
+        Ok(body)
     }
-}
 
-async fn update(Extract(cloud): Shared, Path(zone): Path<String>, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let labels = input.labels();
-    input.done()?;
-    let body = cloud.change(|state| {
-        let id = find(state, &zone)?;
-        state.check_unlocked("zone", id)?;
-        if let (Some(record), Some(labels)) = (state.zones.get_mut(&id), labels) {
-            record.labels = labels;
-        }
-        let (id, found) = get_zone(state, &zone)?;
-        Ok(json!({"zone": render(id, found, state)}))
-    })?;
-    ok(body)
-}
+    fn is_protected(&self) -> bool {
+        self.protected
+    }
 
-async fn delete(Extract(cloud): Shared, Path(zone): Path<String>) -> Reply {
-    let body = cloud.change(|state| {
-        let (id, found) = get_zone(state, &zone)?;
-        if found.protected {
-            return Err(ApiError::protected("zone", id));
-        }
-        check_no_rrset_protected(found)?;
-        state.check_unlocked("zone", id)?;
-        let action = state.begin([Job::Zone { zone: id, job: ZoneJob::DeleteZone }])[0];
-        Ok(actions::one(state, action))
-    })?;
-    created(body)
-}
+    fn check_unused(&self, _: u64) -> Result<(), ApiError> {
+        check_no_rrset_protected(self)
+    }
 
-async fn export(Extract(cloud): Shared, Path(zone): Path<String>) -> Reply {
-    cloud.read(|state| {
-        let (_, found) = get_zone(state, &zone)?;
-        check_mode(found, Mode::Primary)?;
-        ok(json!({"zonefile": zonefile::write(found)}))
-    })
-}
+    fn remove(_: &mut State, id: u64) -> Option<Job> {
+        Some(Job::Zone { zone: id, job: ZoneJob::DeleteZone })
+    }
 
-async fn act(Extract(cloud): Shared, Path((zone, action)): Path<(String, String)>, body: Bytes) -> Reply {
-    let mut input = Input::parse(&body)?;
-    let body = cloud.change(|state| {
-        let (_, action) = match action.as_str() {
-            "change_protection" => {
-                let on: Option<bool> = input.optional("delete");
-                change(state, &zone, ZoneJob::ChangeProtection, |zone| {
-                    input.done()?;
-                    zone.protected = on.unwrap_or(zone.protected);
-                    Ok(())
-                })?
-            }
-            "change_ttl" => change(state, &zone, ZoneJob::ChangeTtl, |zone| {
+    fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
+        let job = match action {
+            "change_protection" => change(state, id, ZoneJob::ChangeProtection, |zone| {
+                zone.protected = resource::read_protection(input, zone.protected)?;
+                Ok(())
+            })?,
+            "change_ttl" => change(state, id, ZoneJob::ChangeTtl, |zone| {
                 check_mode(zone, Mode::Primary)?;
                 input.required::<u32>("ttl");
-                zone.ttl = ttl(&mut input).unwrap_or(zone.ttl);
+                zone.ttl = ttl(input).unwrap_or(zone.ttl);
                 input.done()
             })?,
-            "change_primary_nameservers" => {
-                change(state, &zone, ZoneJob::ChangePrimaryNameservers, |zone| {
-                    check_mode(zone, Mode::Secondary)?;
-                    zone.primary_nameservers = nameservers(&mut input);
-                    input.done()
-                })?
-            }
-            "import_zonefile" => change(state, &zone, ZoneJob::ImportZonefile, |zone| {
+            "change_primary_nameservers" => change(state, id, ZoneJob::ChangePrimaryNameservers, |zone| {
+                check_mode(zone, Mode::Secondary)?;
+                zone.primary_nameservers = nameservers(input);
+                input.done()
+            })?,
+            "import_zonefile" => change(state, id, ZoneJob::ImportZonefile, |zone| {
                 check_mode(zone, Mode::Primary)?;
                 let text: String = input.required("zonefile");
                 input.done()?;
                 check_no_rrset_protected(zone)?;
                 import(zone, &text, true)
             })?,
-            _ => return Err(ApiError::not_found("action", &action)),
+            _ => return Err(ApiError::not_found("action", action)),
         };
-        Ok(actions::one(state, action))
-    })?;
-    created(body)
+        Ok(job.into())
+    }
+}
+
+async fn export(Extract(cloud): Shared, Path(zone): Path<String>) -> Reply {
+    cloud.read(|state| {
+        let zone = resource::find::<Zone>(state, Zone::resolve(state, &zone)?)?;
+        check_mode(zone, Mode::Primary)?;
+        ok(json!({"zonefile": zonefile::write(zone)}))
+    })
 }
 
 /// What takes all RRSets away takes none while one of them is protected.
 fn check_no_rrset_protected(zone: &Zone) -> Result<(), ApiError> {
-    zone.rrsets.iter().find(|(_, set)| set.protected).map_or(Ok(()), |(id, _)| Err(rrsets::protected(id)))
+    zone.rrsets.iter().find(|(_, set)| set.protected).map_or(Ok(()), |(id, _)| Err(protected(id)))
 }
 
 fn import(zone: &mut Zone, text: &str, is_import: bool) -> Result<(), ApiError> {
     let file = zonefile::parse(text, &zone.name).map_err(|why| ApiError::field("zonefile", why))?;
     Ok(zone.replace(file, is_import)?)
-}
-
-/// The field `ttl`, if it is there and right.
-fn ttl(input: &mut Input) -> Option<u32> {
-    let ttl = input.optional("ttl")?;
-    if let Some(why) = wrong_ttl(ttl) {
-        input.complain("ttl", why);
-    }
-    Some(ttl)
-}
-
-fn wrong_ttl(ttl: u32) -> Option<String> {
-    let wrong = !TTLS.contains(&ttl);
-    wrong.then(|| format!("must be {} to {} seconds", TTLS.start(), TTLS.end()))
 }
 
 fn nameservers(input: &mut Input) -> Vec<Nameserver> {

@@ -1,6 +1,7 @@
 //! What is on sale: locations, server types, prices. Taken from the price list of September 2026 where it is
 //! known; it gives plans and sums their form, the real API has the last word on money.
 
+use super::price::{VAT, hourly, price};
 use super::state::{Server, State};
 use crate::config::Architecture;
 use serde_json::{Value, json};
@@ -30,15 +31,15 @@ pub(crate) struct ServerType {
     category: &'static str,
     /// Net, a month, in cents.
     price: u64,
+    /// Where it can be ordered.
     locations: &'static [&'static str],
+    /// Where it once could.
+    withdrawn: &'static [&'static str],
 }
 
 const EUROPE: &[&str] = &["fsn1", "nbg1", "hel1"];
 const WORLD: &[&str] = &["fsn1", "nbg1", "hel1", "ash", "hil", "sin"];
-/// German VAT, in percent.
-const VAT: u64 = 19;
-/// An hour costs the month's price divided by this.
-const HOURS: u64 = 624;
+const OVERSEAS: &[&str] = &["ash", "hil", "sin"];
 const TERABYTE: u64 = 1_000_000_000_000;
 
 pub(crate) const LOCATIONS: [Location; 6] = [
@@ -113,10 +114,19 @@ const fn kind(
     price: u64,
     locations: &'static [&'static str],
 ) -> ServerType {
-    ServerType { id, name, architecture, cores, memory, disk, category, price, locations }
+    ServerType { id, name, architecture, cores, memory, disk, category, price, locations, withdrawn: &[] }
 }
 
-pub(crate) const SERVER_TYPES: [ServerType; 10] = [
+impl ServerType {
+    const fn withdrawn_from(mut self, locations: &'static [&'static str]) -> Self {
+        self.withdrawn = locations;
+        self
+    }
+}
+
+/// The last two are of the generations that Hetzner deprecated in October 2025: `cpx11` in Europe alone, `cx22` everywhere.
+/// Their ids are those of the hcloud projects' examples, their prices estimates.
+pub(crate) const SERVER_TYPES: [ServerType; 12] = [
     kind(45, "cax11", Architecture::Arm, (2, 4, 40), "cost_optimized", 599, EUROPE),
     kind(93, "cax21", Architecture::Arm, (4, 8, 80), "cost_optimized", 1099, EUROPE),
     kind(94, "cax31", Architecture::Arm, (8, 16, 160), "cost_optimized", 2099, EUROPE),
@@ -127,6 +137,8 @@ pub(crate) const SERVER_TYPES: [ServerType; 10] = [
     kind(114, "cx23", Architecture::X86, (2, 4, 40), "cost_optimized", 549, EUROPE),
     kind(115, "cx33", Architecture::X86, (4, 8, 80), "cost_optimized", 849, EUROPE),
     kind(116, "cx43", Architecture::X86, (8, 16, 160), "cost_optimized", 1599, EUROPE),
+    kind(22, "cpx11", Architecture::X86, (2, 2, 40), "regular_purpose", 449, OVERSEAS).withdrawn_from(EUROPE),
+    kind(104, "cx22", Architecture::X86, (2, 4, 40), "cost_optimized", 379, &[]).withdrawn_from(EUROPE),
 ];
 
 pub(crate) fn location(name: &str) -> Option<&'static Location> {
@@ -167,26 +179,36 @@ impl ServerType {
         self.is_sold_in(location) && !state.sold_out.contains(&stock_key(self.name, location))
     }
 
+    /// Whether it can be ordered nowhere any more.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.locations.is_empty()
+    }
+
+    /// The locations that know it, be it from the past.
+    fn known_in(&self) -> impl Iterator<Item = &'static Location> {
+        LOCATIONS.iter().filter(|l| self.is_sold_in(l.name) || self.withdrawn.contains(&l.name))
+    }
+
     pub(crate) fn render(&self, state: &State) -> Value {
-        let locations = LOCATIONS.iter().filter(|location| self.is_sold_in(location.name)).map(|location| {
+        let locations = self.known_in().map(|location| {
             let available = self.is_in_stock(state, location.name);
-            json!({"id": location.id, "name": location.name, "deprecation": null,
-                "available": available, "recommended": available})
+            json!({"id": location.id, "name": location.name, "available": available, "recommended": available,
+                "deprecation": deprecation(!self.is_sold_in(location.name))})
         });
         json!({
             "id": self.id, "name": self.name, "description": self.name.to_uppercase(), "cores": self.cores,
-            "memory": self.memory, "disk": self.disk, "deprecated": false, "deprecation": null,
+            "memory": self.memory, "disk": self.disk, "deprecated": self.is_withdrawn(),
+            "deprecation": deprecation(self.is_withdrawn()),
             "prices": self.prices(), "storage_type": "local", "cpu_type": "shared", "category": self.category,
             "architecture": self.architecture.name(), "locations": locations.collect::<Vec<_>>(),
         })
     }
 
     fn prices(&self) -> Vec<Value> {
-        self.locations
-            .iter()
+        self.known_in()
             .map(|location| {
-                json!({"location": location, "price_hourly": hourly(self.price), "price_monthly": price(self.price * 100),
-                    "included_traffic": self.included_traffic(location), "price_per_tb_traffic": price(10_000)})
+                json!({"location": location.name, "price_hourly": hourly(self.price), "price_monthly": price(self.price * 100),
+                    "included_traffic": self.included_traffic(location.name), "price_per_tb_traffic": price(10_000)})
             })
             .collect()
     }
@@ -197,23 +219,17 @@ impl ServerType {
     }
 }
 
+/// The deprecation of what was withdrawn, with the dates that the live API gave in 2026; none is null.
+fn deprecation(is_withdrawn: bool) -> Value {
+    match is_withdrawn {
+        true => json!({"announced": "2025-10-16T06:00:00Z", "unavailable_after": "2025-12-31T23:59:59Z"}),
+        false => Value::Null,
+    }
+}
+
 /// How a type in a location is named in the list of what is sold out.
 pub(crate) fn stock_key(server_type: &str, location: &str) -> String {
     format!("{server_type}/{location}")
-}
-
-/// A price from hundredths of a cent, net and gross, in euros.
-pub(crate) fn price(net: u64) -> Value {
-    let euros = |amount: u64, digits: usize| {
-        let unit = 10_u64.pow(digits as u32);
-        format!("{}.{:0digits$}", amount / unit, amount % unit)
-    };
-    json!({"net": euros(net, 4), "gross": euros(net * (100 + VAT), 6)})
-}
-
-/// An hour's price, from a month's in cents.
-pub(crate) fn hourly(cents: u64) -> Value {
-    price((cents * 100).div_ceil(HOURS))
 }
 
 /// The whole price list.
@@ -224,6 +240,7 @@ pub(crate) fn pricing() -> Value {
     };
     let types: Vec<_> = SERVER_TYPES
         .iter()
+        .filter(|kind| !kind.is_withdrawn())
         .map(|kind| json!({"id": kind.id, "name": kind.name, "prices": kind.prices()}))
         .collect();
     let floating: Vec<_> = [("ipv4", 300), ("ipv6", 100)]
@@ -246,12 +263,6 @@ pub(crate) fn pricing() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn prices_are_decimal_strings() {
-        assert_eq!(price(209_900), json!({"net": "20.9900", "gross": "24.978100"}));
-        assert_eq!(price(440), json!({"net": "0.0440", "gross": "0.052360"}));
-    }
 
     #[test]
     fn arm_is_sold_in_europe_only() {

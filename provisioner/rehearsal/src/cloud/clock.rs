@@ -26,6 +26,12 @@ pub(crate) fn now() -> OffsetDateTime {
     CLOCK.try_with(Clock::now).unwrap_or_else(|_| OffsetDateTime::now_utc())
 }
 
+/// The same, as the API writes it.
+pub(crate) fn now_text() -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+00:00");
+    now().format(&format).unwrap_or_default()
+}
+
 /// A clock; copies of it are the same clock.
 #[derive(Clone)]
 pub(crate) struct Clock {

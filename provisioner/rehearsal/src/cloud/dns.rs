@@ -1,15 +1,14 @@
 //! DNS zones as the API has them. They are records: no name server answers with them.
 //!
-//! A change shows in a zone at once, and its action is the publication: while one runs the zone is `updating`,
-//! and after one that failed it is in `error` until the next succeeds. So changes of a zone need not wait for
-//! each other, as they need not at Hetzner. Only a deletion takes effect when its action ends, and locks.
+//! A change shows in a zone at once; its action is the publication. While one runs the zone is `updating`, and after one
+//! that failed it is in `error` until the next succeeds. So changes of a zone need not wait for each other, as at Hetzner.
+//! Only a deletion locks the zone, and takes effect when its action ends.
 
 pub(crate) mod record;
 pub(crate) mod zonefile;
 
-use super::job::Job;
-use super::state::{State, now};
-use crate::api::labels::Labels;
+use super::clock::now_text;
+use crate::labels::Labels;
 use record::{check_comment, check_name, check_value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +21,12 @@ pub(crate) const NAMESERVERS: [&str; 3] =
 pub(crate) const DEFAULT_TTL: u32 = 3600;
 /// In seconds.
 pub(crate) const TTLS: std::ops::RangeInclusive<u32> = 60..=2_147_483_647;
+
+/// The types of records there are.
+pub(crate) const TYPES: [&str; 16] = [
+    "A", "AAAA", "CAA", "CNAME", "DS", "HINFO", "HTTPS", "MX", "NS", "PTR", "RP", "SOA", "SRV", "SVCB",
+    "TLSA", "TXT",
+];
 
 /// A zone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,7 +46,7 @@ pub(crate) struct Zone {
     pub(crate) rrsets: BTreeMap<String, RrSet>,
     serial: u32,
     /// The last publication failed.
-    failed: bool,
+    pub(super) failed: bool,
 }
 
 /// Where a zone's records come from.
@@ -170,24 +175,11 @@ impl ZoneJob {
     pub(crate) fn locks(self) -> bool {
         self == Self::DeleteZone
     }
-
-    pub(crate) fn settle(self, state: &mut State, zone: u64) {
-        if self == Self::DeleteZone {
-            state.zones.remove(&zone);
-        } else {
-            state.zones.entry(zone).and_modify(|z| z.failed = false);
-        }
-    }
-
-    pub(crate) fn fail(self, state: &mut State, zone: u64) {
-        let unpublished = self != Self::DeleteZone;
-        state.zones.entry(zone).and_modify(|z| z.failed |= unpublished);
-    }
 }
 
 impl RrSet {
     pub(crate) fn new(ttl: Option<u32>, labels: Labels, records: Vec<Record>) -> Self {
-        Self { ttl, labels, created: now(), protected: false, records }
+        Self { ttl, labels, created: now_text(), protected: false, records }
     }
 }
 
@@ -199,7 +191,7 @@ pub(crate) fn key(name: &str, kind: &str) -> String {
 impl Zone {
     /// A zone with its SOA and NS records; a secondary one is empty until it is transferred, which is never here.
     pub(crate) fn new(name: String, mode: Mode, ttl: u32, labels: Labels) -> Self {
-        let created = now();
+        let created = now_text();
         let mut zone = Self {
             name,
             mode,
@@ -227,18 +219,6 @@ impl Zone {
             self.rrsets.entry(key("@", kind)).or_insert_with(default);
         }
         self.publish();
-    }
-
-    /// The zone's status, as the API names it.
-    pub(crate) fn status(&self, id: u64, state: &State) -> &'static str {
-        let publishes = |job: &Job| matches!(job, Job::Zone { zone, .. } if *zone == id);
-        if state.actions.values().any(|action| action.is_running() && publishes(&action.job)) {
-            "updating"
-        } else if self.failed {
-            "error"
-        } else {
-            "ok"
-        }
     }
 
     /// How many records the zone has.
@@ -305,7 +285,7 @@ impl Zone {
 
     /// Counts the SOA's serial up: the date and two digits, or one more than it was.
     pub(crate) fn publish(&mut self) {
-        let today = now().chars().take(10).filter(char::is_ascii_digit).collect::<String>();
+        let today = now_text().chars().take(10).filter(char::is_ascii_digit).collect::<String>();
         let first = today.parse().map_or(0, |day: u32| day.saturating_mul(100));
         self.serial = self.serial.wrapping_add(1).max(first);
         if let Some(record) = self.rrsets.get_mut("@/SOA").and_then(|set| set.records.first_mut()) {

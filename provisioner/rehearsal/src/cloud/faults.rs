@@ -1,6 +1,6 @@
 //! Bad days on order: requests that are refused, late or held, replies that get lost, actions that fail or never end.
 
-use crate::api::error::ApiError;
+use crate::error::ApiError;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

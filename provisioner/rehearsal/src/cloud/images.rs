@@ -1,11 +1,15 @@
 //! Images: taken into the state directory, so that a rebuilt one never changes under a server's disk.
 
-use super::state::{Boot, Image, State, now};
+mod records;
+
+use super::clock::now_text;
+use super::state::{Image, State};
 use super::{Cloud, catalog};
 use crate::Error;
-use crate::api::labels::Labels;
-use crate::config::{Config, ImageSource, Machines};
-use host::{Cmd, Host as _, Local};
+use crate::config::{Architecture, Config, ImageSource, Machines};
+use crate::labels::Labels;
+use crate::machine::Boot;
+use crate::machine::files::copy;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +18,12 @@ use std::sync::Arc;
 /// a server was made from it. One whose files are gone stays on offer: the cloud has its own.
 pub(crate) fn offer(state: &mut State, config: &Config) -> Result<(), Error> {
     for (source, stamp) in config.images.iter().zip(stamps(config)) {
-        let current = state.images.iter().find(|(_, i)| same(i, source) && !i.replaced).map(|(id, _)| *id);
-        if let Some(image) = current.and_then(|id| state.images.get_mut(&id)) {
+        let current = state.images.values_mut().find(|i| i.is_current(&source.name, source.architecture));
+        if let Some(image) = current {
             // Without machines nothing is read from the files, so no build is newer than another.
             let paper = config.machines == Machines::None;
-            if paper || stamp.as_ref().is_none_or(|stamp| *stamp == image.source) {
+            let is_newest = paper || stamp.as_ref().is_none_or(|stamp| *stamp == image.source);
+            if is_newest && !image.record_only {
                 image.labels.clone_from(&source.labels);
                 image.description.clone_from(&source.description);
                 continue;
@@ -37,14 +42,11 @@ pub(crate) fn offer(state: &mut State, config: &Config) -> Result<(), Error> {
         let image = take(source, id, stamp, config)?;
         state.images.insert(id, image);
     }
+    records::add(state);
     for id in forget_unused(state) {
         remove_files(config, id);
     }
     Ok(())
-}
-
-fn same(image: &Image, source: &ImageSource) -> bool {
-    image.name.as_deref() == Some(&source.name) && image.architecture == source.architecture
 }
 
 /// The images that were replaced or deleted and that no server is made from any more.
@@ -75,16 +77,17 @@ impl Cloud {
     }
 }
 
-/// The image that a copy of a server's disk becomes. It has a kernel of its own where the server's image has one.
-pub(crate) fn copy_of(state: &State, id: u64, server: u64, config: &Config) -> Option<Image> {
+/// The image that a copy of a server's disk becomes. Its files lie beside those of the server's image, and it has a kernel
+/// of its own where that has one.
+pub(crate) fn copy_of(state: &State, id: u64, server: u64) -> Option<Image> {
     let record = state.servers.get(&server)?;
     let origin = state.images.get(&record.image)?;
-    let dir = config.path(format!("images/{id}"));
+    let dir = origin.disk.parent()?.with_file_name(id.to_string());
     Some(Image {
         name: None,
         status: "creating".into(),
         labels: Labels::new(),
-        created: now(),
+        created: now_text(),
         protected: false,
         disk: dir.join("disk.raw"),
         boot: origin.boot.as_ref().map(|boot| Boot {
@@ -102,7 +105,18 @@ pub(crate) fn copy_of(state: &State, id: u64, server: u64, config: &Config) -> O
     })
 }
 
+/// The system images on offer that a server of this architecture can boot. The first of them is its rescue system.
+pub(crate) fn bootable(state: &State, architecture: Architecture) -> impl Iterator<Item = &Image> {
+    let offered = move |i: &&Image| i.kind == "system" && !i.replaced && i.architecture == architecture;
+    state.images.values().filter(offered).filter(|image| !image.record_only)
+}
+
 impl Image {
+    /// Whether it is the image on offer of this name.
+    fn is_current(&self, name: &str, architecture: Architecture) -> bool {
+        self.name.as_deref() == Some(name) && self.architecture == architecture && !self.replaced
+    }
+
     /// The smallest disk that it fits on, in GB.
     pub(crate) fn disk_size(&self) -> u64 {
         self.disk_gb.unwrap_or(self.disk_bytes.div_ceil(1 << 30))
@@ -159,7 +173,7 @@ fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result
         os_flavor: source.os_flavor.clone(),
         os_version: source.os_version.clone(),
         labels: source.labels.clone(),
-        created: now(),
+        created: now_text(),
         protected: false,
         disk_bytes,
         disk: dir.join("disk.raw"),
@@ -171,23 +185,29 @@ fn take(source: &ImageSource, id: u64, stamp: String, config: &Config) -> Result
         disk_gb: None,
         stored_bytes: None,
         deleted: false,
+        record_only: false,
     })
-}
-
-/// A second name for the file where that can be, else a copy that keeps its holes.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), host::Error> {
-    let _ = std::fs::remove_file(to);
-    if std::fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    let cmd = Cmd::new("cp").args(["--reflink=auto", "--sparse=always", "--"]).path(from).path(to);
-    Local.run(&cmd).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Architecture;
+    use std::path::PathBuf;
+
+    fn source(name: &str, disk: PathBuf) -> ImageSource {
+        ImageSource {
+            name: name.into(),
+            description: String::new(),
+            architecture: Architecture::Arm,
+            os_flavor: "debian".into(),
+            os_version: None,
+            disk,
+            kernel: None,
+            initrd: None,
+            cmdline: String::new(),
+            labels: Labels::new(),
+        }
+    }
 
     #[test]
     fn a_newer_build_takes_the_place_and_the_old_one_stays_while_it_is_used() {
@@ -195,21 +215,14 @@ mod tests {
         let disk = dir.path().join("disk.raw");
         std::fs::write(&disk, "one").unwrap();
         let mut config = Config::new(dir.path().join("state"));
-        config.images.push(ImageSource {
-            name: "debian-13".into(),
-            description: String::new(),
-            architecture: Architecture::Arm,
-            os_flavor: "debian".into(),
-            os_version: None,
-            disk: disk.clone(),
-            kernel: None,
-            initrd: None,
-            cmdline: String::new(),
-            labels: std::collections::BTreeMap::new(),
-        });
+        config.images.push(source("debian-13", disk.clone()));
         let mut state = State::default();
         offer(&mut state, &config).unwrap();
-        let first = *state.images.keys().next().unwrap();
+        let built = |state: &State| {
+            let images = state.images.iter().filter(|(_, image)| !image.record_only);
+            images.map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        let first = built(&state)[0];
         let server = serde_json::json!({"name": "a", "labels": {}, "created": "", "status": "running",
             "server_type": "cax11", "location": "fsn1", "image": first, "public_keys": [], "protected": false});
         state.servers.insert(1, serde_json::from_value(server).unwrap());
@@ -218,19 +231,33 @@ mod tests {
         std::fs::rename(&part, &disk).unwrap();
         offer(&mut state, &config).unwrap();
         let read = |id: u64| std::fs::read_to_string(&state.images[&id].disk).unwrap();
-        let second = *state.images.keys().last().unwrap();
+        let second = built(&state)[1];
         assert_eq!((read(first), read(second)), ("one".to_owned(), "newer".to_owned()));
         assert!(state.images[&first].replaced && !state.images[&second].replaced);
         std::fs::remove_file(&disk).unwrap();
         state.servers.clear();
         offer(&mut state, &config).unwrap();
-        assert_eq!(
-            state.images.keys().copied().collect::<Vec<_>>(),
-            [second],
-            "its files are the cloud's own"
-        );
+        assert_eq!(built(&state), [second], "its files are the cloud's own");
         assert!(!config.path(format!("images/{first}")).exists());
         let error = offer(&mut State::default(), &config).unwrap_err().to_string();
         assert!(error.contains("disk.raw is not there"), "{error}");
+    }
+
+    #[test]
+    fn an_image_that_is_built_takes_the_place_of_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(dir.path());
+        config.machines = Machines::None;
+        let mut state = State::default();
+        let bootable = |state: &State| bootable(state, Architecture::Arm).count();
+        let named =
+            |state: &State| state.images.values().filter(|i| i.name.as_deref() == Some("debian-12")).count();
+        offer(&mut state, &config).unwrap();
+        assert_eq!((bootable(&state), named(&state), state.images[&114_690_389].disk_size()), (0, 2, 5));
+        config.images.push(source("debian-12", dir.path().join("disk.raw")));
+        offer(&mut state, &config).unwrap();
+        offer(&mut state, &config).unwrap();
+        assert_eq!((bootable(&state), named(&state)), (1, 2));
+        assert!(!state.images.contains_key(&114_690_389) && state.images.contains_key(&114_690_387));
     }
 }

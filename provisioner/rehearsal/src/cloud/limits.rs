@@ -1,6 +1,6 @@
 //! How many resources of a kind a project may have. Hetzner raises its limits on request; the operator does here.
 
-use crate::api::error::ApiError;
+use crate::error::ApiError;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

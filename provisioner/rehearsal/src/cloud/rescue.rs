@@ -1,7 +1,5 @@
 //! The rescue system: what a server boots once in place of its own, to be repaired or to have its disk written.
 
-use super::state::{Image, Server, State};
-use crate::config::Architecture;
 use serde::{Deserialize, Serialize};
 
 /// How long it waits for the server's next boot, in seconds.
@@ -21,22 +19,10 @@ impl Rescue {
         Self { ordered: super::clock::now().unix_timestamp(), public_keys }
     }
 
-    fn is_due(&self, now: i64) -> bool {
+    /// Whether it still waits at this moment, in seconds since 1970.
+    pub(crate) fn is_due(&self, now: i64) -> bool {
         now - self.ordered < PATIENCE
     }
-}
-
-impl Server {
-    /// The rescue system that the next boot starts, unless it has waited too long.
-    pub(crate) fn due_rescue(&self) -> Option<&Rescue> {
-        self.rescue.as_ref().filter(|rescue| rescue.is_due(super::clock::now().unix_timestamp()))
-    }
-}
-
-/// The image that the rescue system of this architecture is: the first system image on offer.
-pub(crate) fn image(state: &State, architecture: Architecture) -> Option<&Image> {
-    let offered = |i: &&Image| i.kind == "system" && !i.replaced && i.architecture == architecture;
-    state.images.values().find(offered)
 }
 
 #[cfg(test)]

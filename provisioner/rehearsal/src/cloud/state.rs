@@ -1,10 +1,15 @@
 //! Everything the cloud knows, as it lies on disk.
 
+use super::clock::{self, now_text};
+use super::dns::Zone;
 use super::job::Job;
+use super::rescue::Rescue;
+use super::storage::StorageBox;
 use crate::Error;
-use crate::api::error::ApiError;
-use crate::api::labels::{Labels, Selector};
 use crate::config::Architecture;
+use crate::error::ApiError;
+use crate::labels::{Labels, Selector};
+use crate::machine::{Boot, Failure, Forward};
 use host::files;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,8 +33,8 @@ pub(crate) struct State {
     pub(crate) images: BTreeMap<u64, Image>,
     pub(crate) servers: BTreeMap<u64, Server>,
     pub(crate) actions: BTreeMap<u64, Action>,
-    pub(crate) zones: BTreeMap<u64, super::dns::Zone>,
-    pub(crate) storage_boxes: BTreeMap<u64, super::storage::StorageBox>,
+    pub(crate) zones: BTreeMap<u64, Zone>,
+    pub(crate) storage_boxes: BTreeMap<u64, StorageBox>,
     /// `type/location` pairs that are out of stock.
     pub(crate) sold_out: BTreeSet<String>,
     /// The present of a virtual clock at the last change, in Unix milliseconds; it goes on from there.
@@ -38,6 +43,46 @@ pub(crate) struct State {
     /// The chains of actions begun in this change; they run once it is on disk.
     #[serde(skip)]
     pub(crate) begun: Vec<Vec<u64>>,
+}
+
+/// A kind of resource that the state keeps.
+pub(crate) trait Kept: Sized + 'static {
+    /// Its name in replies, as `primary_ip`.
+    const KIND: &'static str;
+    /// Its name in paths and lists, as `primary_ips`.
+    const PLURAL: &'static str;
+
+    fn all(state: &State) -> &BTreeMap<u64, Self>;
+    fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self>;
+}
+
+/// Says of each kind where it is kept, which is also its name in paths, and what it is called in replies.
+macro_rules! kept {
+    ($($kind:ty: $map:ident, $name:literal;)+) => {$(
+        impl Kept for $kind {
+            const KIND: &'static str = $name;
+            const PLURAL: &'static str = stringify!($map);
+
+            fn all(state: &State) -> &BTreeMap<u64, Self> {
+                &state.$map
+            }
+
+            fn all_mut(state: &mut State) -> &mut BTreeMap<u64, Self> {
+                &mut state.$map
+            }
+        }
+    )+};
+}
+
+kept! {
+    SshKey: ssh_keys, "ssh_key";
+    Firewall: firewalls, "firewall";
+    Volume: volumes, "volume";
+    PrimaryIp: primary_ips, "primary_ip";
+    Image: images, "image";
+    Server: servers, "server";
+    Zone: zones, "zone";
+    StorageBox: storage_boxes, "storage_box";
 }
 
 /// An SSH key.
@@ -138,7 +183,7 @@ impl Address {
     }
 }
 
-/// An image whose files the cloud holds itself.
+/// An image whose files the cloud holds itself, where it has any.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Image {
     pub(crate) name: Option<String>,
@@ -173,14 +218,9 @@ pub(crate) struct Image {
     /// It is kept only for the servers that were made from it.
     #[serde(default)]
     pub(crate) deleted: bool,
-}
-
-/// A kernel that is booted directly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Boot {
-    pub(crate) kernel: PathBuf,
-    pub(crate) initrd: Option<PathBuf>,
-    pub(crate) cmdline: String,
+    /// Hetzner has it, and this cloud no files of it: it is listed, and nothing is made from it.
+    #[serde(default)]
+    pub(crate) record_only: bool,
 }
 
 /// A server.
@@ -199,7 +239,7 @@ pub(crate) struct Server {
     pub(crate) protected: bool,
     /// What QEMU forwards to the running machine.
     #[serde(default)]
-    pub(crate) forwards: Vec<crate::machine::Forward>,
+    pub(crate) forwards: Vec<Forward>,
     /// The size of its disk, in GB, where it kept that of an earlier type.
     #[serde(default)]
     pub(crate) kept_disk: Option<u64>,
@@ -208,7 +248,7 @@ pub(crate) struct Server {
     pub(crate) backup_window: Option<String>,
     /// What the next boot starts in place of its own system.
     #[serde(default)]
-    pub(crate) rescue: Option<super::rescue::Rescue>,
+    pub(crate) rescue: Option<Rescue>,
     /// The public keys of the rescue system, where the last boot started that.
     #[serde(default)]
     pub(crate) rescued: Option<Vec<String>>,
@@ -227,16 +267,10 @@ pub(crate) struct Action {
     pub(crate) job: Job,
 }
 
-/// Why an action failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    pub(crate) code: String,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into() }
+impl Server {
+    /// The rescue system that the next boot starts, unless it has waited too long.
+    pub(crate) fn due_rescue(&self) -> Option<&Rescue> {
+        self.rescue.as_ref().filter(|rescue| rescue.is_due(clock::now().unix_timestamp()))
     }
 }
 
@@ -254,12 +288,6 @@ impl Action {
             "error": self.error.as_ref().map(|e| json!({"code": e.code, "message": e.message})),
         })
     }
-}
-
-/// The present on the cloud's clock, as the API writes it.
-pub(crate) fn now() -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+00:00");
-    super::clock::now().format(&format).unwrap_or_default()
 }
 
 impl State {
@@ -303,7 +331,7 @@ impl State {
             let action = Action {
                 status: "running".into(),
                 progress: 0,
-                started: now(),
+                started: now_text(),
                 finished: None,
                 error: None,
                 chain: chain[0],
@@ -327,7 +355,7 @@ impl State {
         if let Some(action) = self.actions.get_mut(&id) {
             action.status = if error.is_some() { "error" } else { "success" }.into();
             action.progress = 100;
-            action.finished = Some(now());
+            action.finished = Some(now_text());
             action.error = error;
         }
     }
@@ -379,5 +407,17 @@ impl State {
     pub(crate) fn firewalls_of(&self, server: u64) -> Vec<u64> {
         let applies = |f: &Firewall| f.applied_to.iter().any(|t| self.servers_of(t).contains(&server));
         self.firewalls.iter().filter(|(_, f)| applies(f)).map(|(id, _)| *id).collect()
+    }
+
+    /// A zone's status, as the API names it.
+    pub(crate) fn status_of_zone(&self, id: u64, zone: &Zone) -> &'static str {
+        let publishes = |job: &Job| matches!(job, Job::Zone { zone, .. } if *zone == id);
+        if self.actions.values().any(|action| action.is_running() && publishes(&action.job)) {
+            "updating"
+        } else if zone.failed {
+            "error"
+        } else {
+            "ok"
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Storage boxes. They are records: there is no host behind their names, nothing listens on port 23, and no file is
-//! kept. So a box's use is nothing, a snapshot is empty, a snapshot plan is noted and never carried out, and
-//! passwords and keys are checked and forgotten. The only folders are the homes of subaccounts.
+//! kept. So a box is always empty and its snapshots too, a snapshot plan is noted and never carried out, and passwords
+//! and keys are checked and forgotten. The only folders are the homes of subaccounts.
 //!
 //! An action locks its box, as at Hetzner, and what it changes shows when it has succeeded.
 
 pub(crate) mod types;
 
-use super::state::{State, now};
-use crate::api::labels::Labels;
+use super::clock::now_text;
+use crate::labels::Labels;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,15 +146,8 @@ impl BoxJob {
         !matches!(self, Self::ChangeProtection { .. })
     }
 
-    pub(crate) fn settle(&self, state: &mut State, storage_box: u64) {
-        if matches!(self, Self::Delete) {
-            state.storage_boxes.remove(&storage_box);
-        } else if let Some(record) = state.storage_boxes.get_mut(&storage_box) {
-            self.change(record);
-        }
-    }
-
-    fn change(&self, record: &mut StorageBox) {
+    /// What the box's record says once the work is done.
+    pub(super) fn change(&self, record: &mut StorageBox) {
         match self {
             Self::Create => record.active = true,
             Self::ChangeProtection { on } => record.protected = *on,
@@ -196,7 +189,7 @@ impl StorageBox {
 
     /// A name that none of its snapshots has: the time, counted on within a second.
     pub(crate) fn new_snapshot_name(&self) -> String {
-        let time: String = now().replace(':', "-").chars().take("2025-02-12T11-35-19".len()).collect();
+        let time: String = now_text().replace(':', "-").chars().take("2025-02-12T11-35-19".len()).collect();
         let is_free = |name: &String| self.snapshots.values().all(|snapshot| snapshot.name != *name);
         let counted = (2_u64..).map(|n| format!("{time}-{n}"));
         std::iter::once(time.clone()).chain(counted).find(is_free).unwrap_or(time)

@@ -3,9 +3,9 @@
 use super::clock::Working;
 use super::faults::Kind;
 use super::job::Job;
-use super::state::{Failure, Image, Server, State};
-use super::{Cloud, catalog, forwards, images, rescue};
-use crate::machine::{Machine, Template};
+use super::state::{Image, Server, State};
+use super::{Cloud, catalog, forwards, images};
+use crate::machine::{Failure, Hypervisor, Machine, Template};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -186,16 +186,20 @@ impl Cloud {
     async fn copy_root(self: &Arc<Self>, server: u64, image: u64) -> Result<(), Failure> {
         let plan = self.read(|state| {
             let origin = state.images.get(&state.servers.get(&server)?.image)?;
-            Some((origin.boot.clone(), state.images.get(&image)?.clone()))
+            let copy = state.images.get(&image)?;
+            Some((copy.disk.clone(), origin.boot.clone().zip(copy.boot.clone())))
         });
-        let Some((boot, copy)) = plan else {
+        let Some((disk, kernel)) = plan else {
             return Err(Failure::new(
                 "action_failed",
                 format!("copying the disk of server {server}: it is gone"),
             ));
         };
-        let disk = copy.disk.clone();
-        self.machine(move |h| h.copy_root(server, boot.as_ref(), &copy)).await??;
+        let path = disk.clone();
+        let copy = move |h: &dyn Hypervisor| {
+            h.copy_root(server, &path, kernel.as_ref().map(|(from, to)| (from, to)))
+        };
+        self.machine(copy).await??;
         let (bytes, stored) = images::sizes(&disk);
         self.change_surely(|state| {
             state.images.entry(image).and_modify(|i| (i.disk_bytes, i.stored_bytes) = (bytes, Some(stored)));
@@ -271,7 +275,7 @@ impl Cloud {
         let volumes = state.volumes_of(server).into_iter();
         let own = state.images.get(&record.image)?;
         let rescue = match &record.rescued {
-            Some(_) => Some(rescue::image(state, kind.architecture)?),
+            Some(_) => Some(images::bootable(state, kind.architecture).next()?),
             None => None,
         };
         Some(Machine {

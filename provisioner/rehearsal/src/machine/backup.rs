@@ -1,7 +1,7 @@
 //! Copies the root disk of a running machine as it is at one moment, while the guest goes on writing.
 
+use super::Failure;
 use super::qmp::Qmp;
-use crate::cloud::state::Failure;
 use host::{Cmd, Host as _, Local};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -209,8 +209,7 @@ pub(crate) fn plug_card(server: u64, tap: &str) -> (serde_json::Value, serde_jso
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::state::Boot;
-    use crate::machine::{Format, Protocol, Template};
+    use crate::machine::{Boot, Format, Protocol, Template};
 
     fn lines(machine: &Machine, host: &Host) -> String {
         let cmd = command(machine, &Files::new(Path::new("/state")), host);

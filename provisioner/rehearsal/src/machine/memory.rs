@@ -1,7 +1,7 @@
 //! A machine's memory, kept in a file: QEMU's migration stream, to nobody and from nobody.
 
+use super::Failure;
 use super::qmp::Qmp;
-use crate::cloud::state::Failure;
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};

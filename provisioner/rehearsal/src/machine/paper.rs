@@ -1,7 +1,7 @@
-use super::{Disk, Forward, Hypervisor, Machine, Template};
-use crate::cloud::state::{Boot, Failure, Image};
+use super::{Boot, Disk, Failure, Forward, Hypervisor, Machine, Template};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Machines that exist on paper: they do at once what they are told.
@@ -34,7 +34,7 @@ impl Hypervisor for Paper {
         Ok(())
     }
 
-    fn copy_root(&self, _: u64, _: Option<&Boot>, _: &Image) -> Result<(), Failure> {
+    fn copy_root(&self, _: u64, _: &Path, _: Option<(&Boot, &Boot)>) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -1,7 +1,6 @@
 //! The ports a server is reached at: whether they are free, and who has them if not.
 
-use super::{Forward, Protocol};
-use crate::cloud::state::Failure;
+use super::{Failure, Forward, Protocol};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::Path;

@@ -1,10 +1,11 @@
 use super::command::{self, Host};
+use super::files::{copy, make_dir_of};
 use super::qmp::Qmp;
-use super::{Disk, Files, Format, Forward, Hypervisor, Machine, Template, backup, memory, ports};
-use crate::cloud::images;
-use crate::cloud::state::{Boot, Failure, Image};
+use super::{
+    Boot, Disk, Failure, Files, Format, Forward, Hypervisor, Machine, Template, backup, host_packages,
+    memory, ports,
+};
 use crate::config::Architecture;
-use crate::host_packages;
 use host::{Cmd, Host as _, Local, files};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -137,12 +138,6 @@ fn resize(path: &Path, bytes: u64) -> Result<(), Failure> {
     Local.run(&cmd).map(drop).map_err(|e| failed(&e))
 }
 
-/// Makes the directory that a file is to lie in.
-pub(crate) fn make_dir_of(path: &Path) -> Result<(), host::Error> {
-    let Some(dir) = path.parent() else { return Ok(()) };
-    std::fs::create_dir_all(dir).map_err(|e| host::Error::io("making", dir, e))
-}
-
 /// A host error as an action's error.
 fn failed(error: &host::Error) -> Failure {
     Failure::new("action_failed", error.to_string())
@@ -157,16 +152,16 @@ impl Hypervisor for Qemu {
         resize(&self.files.root(server), bytes)
     }
 
-    fn copy_root(&self, server: u64, boot: Option<&Boot>, image: &Image) -> Result<(), Failure> {
+    fn copy_root(&self, server: u64, disk: &Path, kernel: Option<(&Boot, &Boot)>) -> Result<(), Failure> {
         let root = self.files.root(server);
-        make_dir_of(&image.disk).map_err(|e| failed(&e))?;
-        if let (Some(from), Some(to)) = (boot, &image.boot) {
-            images::copy(&from.kernel, &to.kernel).map_err(|e| failed(&e))?;
+        make_dir_of(disk).map_err(|e| failed(&e))?;
+        if let Some((from, to)) = kernel {
+            copy(&from.kernel, &to.kernel).map_err(|e| failed(&e))?;
             if let (Some(from), Some(to)) = (&from.initrd, &to.initrd) {
-                images::copy(from, to).map_err(|e| failed(&e))?;
+                copy(from, to).map_err(|e| failed(&e))?;
             }
         }
-        let (moment, part) = (image.disk.with_extension("qcow2"), image.disk.with_extension("part"));
+        let (moment, part) = (disk.with_extension("qcow2"), disk.with_extension("part"));
         let runs = self.runs(server);
         if runs {
             backup::copy_running(&mut self.monitor(server)?, &moment)?;
@@ -176,7 +171,7 @@ impl Hypervisor for Qemu {
         let cmd = cmd.path(if runs { &moment } else { &root }).path(&part);
         Local.run(&cmd).map_err(|e| failed(&e))?;
         files::remove(&moment).map_err(|e| failed(&e))?;
-        std::fs::rename(&part, &image.disk).map_err(|e| failed(&host::Error::io("making", &image.disk, e)))
+        std::fs::rename(&part, disk).map_err(|e| failed(&host::Error::io("making", disk, e)))
     }
 
     fn has_root(&self, server: u64) -> bool {

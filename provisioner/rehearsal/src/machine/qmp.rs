@@ -1,4 +1,4 @@
-use crate::cloud::state::Failure;
+use super::Failure;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -102,8 +102,11 @@ fn images_are_changed_protected_and_deleted() {
     assert_eq!(ids(&world, "type=snapshot&status=available&label_selector=a=b&architecture=arm"), [id]);
     assert_eq!(ids(&world, "type=snapshot&architecture=x86"), [0; 0]);
     assert_eq!(
-        names(&world.get("/v1/images?include_deprecated=true&sort=name:desc&type=system"), "images"),
-        "debian-13 debian-13"
+        names(
+            &world.get("/v1/images?include_deprecated=true&sort=name:desc&type=system&architecture=arm"),
+            "images"
+        ),
+        "ubuntu-24.04 ubuntu-22.04 debian-13 debian-12"
     );
     let changed = world.put(&path, json!({"labels": {"c": "d"}}));
     assert_eq!(changed["image"]["labels"], json!({"c": "d"}));
@@ -154,4 +157,42 @@ fn a_copy_that_failed_can_be_deleted() {
     world.refused(422, "invalid_input", "POST", "/v1/servers", body);
     world.delete(&path);
     world.until(server, "running");
+}
+
+#[test]
+fn what_is_only_a_record_is_listed_and_not_booted() {
+    let world = World::new();
+    for (name, x86, arm) in [
+        ("debian-12", 114_690_387, 114_690_389),
+        ("ubuntu-22.04", 67_794_396, 103_908_130),
+        ("ubuntu-24.04", 161_547_269, 161_547_270),
+    ] {
+        assert_eq!(ids(&world, &format!("name={name}&architecture=x86")), [x86]);
+        assert_eq!(ids(&world, &format!("name={name}&architecture=arm&status=available&type=system")), [arm]);
+        let image = world.get(&format!("/v1/images/{arm}"))["image"].clone();
+        assert_eq!((&image["name"], &image["disk_size"]), (&json!(name), &json!(5)));
+        assert_eq!(image["os_version"], name.split_once('-').unwrap().1);
+    }
+    let server = world.server("a");
+    let before = world.get("/v1/primary_ips")["meta"]["pagination"]["total_entries"].clone();
+    let rebuild = format!("/v1/servers/{server}/actions/rebuild");
+    for image in [json!("debian-12"), json!(114_690_389)] {
+        let order = json!({"name": "b", "server_type": "cax11", "image": image, "location": "fsn1"});
+        for (path, body) in [("/v1/servers", order), (&rebuild, json!({"image": image}))] {
+            let error = world.refused(422, "unsupported_error", "POST", path, body);
+            let expected = "the rehearsal cloud has only a record of image debian-12 for arm; for arm it can boot debian-13";
+            assert_eq!(error["message"], expected);
+        }
+    }
+    assert_eq!(
+        world.get("/v1/primary_ips")["meta"]["pagination"]["total_entries"],
+        before,
+        "nothing was left over"
+    );
+    let other = json!({"name": "b", "server_type": "cx23", "image": 114_690_389, "location": "fsn1"});
+    world.refused(422, "invalid_input", "POST", "/v1/servers", other);
+    let bare = World::with(|config| config.images.clear());
+    let order = json!({"name": "b", "server_type": "cax11", "image": "ubuntu-24.04", "location": "fsn1"});
+    let error = bare.refused(422, "unsupported_error", "POST", "/v1/servers", order);
+    assert!(error["message"].as_str().unwrap().ends_with("for arm it can boot no image"), "{error}");
 }

@@ -97,3 +97,51 @@ fn what_is_on_sale_is_listed() {
     }
     world.refused(410, "deprecated_api_endpoint", "GET", "/v1/datacenters", Value::Null);
 }
+
+#[test]
+fn what_is_deprecated_says_where_and_cannot_be_ordered_there() {
+    let world = World::new();
+    let gone = json!({"announced": "2025-10-16T06:00:00Z", "unavailable_after": "2025-12-31T23:59:59Z"});
+    let kind = world.get("/v1/server_types?name=cpx11&architecture=x86")["server_types"][0].clone();
+    assert_eq!(
+        (&kind["id"], &kind["deprecated"], &kind["deprecation"]),
+        (&json!(22), &json!(false), &Value::Null)
+    );
+    let place = |name: &str| {
+        let all = kind["locations"].as_array().unwrap();
+        all.iter().find(|place| place["name"] == name).unwrap().clone()
+    };
+    assert_eq!((&place("fsn1")["deprecation"], &place("fsn1")["available"]), (&gone, &json!(false)));
+    assert_eq!((&place("ash")["deprecation"], &place("ash")["available"]), (&Value::Null, &json!(true)));
+    assert_eq!(kind["prices"].as_array().unwrap().len(), 6, "an older server still has its price");
+
+    assert_eq!(world.get("/v1/server_types?name=cx22")["server_types"], json!([]), "it is over everywhere");
+    let kind = world.get("/v1/server_types/104")["server_type"].clone();
+    assert_eq!(
+        (&kind["name"], &kind["deprecated"], &kind["deprecation"]),
+        (&json!("cx22"), &json!(true), &gone)
+    );
+    assert!(kind["locations"].as_array().unwrap().iter().all(|place| place["deprecation"] == gone));
+
+    let refused = |kind: Value, place: &str, says: &str| {
+        let order = json!({"name": "a", "server_type": kind, "image": "debian-13", "location": place});
+        let error = world.refused(422, "invalid_input", "POST", "/v1/servers", order);
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+    };
+    refused(json!("cpx11"), "fsn1", "unsupported location for server type");
+    refused(json!("cx22"), "fsn1", "server type 104 is deprecated");
+    refused(json!(104), "ash", "server type 104 is deprecated");
+    let order = json!({"name": "a", "server_type": "cpx11", "image": "debian-13"});
+    let server = world.done("/v1/servers", order)["server"].clone();
+    assert_eq!(server["location"]["name"], "ash");
+    let off = format!("/v1/servers/{}/actions/poweroff", server["id"]);
+    world.done(&off, Value::Null);
+    let change = format!("/v1/servers/{}/actions/change_type", server["id"]);
+    world.refused(
+        422,
+        "invalid_input",
+        "POST",
+        &change,
+        json!({"server_type": "cx22", "upgrade_disk": false}),
+    );
+}

@@ -1,4 +1,5 @@
 use crate::world::{World, names};
+use rehearsal::Clock;
 use serde_json::{Value, json};
 
 const NAMESERVERS: [&str; 3] =
@@ -105,7 +106,8 @@ fn what_the_registrar_says_is_not_known_until_it_is_looked_at() {
 
 #[test]
 fn zones_are_found_and_sorted() {
-    let world = World::new();
+    // All of them are made at the same moment.
+    let world = World::with(|config| config.clock = Clock::Virtual { auto: false });
     for (name, mode) in [("b.example", "primary"), ("a.example", "secondary"), ("c.example", "primary")] {
         let nameservers = json!([{"address": "192.0.2.1"}]);
         let body =

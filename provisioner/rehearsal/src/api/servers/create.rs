@@ -1,26 +1,22 @@
 use super::{check_host_name, password};
-use crate::api::error::ApiError;
 use crate::api::input::{Id, Input, Reference};
-use crate::api::labels::Labels;
 use crate::api::resource::Resource as _;
-use crate::api::{
-    Reply, Shared, actions, catalog::locate, created, firewalls, primary_ips, resource, volumes,
-};
-use crate::cloud::Cloud;
+use crate::api::{actions, catalog::locate, firewalls, primary_ips, resource, volumes};
 use crate::cloud::catalog::{LOCATIONS, Location, SERVER_TYPES, ServerType};
+use crate::cloud::clock::now_text;
 use crate::cloud::job::Job;
-use crate::cloud::state::{Image, PrimaryIp, Server, State, Target, now};
-use axum::body::Bytes;
-use axum::extract::State as Extract;
+use crate::cloud::state::{Image, PrimaryIp, Server, State, Target};
+use crate::cloud::{Cloud, images};
+use crate::error::ApiError;
+use crate::labels::Labels;
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// The most user data a server can be given, in bytes.
 pub(super) const MOST_USER_DATA: usize = 32_768;
 
 /// An order, its fields read but not yet compared with what there is.
-struct Order {
+pub(super) struct Order {
     name: String,
     labels: Labels,
     server_type: Reference,
@@ -53,15 +49,9 @@ fn yes() -> bool {
     true
 }
 
-pub(super) async fn create(Extract(cloud): Shared, body: Bytes) -> Reply {
-    let order = read(Input::parse(&body)?)?;
-    let body = cloud.change(|state| place(&cloud, state, order))?;
-    created(body)
-}
-
-fn read(mut input: Input) -> Result<Order, ApiError> {
+pub(super) fn read(input: &mut Input) -> Result<Order, ApiError> {
     let name = input.name();
-    check_host_name(&mut input, &name);
+    check_host_name(input, &name);
     if input.has("datacenter") {
         input.complain("datacenter", "was removed; give a location");
     }
@@ -79,7 +69,7 @@ fn read(mut input: Input) -> Result<Order, ApiError> {
         user_data: input.optional::<String>("user_data").filter(|text| !text.is_empty()),
         start: input.optional("start_after_create").unwrap_or(true),
     };
-    check_user_data(&mut input, order.user_data.as_deref());
+    check_user_data(input, order.user_data.as_deref());
     if (1..order.volumes.len()).any(|n| order.volumes[..n].contains(&order.volumes[n])) {
         input.complain("volumes", "names a volume twice");
     }
@@ -102,11 +92,8 @@ pub(super) fn check_user_data(input: &mut Input, user_data: Option<&str>) {
 }
 
 /// Compares the order with what there is and takes it in, or refuses it whole.
-fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, ApiError> {
-    let kind = SERVER_TYPES.iter().find(|kind| order.server_type.means(kind.id, kind.name));
-    let kind = kind.ok_or_else(|| {
-        ApiError::field("server_type", format!("there is no server type '{}'", order.server_type.text()))
-    })?;
+pub(super) fn place(cloud: &Cloud, state: &mut State, order: Order) -> Result<Value, ApiError> {
+    let kind = find_type(&order.server_type)?;
     let image = find_image(state, &order.image, kind, kind.disk)?;
     let location = choose_location(state, &order, kind)?;
     let public_keys = find_keys(state, &order.ssh_keys)?;
@@ -119,7 +106,7 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, A
     let server = Server {
         name: order.name,
         labels: order.labels,
-        created: now(),
+        created: now_text(),
         status: "initializing".into(),
         server_type: kind.name.into(),
         location: location.name.into(),
@@ -153,6 +140,18 @@ fn place(cloud: &Arc<Cloud>, state: &mut State, order: Order) -> Result<Value, A
     Ok(body)
 }
 
+/// The server type that is meant. It must be one that can still be ordered.
+pub(super) fn find_type(wanted: &Reference) -> Result<&'static ServerType, ApiError> {
+    let kind = SERVER_TYPES.iter().find(|kind| wanted.means(kind.id, kind.name));
+    let wrong = |why: String| ApiError::field("server_type", why);
+    let kind = kind.ok_or_else(|| wrong(format!("there is no server type '{}'", wanted.text())))?;
+    if kind.is_withdrawn() {
+        let (id, name) = (kind.id, kind.name);
+        return Err(wrong(format!("server type {id} is deprecated: {name} can no longer be ordered")));
+    }
+    Ok(kind)
+}
+
 /// The image that is meant. It must be for the server type's architecture and fit on the disk.
 pub(super) fn find_image(
     state: &State,
@@ -179,6 +178,9 @@ pub(super) fn find_image(
     })?;
     state.check_unlocked("image", id)?;
     let found = resource::find::<Image>(state, id)?;
+    if found.record_only {
+        return Err(only_a_record(state, found));
+    }
     if found.status != "available" {
         return Err(ApiError::field("image", format!("image {id} is {}", found.status)));
     }
@@ -188,6 +190,21 @@ pub(super) fn find_image(
         return Err(ApiError::field("image", message));
     }
     Ok(id)
+}
+
+/// Hetzner could make a server from this image.
+fn only_a_record(state: &State, image: &Image) -> ApiError {
+    let (name, architecture) = (image.name.as_deref().unwrap_or_default(), image.architecture);
+    let bootable: Vec<_> = images::bootable(state, architecture).filter_map(|i| i.name.as_deref()).collect();
+    let instead = match bootable.is_empty() {
+        true => "no image".to_owned(),
+        false => bootable.join(", "),
+    };
+    let message = format!(
+        "the rehearsal cloud has only a record of image {name} for {0}; for {0} it can boot {instead}",
+        architecture.name()
+    );
+    ApiError::unprocessable("unsupported_error", message)
 }
 
 /// The location that is asked for; where none is, that of the volumes and addresses, else the first with stock.
@@ -235,7 +252,7 @@ pub(super) fn find_keys(state: &State, wanted: &[Reference]) -> Result<Vec<Strin
 
 /// Gives the server the address that was asked for, or a new one that dies with it.
 fn take_ip(
-    cloud: &Arc<Cloud>,
+    cloud: &Cloud,
     state: &mut State,
     server: u64,
     kind: &str,

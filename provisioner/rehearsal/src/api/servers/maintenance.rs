@@ -1,38 +1,32 @@
 //! What is done to a server besides switching it: the rescue system, copies of its disk, another type, passwords.
 
-use super::act::{Plan, check_on};
-use super::create::{check_stock, find_keys};
+use super::create::{check_stock, find_keys, find_type};
 use super::password;
-use crate::api::error::ApiError;
+use super::power::{check_on, switch};
 use crate::api::input::{Input, Reference};
-use crate::api::resource::{self, Resource as _};
-use crate::cloud::catalog::{SERVER_TYPES, disk_of, location, server_type};
+use crate::api::resource::{self, Plan, Resource as _};
+use crate::cloud::catalog::{disk_of, location, server_type};
+use crate::cloud::images;
 use crate::cloud::job::Job;
-use crate::cloud::rescue::{self, Rescue};
+use crate::cloud::rescue::Rescue;
 use crate::cloud::state::{Image, Server, State};
-use crate::cloud::{Cloud, images};
+use crate::error::ApiError;
 
-pub(super) fn plan(
-    cloud: &Cloud,
-    state: &mut State,
-    id: u64,
-    action: &str,
-    input: &mut Input,
-) -> Result<Plan, ApiError> {
+pub(super) fn plan(state: &mut State, id: u64, action: &str, input: &mut Input) -> Result<Plan, ApiError> {
     let server = resource::find::<Server>(state, id)?;
     Ok(match action {
         "enable_rescue" => enable_rescue(state, id, server, input)?,
-        "disable_rescue" => Plan::new(Job::DisableRescue { server: id }),
-        "create_image" => create_image(cloud, state, id, input)?,
-        "change_type" => change_type(state, id, server, input)?,
-        "enable_backup" => Plan::new(Job::SwitchBackup { server: id, on: true }),
-        "disable_backup" => Plan::new(Job::SwitchBackup { server: id, on: false }),
+        "disable_rescue" => Job::DisableRescue { server: id }.into(),
+        "create_image" => create_image(state, id, input)?,
+        "change_type" => change_type(state, id, input)?,
+        "enable_backup" => Job::SwitchBackup { server: id, on: true }.into(),
+        "disable_backup" => Job::SwitchBackup { server: id, on: false }.into(),
         "reset_password" => {
             check_on(id, server)?;
-            Plan::new(Job::ResetPassword { server: id }).reply("root_password", password(state.new_id()))
+            Plan::from(Job::ResetPassword { server: id }).reply("root_password", password(state.new_id()))
         }
         // Nothing listens there: `.invalid` is the name of no host.
-        "request_console" => Plan::new(Job::RequestConsole { server: id })
+        "request_console" => Plan::from(Job::RequestConsole { server: id })
             .reply("wss_url", format!("wss://console.invalid/?server_id={id}&token={}", state.new_id()))
             .reply("password", password(state.new_id())),
         "attach_iso" => {
@@ -40,7 +34,7 @@ pub(super) fn plan(
             input.done()?;
             return Err(ApiError::not_found("iso", iso.text()));
         }
-        "detach_iso" => Plan::new(Job::DetachIso { server: id }),
+        "detach_iso" => Job::DetachIso { server: id }.into(),
         "attach_to_network" | "detach_from_network" | "change_alias_ips" => {
             return Err(ApiError::absent("private networks"));
         }
@@ -60,15 +54,15 @@ fn enable_rescue(state: &State, id: u64, server: &Server, input: &mut Input) -> 
     input.done()?;
     let rescue = Rescue::order(find_keys(state, &keys)?);
     let architecture = server_type(&server.server_type).map(|kind| kind.architecture);
-    if architecture.is_none_or(|architecture| rescue::image(state, architecture).is_none()) {
+    if architecture.is_none_or(|architecture| images::bootable(state, architecture).next().is_none()) {
         let message =
             format!("the rescue system of server {id} would be a system image, of which none is offered");
         return Err(ApiError::unprocessable("unsupported_error", message));
     }
-    Ok(Plan::new(Job::EnableRescue { server: id, rescue }).reply("root_password", password(id)))
+    Ok(Plan::from(Job::EnableRescue { server: id, rescue }).reply("root_password", password(id)))
 }
 
-fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
+fn create_image(state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
     let kind = input.optional("type").unwrap_or_else(|| "snapshot".to_owned());
     if !["snapshot", "backup"].contains(&kind.as_str()) {
         input.complain("type", "must be snapshot or backup");
@@ -84,7 +78,7 @@ fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) ->
         state.limits.check("snapshots", snapshots.count())?;
     }
     let image = state.new_id();
-    let copy = images::copy_of(state, image, id, &cloud.config)
+    let copy = images::copy_of(state, image, id)
         .ok_or_else(|| ApiError::server(format!("the image of server {id} is gone")))?;
     let copy = Image {
         description: description.unwrap_or_else(|| format!("{kind} {}", copy.created)),
@@ -95,17 +89,15 @@ fn create_image(cloud: &Cloud, state: &mut State, id: u64, input: &mut Input) ->
     };
     let rendered = copy.render(state, image);
     state.images.insert(image, copy);
-    Ok(Plan::new(Job::CreateImage { server: id, image }).reply("image", rendered))
+    Ok(Plan::from(Job::CreateImage { server: id, image }).reply("image", rendered))
 }
 
-fn change_type(state: &State, id: u64, server: &Server, input: &mut Input) -> Result<Plan, ApiError> {
+fn change_type(state: &mut State, id: u64, input: &mut Input) -> Result<Plan, ApiError> {
+    let server = resource::find::<Server>(state, id)?;
     let wanted: Reference = input.required("server_type");
     let upgrade_disk: bool = input.required("upgrade_disk");
     input.done()?;
-    let kind = SERVER_TYPES.iter().find(|kind| wanted.means(kind.id, kind.name));
-    let kind = kind.ok_or_else(|| {
-        ApiError::field("server_type", format!("there is no server type '{}'", wanted.text()))
-    })?;
+    let kind = find_type(&wanted)?;
     if server.status != "off" {
         let message = format!("server {id} must be off to change its type; power it off first");
         return Err(ApiError::unprocessable("server_not_stopped", message));
@@ -122,5 +114,5 @@ fn change_type(state: &State, id: u64, server: &Server, input: &mut Input) -> Re
     let place = location(&server.location);
     check_stock(state, kind, place.ok_or_else(|| ApiError::server("the server's location is gone"))?)?;
     let job = Job::ChangeType { server: id, server_type: kind.name.into(), upgrade_disk };
-    Ok(Plan::new(job).status("migrating"))
+    Ok(switch(state, id, job, "migrating"))
 }

@@ -1,9 +1,9 @@
 //! Metrics in the form that clients expect. Nothing is measured: every value is zero.
 
-use crate::api::error::ApiError;
 use crate::api::input::Query;
 use crate::api::{Reply, Shared, ok, parse_id, resource};
 use crate::cloud::state::Server;
+use crate::error::ApiError;
 use axum::extract::{Path, State as Extract};
 use axum::http::Uri;
 use serde_json::{Map, Value, json};

@@ -1,30 +1,12 @@
 //! The actions of storage boxes.
 
-use super::{begin, find, required_password, required_type, settings};
-use crate::api::error::ApiError;
+use super::fields::{required_password, required_type, settings};
 use crate::api::input::{Input, Reference};
-use crate::api::{Reply, Shared, actions, created, parse_id};
 use crate::cloud::storage::types::box_type;
 use crate::cloud::storage::{BOX_SETTINGS, BoxJob, Plan, StorageBox};
-use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
+use crate::error::ApiError;
 
-pub(super) async fn act(
-    Extract(cloud): Shared,
-    Path((id, action)): Path<(String, String)>,
-    body: Bytes,
-) -> Reply {
-    let id = parse_id("storage_box", &id)?;
-    let mut input = Input::parse(&body)?;
-    let body = cloud.change(|state| {
-        let job = job(find(state, id)?, &action, &mut input)?;
-        let action = begin(state, id, job)?;
-        Ok(actions::one(state, action))
-    })?;
-    created(body)
-}
-
-fn job(record: &StorageBox, action: &str, input: &mut Input) -> Result<BoxJob, ApiError> {
+pub(super) fn job(record: &StorageBox, action: &str, input: &mut Input) -> Result<BoxJob, ApiError> {
     let job = match action {
         "change_protection" => {
             BoxJob::ChangeProtection { on: input.optional("delete").unwrap_or(record.protected) }

@@ -1,12 +1,14 @@
 //! The RRSets of zones in primary mode.
 
-use super::{NewSet, change, check_mode, get_zone, ttl};
-use crate::api::error::ApiError;
+use super::change::{NewSet, change, check_mode, protected, ttl};
 use crate::api::input::{Input, Query};
 use crate::api::listing::Listing;
+use crate::api::resource::{self, Resource as _};
 use crate::api::{Reply, Shared, actions, created, ok};
 use crate::cloud::Cloud;
 use crate::cloud::dns::{Mode, Record, RrSet, Zone, ZoneJob, check_distinct, key};
+use crate::cloud::state::State;
+use crate::error::ApiError;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
@@ -22,19 +24,13 @@ const MOST_RECORDS: usize = 50;
 
 pub(super) fn routes() -> Router<Arc<Cloud>> {
     Router::new()
-        .route("/zones/{zone}/rrsets", get(list).post(create))
-        .route("/zones/{zone}/rrsets/{name}/{type}", get(show).put(update).delete(delete))
-        .route("/zones/{zone}/rrsets/{name}/{type}/actions/{action}", post(act))
+        .route("/zones/{id}/rrsets", get(list).post(create))
+        .route("/zones/{id}/rrsets/{name}/{type}", get(show).put(update).delete(delete))
+        .route("/zones/{id}/rrsets/{name}/{type}/actions/{action}", post(act))
 }
 
 /// The zone, the name and the type in a path.
 type Names = Path<(String, String, String)>;
-
-/// Why an RRSet is not changed.
-pub(super) fn protected(id: &str) -> ApiError {
-    let message = format!("RRSet {id} is protected from changes; lift it with change_protection first");
-    ApiError::new(StatusCode::LOCKED, "protected", message)
-}
 
 fn render(zone: u64, id: &str, set: &RrSet) -> Value {
     let (name, kind) = id.split_once('/').unwrap_or((id, ""));
@@ -42,6 +38,14 @@ fn render(zone: u64, id: &str, set: &RrSet) -> Value {
         "id": id, "name": name, "type": kind, "ttl": set.ttl, "labels": set.labels, "records": set.records,
         "protection": {"change": set.protected}, "zone": zone,
     })
+}
+
+/// The zone in primary mode that a path names.
+fn primary_zone<'a>(state: &'a State, text: &str) -> Result<(u64, &'a Zone), ApiError> {
+    let id = Zone::resolve(state, text)?;
+    let zone = resource::find::<Zone>(state, id)?;
+    primary(zone)?;
+    Ok((id, zone))
 }
 
 fn primary(zone: &Zone) -> Result<(), ApiError> {
@@ -61,8 +65,7 @@ fn find_unprotected<'a>(zone: &'a mut Zone, id: &str) -> Result<&'a mut RrSet, A
 async fn list(Extract(cloud): Shared, Path(zone): Path<String>, uri: Uri) -> Reply {
     let query = Query::parse(uri)?;
     let sets: Vec<_> = cloud.read(|state| {
-        let (zone, found) = get_zone(state, &zone)?;
-        primary(found)?;
+        let (zone, found) = primary_zone(state, &zone)?;
         let dated = found.rrsets.iter().map(|(id, set)| {
             let mut entry = render(zone, id, set);
             entry["created"] = json!(set.created);
@@ -77,8 +80,7 @@ async fn list(Extract(cloud): Shared, Path(zone): Path<String>, uri: Uri) -> Rep
 
 async fn show(Extract(cloud): Shared, Path((zone, name, kind)): Names) -> Reply {
     cloud.read(|state| {
-        let (zone, found) = get_zone(state, &zone)?;
-        primary(found)?;
+        let (zone, found) = primary_zone(state, &zone)?;
         let id = key(&name, &kind);
         let set = found.rrsets.get(&id).ok_or_else(|| ApiError::not_found("rrset", &id))?;
         ok(json!({"rrset": render(zone, &id, set)}))
@@ -96,7 +98,8 @@ async fn create(Extract(cloud): Shared, Path(zone): Path<String>, body: Bytes) -
     };
     let body = cloud.change(|state| {
         let id = key(&set.name, &set.kind);
-        let (zone, action) = change(state, &zone, ZoneJob::CreateRrset, |zone| {
+        let zone = Zone::resolve(state, &zone)?;
+        let job = change(state, zone, ZoneJob::CreateRrset, |zone| {
             primary(zone)?;
             input.done()?;
             if zone.rrsets.contains_key(&id) {
@@ -105,6 +108,7 @@ async fn create(Extract(cloud): Shared, Path(zone): Path<String>, body: Bytes) -
             }
             Ok(set.add_to(zone)?)
         })?;
+        let action = state.begin([job])[0];
         let set = state.zones.get(&zone).and_then(|zone| zone.rrsets.get(&id));
         let rendered = set.map(|set| render(zone, &id, set));
         Ok(json!({"rrset": rendered, "action": actions::render(state, action)}))
@@ -117,9 +121,9 @@ async fn update(Extract(cloud): Shared, Path((zone, name, kind)): Names, body: B
     let labels = input.labels();
     input.done()?;
     let body = cloud.change(|state| {
-        let zone = super::find(state, &zone)?;
+        let zone = Zone::resolve(state, &zone)?;
         state.check_unlocked("zone", zone)?;
-        let record = state.zones.get_mut(&zone).ok_or_else(|| ApiError::not_found("zone", zone))?;
+        let record = resource::find_mut::<Zone>(state, zone)?;
         let id = key(&name, &kind);
         let set = find(record, &id)?;
         set.labels = labels.unwrap_or(std::mem::take(&mut set.labels));
@@ -130,11 +134,13 @@ async fn update(Extract(cloud): Shared, Path((zone, name, kind)): Names, body: B
 
 async fn delete(Extract(cloud): Shared, Path((zone, name, kind)): Names) -> Reply {
     let body = cloud.change(|state| {
-        let (_, action) = change(state, &zone, ZoneJob::DeleteRrset, |zone| {
+        let zone = Zone::resolve(state, &zone)?;
+        let job = change(state, zone, ZoneJob::DeleteRrset, |zone| {
             let id = key(&name, &kind);
             find_unprotected(zone, &id)?;
             remove(zone, &id)
         })?;
+        let action = state.begin([job])[0];
         Ok(actions::one(state, action))
     })?;
     created(body)
@@ -165,7 +171,8 @@ async fn act(
             "update_records" => ZoneJob::UpdateRrsetRecords,
             _ => return Err(ApiError::not_found("action", &action)),
         };
-        let (_, action) = change(state, &zone, job, |zone| {
+        let zone = Zone::resolve(state, &zone)?;
+        let job = change(state, zone, job, |zone| {
             primary(zone)?;
             let id = key(&name, &kind);
             match job {
@@ -192,6 +199,7 @@ async fn act(
                 }
             }
         })?;
+        let action = state.begin([job])[0];
         Ok(actions::one(state, action))
     })?;
     let mut reply = created(body)?;
@@ -227,7 +235,7 @@ fn add(zone: &mut Zone, name: &str, kind: &str, input: &mut Input) -> Result<(),
         set.records.append(&mut added);
         set
     } else {
-        RrSet::new(ttl, crate::api::labels::Labels::new(), added)
+        RrSet::new(ttl, crate::labels::Labels::new(), added)
     };
     Ok(zone.put(name, kind, set)?)
 }

@@ -1,13 +1,9 @@
 //! What names and values of DNS records may look like.
 
+use super::TYPES;
 use super::zonefile::{Field, split_line};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The types of records there are.
-pub(crate) const TYPES: [&str; 16] = [
-    "A", "AAAA", "CAA", "CNAME", "DS", "HINFO", "HTTPS", "MX", "NS", "PTR", "RP", "SOA", "SRV", "SVCB",
-    "TLSA", "TXT",
-];
 /// Of a domain name, without the dot at its end.
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;

@@ -3,8 +3,7 @@
 //! Read are `$ORIGIN` (which must be the zone), `$TTL`, comments, parentheses over several lines, quotes and
 //! escapes, `@`, relative and absolute names, owners left out, TTLs like `1h30m`, and the class IN.
 
-use super::record::TYPES;
-use super::{Record, TTLS, Zone, key};
+use super::{Record, TTLS, TYPES, Zone, key};
 use std::collections::BTreeMap;
 
 /// What a zone file says.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::api::labels::Labels;
 use crate::cloud::dns::{DEFAULT_TTL, Mode, RrSet};
+use crate::labels::Labels;
 
 const FILE: &str = r#"
 ; the zone of a test

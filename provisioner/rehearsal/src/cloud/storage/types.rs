@@ -1,7 +1,7 @@
 //! The types of storage boxes. Sizes and the limits of bx11 are Hetzner's; ids, limits and prices of the others are
 //! estimates from what was published in 2025, so they give bills their form and not their sum.
 
-use crate::cloud::catalog::{hourly, price};
+use crate::cloud::price::{hourly, price};
 use serde_json::{Value, json};
 
 const TEBIBYTE: u64 = 1 << 40;

@@ -2,10 +2,10 @@
 //!
 //! The relay (see [`relay`](crate::relay)) carries the guest's connections there.
 
-use crate::cloud::Cloud;
-use crate::cloud::state::{Server, State};
+use super::state::{Server, State};
+use super::{Cloud, catalog};
+use crate::Error;
 use crate::machine::mac_address;
-use crate::{Error, cloud::catalog};
 use axum::Router;
 use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
