@@ -312,7 +312,7 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
         }
     }
     recipients::need_proof(&folder, &project, &all)?;
-    let file = folder.file("project.toml");
+    let file = folder.file("project.toml").display().to_string();
     options.print.json(&serde_json::json!({ "file": file, "recipients": all, "proved_now": proved }))?;
     say(format!("next: cargo xtask provision --project {} --plan", options.name.project))?;
     Ok(0)

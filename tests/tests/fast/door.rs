@@ -211,8 +211,11 @@ pub(crate) fn what_is_no_text() -> Result<()> {
     };
     let plan = run(&["provision", "--project", "demo", "--plan"], &rig.path().join("state"))?;
     ensure!(plan.code == Some(3), "{plan:?}");
-    let init = run(&["init", "--project", "other", "--rehearsal"], &rig.path().join("state"))?;
-    ensure!(init.code == Some(0) && projects.join("other/project.toml").exists(), "{init:?}");
+    for (name, print) in [("other", &[][..]), ("another", &["--json"])] {
+        let words = [&["init", "--project", name, "--rehearsal"], print].concat();
+        let init = run(&words, &rig.path().join("state"))?;
+        ensure!(init.code == Some(0) && projects.join(name).join("project.toml").exists(), "{init:?}");
+    }
     let refused = run(&["cloud", "serve"], &projects)?;
     ensure!(refused.code == Some(1) && refused.stderr.contains("must be UTF-8"), "{refused:?}");
     Ok(())
