@@ -1,7 +1,7 @@
 //! What runs on the server: it turns a fresh machine into what the node spec says, in order, resumably.
 //!
-//! [`boot::run`] is the table of contents. Each step looks first, acts if needed, and must hold afterwards
-//! ([`step`]); a receipt is written after each, an event for everything worth knowing.
+//! [`flow::boot::run`] is the table of contents. Each step looks first, acts if needed, and must hold afterwards
+//! ([`run::step`]); a receipt is written after each, an event for everything worth knowing.
 //!
 //! * [`preflight`](steps::preflight): the right server, with the programs that the first steps run.
 //! * [`identity`](steps::identity): the lasting ssh host key; *gate*: it is pinned.
@@ -18,8 +18,21 @@
 //! * [`verify`](steps::verify): everything looked at once more.
 //! * [`finish`](steps::finish): the bootstrap key is revoked; from now on nothing is pending.
 //!
-//! There is no undo: a run that fails or is cut off anywhere is run again, and converges. What is left to do, `phase` says to
-//! whoever asks. [`cli`] is the way in.
+//! There is no undo: a run that fails or is cut off anywhere is run again, and converges. What is left to do,
+//! `steps::pending` says to whoever asks.
+//!
+//! The folders stand on one another; each takes only from those below it:
+//!
+//! | folder | what it is |
+//! | --- | --- |
+//! | [`cli`] | the way in: one line a command |
+//! | [`flow`], [`audit`], `upkeep` | what is asked for: set the server up, look at all of it, keep it current |
+//! | [`steps`] | what must hold on the server, one after the other |
+//! | [`access`] | who may open or close what: keys, keyslots, the escrow, gates |
+//! | [`volume`] | the disk that all data lies on |
+//! | `system` | the operating system: files we write and whose edits we see, units, packages |
+//! | [`run`] | one run: its context, receipt and events, and how a step is run |
+//! | [`machine`] | the machine itself |
 
 #![deny(
     clippy::print_stdout,
@@ -27,44 +40,16 @@
     reason = "these panic where nobody reads any more; take `host::say`"
 )]
 
+pub mod access;
 pub mod audit;
-pub mod boot;
 pub mod cli;
-mod clock;
-mod closing;
-mod cx;
-mod engine;
-mod events;
-mod follow;
-mod gate;
-mod help;
-mod install;
-mod keys;
-mod lanes;
+pub mod flow;
 pub mod machine;
-mod managed;
-mod outdated;
-mod phase;
-mod refresh;
-mod room;
-mod status;
-pub mod step;
+pub mod run;
 pub mod steps;
-mod unattended;
-mod units;
-mod unlock;
-mod untold;
-mod words;
+mod system;
+mod upkeep;
+pub mod volume;
 
 #[cfg(test)]
 mod testing;
-
-pub use cx::Cx;
-pub use gate::acknowledge;
-
-/// The volume is locked and its key is not on this server.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error(
-    "opening the volume: it is locked and its key is not here; run `cargo xtask unlock --project NAME --identity FILE`"
-)]
-pub struct Locked;

@@ -1,9 +1,8 @@
 //! Sections 1, 2 and 4: the host Docker runs on, the daemon, images.
 
 use super::{Facts, Found, Judge};
-use crate::engine;
-use crate::steps::docker::DATA_ROOT;
 use crate::steps::docker::config::Version;
+use crate::steps::docker::{DATA_ROOT, engine};
 use serde_json::{Value, json};
 
 pub(super) const DAEMON: &str = "/etc/docker/daemon.json";

@@ -1,21 +1,21 @@
 //! The audit: the catalogue's items ([`spec::audit`]) judged on this server.
 //!
-//! What is looked at is gathered once, by a handful of programs and one pass of Docker's API (`facts`); each judgement
-//! is a pure function over it. `firstboot verify` prints it all. First boot itself waits only for what
+//! What is looked at is gathered once, by a handful of programs and one pass of Docker's API (`gather`); each judgement
+//! is a pure function over these `facts`. `firstboot verify` prints it all. First boot itself waits only for what
 //! [`crate::steps::verify`] looks at, so that a run with nothing to do stays quick.
 
 mod docker;
 mod facts;
 mod files;
-
+mod gather;
 mod network;
 mod runtime;
 mod server;
 
 pub(crate) use facts::Facts;
 
-use crate::Cx;
-use crate::clock::rfc3339;
+use crate::machine::clock::rfc3339;
+use crate::run::Cx;
 use spec::{Check, Exception, Verdict, audit};
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn judges() -> impl Iterator<Item = &'static (&'static str, Judge)> {
 
 /// Looks at every item of the catalogue. Reads only.
 pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
-    let facts = Facts::gather(cx);
+    let facts = gather::gather(cx);
     let today = rfc3339(cx.machine().now());
     judged(&facts, &cx.spec.exceptions, today.get(..10).unwrap_or_default())
 }
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn no_judge_asks_for_what_nobody_gathered() {
         let fake = Fake::new();
-        assert!(matches!(fake.run().unwrap(), crate::boot::Ended::Done));
+        assert!(matches!(fake.run().unwrap(), crate::flow::boot::Ended::Done));
         for check in checks(&Cx::read_only(&fake).unwrap()) {
             if let Verdict::CouldNotLook(why) = &check.verdict {
                 assert!(!why.contains("gathered") && !why.contains("judges"), "{check:?}");

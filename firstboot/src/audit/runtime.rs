@@ -2,7 +2,7 @@
 
 use super::docker::texts;
 use super::{Facts, Judge};
-use crate::engine;
+use crate::steps::docker::engine;
 use serde_json::Value;
 use spec::{Port, Protocol};
 

@@ -1,7 +1,7 @@
 //! The host: disks, users, ssh, the kernel, services.
 
 use super::{Facts, Found, Judge};
-use crate::unattended;
+use crate::access::unattended;
 use spec::{Slot, UnlockSpec};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! The command `docker-compose`, of Compose's second generation, where a release has it otherwise.
 
-use super::{apt, harden};
-use crate::Cx;
+use super::release;
+use crate::run::Cx;
+use crate::system::{apt, managed};
 use anyhow::{Context as _, Result, bail};
 
 /// The same program as Docker's plug-in: all that Ubuntu's package `docker-compose-v2` has.
@@ -15,20 +16,20 @@ const PREFERENCES: &str = "/etc/apt/preferences.d/sovereign-compose";
 
 /// Makes the plug-in a command where there is nothing but the plug-in; it is a program of its own.
 pub(super) fn from_plugin(cx: &Cx<'_>) -> Result<()> {
-    if !cx.machine().has_program("docker-compose") && cx.exists(PLUGIN)? {
-        cx.ensure_file(COMMAND, format!("#!/bin/sh\nexec {PLUGIN} \"$@\"\n").as_bytes(), 0o755)?;
+    if !cx.machine().has_program("docker-compose") && cx.machine().exists(PLUGIN)? {
+        managed::ensure_file(cx, COMMAND, format!("#!/bin/sh\nexec {PLUGIN} \"$@\"\n").as_bytes(), 0o755)?;
     }
     Ok(())
 }
 
 /// Whether it is not the first generation, which knows half of what the compose files say.
 pub(super) fn is_second_generation(cx: &Cx<'_>) -> Result<bool> {
-    Ok(cx.exists(COMMAND)? || !cx.exists(FIRST_GENERATION)?)
+    Ok(cx.machine().exists(COMMAND)? || !cx.machine().exists(FIRST_GENERATION)?)
 }
 
 /// Takes the package of a newer release in the place of the first generation's; nothing else comes from there.
 pub(super) fn bring_second_generation(cx: &Cx<'_>) -> Result<()> {
-    let release = harden::release(cx)?;
+    let release = release::release(cx)?;
     let by_hand = format!(
         "looking for programs: the docker-compose of {} is of the first generation; put the program of a release from 2 \
          on, from https://github.com/docker/compose, at {COMMAND}, then try again",
@@ -43,19 +44,19 @@ pub(super) fn bring_second_generation(cx: &Cx<'_>) -> Result<()> {
     };
     let preferences = [pin("*", -1), pin("docker-compose", 990)].join("\n");
     // Before the source: in between, an upgrade by itself must not take all from there.
-    cx.ensure_file(PREFERENCES, preferences.as_bytes(), 0o644)?;
+    managed::ensure_file(cx, PREFERENCES, preferences.as_bytes(), 0o644)?;
     let source = format!(
         "# Written by firstboot, for docker-compose alone: see {PREFERENCES}.\n\
          deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {newer} main\n"
     );
-    cx.ensure_file(SOURCE, source.as_bytes(), 0o644)?;
+    managed::ensure_file(cx, SOURCE, source.as_bytes(), 0o644)?;
     apt::install(cx, "docker-compose").context(by_hand)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::Ended;
+    use crate::flow::boot::Ended;
     use crate::testing::Fake;
 
     #[test]
@@ -66,7 +67,7 @@ mod tests {
         from_plugin(&cx).unwrap();
         assert_eq!(fake.get(COMMAND), None, "there is no plug-in");
         fake.put(PLUGIN, b"ELF");
-        assert!(matches!(crate::boot::run(&cx).unwrap(), Ended::Done));
+        assert!(matches!(crate::flow::boot::run(&cx).unwrap(), Ended::Done));
         let command = String::from_utf8(fake.get(COMMAND).unwrap()).unwrap();
         assert!(command.contains(&format!("exec {PLUGIN} \"$@\"")), "{command}");
     }

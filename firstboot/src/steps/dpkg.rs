@@ -16,11 +16,10 @@ pub(super) fn configured(record: &str, package: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packages::Packages;
-    use super::super::preflight::{Preflight, Which, lacking};
     use super::*;
-    use crate::Cx;
-    use crate::step::Step as _;
+    use crate::run::{Cx, Step as _};
+    use crate::steps::packages::Packages;
+    use crate::steps::preflight::{Preflight, Which, lacking};
     use crate::testing::Fake;
 
     const TEXT: &str = "Package: ufw\nStatus: install ok installed\nVersion: 1\n\nPackage: auditd\nEssential: no\n\

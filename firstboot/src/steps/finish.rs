@@ -1,13 +1,15 @@
 //! A change of the volume's keys comes to its end, the way the volume is opened after a restart is what the spec says, what
 //! holds is written on the volume, the bootstrap key is revoked, its file overwritten, and nothing is pending any more.
 
-use super::disk::{self, Volume, luks, slots};
-use super::escrow::go;
-use super::secrets::BOOTSTRAP_KEY;
+use super::disk::Volume;
+use super::pending;
 use super::verify::Verified;
-use crate::clock::rfc3339;
-use crate::step::Step;
-use crate::{Cx, keys, phase, unattended};
+use crate::access::reseal::go;
+use crate::access::store::BOOTSTRAP_KEY;
+use crate::access::{keys, slots, unattended};
+use crate::machine::clock::rfc3339;
+use crate::run::{Cx, Step, phase};
+use crate::volume::{self, luks};
 use anyhow::Result;
 use host::Host as _;
 use spec::{Phase, Slot, StepName, paths};
@@ -30,22 +32,22 @@ impl Step for Finish<'_> {
     type Output = Finished;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Finished>> {
-        let holds = phase::pending(cx)?.is_none() && !cx.exists(BOOTSTRAP_KEY)?;
+        let holds = pending::pending(cx)?.is_none() && !cx.machine().exists(BOOTSTRAP_KEY)?;
         Ok(holds.then_some(Finished))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let device = &self.volume.device;
         // Somebody may have to take an escrow of what follows.
-        cx.unsettle("what it shall be, or its keyslots, changed")?;
+        phase::unsettle(cx.machine(), "what it shall be, or its keyslots, changed")?;
         keys::settle(cx, device)?;
         if !unattended::settled(cx, device)? {
             unattended::settle(cx, device)?;
         }
         // Whatever changed a slot, its header is on file before anything is done.
         go(cx, device, &[])?;
-        cx.write(Path::new(paths::HELD), format!("{}\n", phase::digest(cx)?).as_bytes(), 0o600)?;
-        cx.enter(&Phase::Ending)?;
+        cx.write(Path::new(paths::HELD), format!("{}\n", pending::digest(cx)?).as_bytes(), 0o600)?;
+        phase::enter(cx.machine(), &Phase::Ending)?;
         if luks::header(cx, device)?.has(Slot::Bootstrap) {
             slots::remove(cx, device, Slot::Bootstrap, &slots::authority(cx)?)?;
         }
@@ -56,10 +58,10 @@ impl Step for Finish<'_> {
 /// Completes what a power cut interrupted at the very end: everything held, the bootstrap key opens nothing any more, and
 /// what is left needs no open volume.
 pub(crate) fn end_behind_the_lock(cx: &Cx<'_>) -> Result<()> {
-    if phase::read(cx.machine())? != Phase::Ending || !disk::shut(cx)? {
+    if phase::read(cx.machine())? != Phase::Ending || !volume::shut(cx)? {
         return Ok(());
     }
-    let over = !luks::header(cx, &disk::attached(cx)?)?.has(Slot::Bootstrap);
+    let over = !luks::header(cx, &volume::attached(cx)?)?.has(Slot::Bootstrap);
     if over { complete(cx) } else { Ok(()) }
 }
 
@@ -69,5 +71,5 @@ fn complete(cx: &Cx<'_>) -> Result<()> {
     let now = rfc3339(cx.machine().now());
     let stacks = cx.spec.stacks.iter().map(|stack| stack.name.clone()).collect();
     cx.record(|receipt| (receipt.done, receipt.stacks) = (Some(now), stacks))?;
-    cx.enter(&Phase::Settled)
+    phase::enter(cx.machine(), &Phase::Settled)
 }

@@ -1,22 +1,21 @@
 //! The lasting ssh host key replaces the throw-away one, once the operator's side has pinned it.
 
 use super::preflight::ThisServer;
-use crate::step::Step;
-use crate::untold::Untold;
-use crate::{Cx, gate};
+use crate::access::gate;
+use crate::access::store::HOST_KEY;
+use crate::run::{Cx, Step};
+use crate::system::{FollowUp, managed, systemd};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Secret};
 use spec::{Gate, StepName, paths};
 use std::path::{Path, PathBuf};
 
-/// The lasting host key, private part; root alone reads it.
-pub(crate) const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 const HOST_KEY_PUBLIC: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 /// Where sshd is told of it, and of its port: cloud-init's until firstboot takes it over. Once it has, a change of this
 /// file is [`harden`](super::harden)'s, whose changes of sshd can be put back.
 pub(crate) const SSHD: &str = "/etc/ssh/sshd_config.d/10-sovereign.conf";
 /// sshd has read its files.
-pub(crate) const UNREAD: Untold = Untold("sshd");
+pub(crate) const UNREAD: FollowUp = FollowUp("sshd");
 const OURS: &str = "# Written by firstboot";
 const CLOUD_INIT: &str = "/etc/cloud/cloud.cfg.d/99-sovereign.cfg";
 /// cloud-init must neither delete nor make host keys at the next boot.
@@ -41,10 +40,10 @@ impl Step for Identity {
         let holds = in_place(cx, &key)?
             && others(cx)?.is_empty()
             && taken_over(cx)?
-            && !UNREAD.is_noted(cx)?
-            && cx.holds(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes())?
+            && !UNREAD.is_due(cx)?
+            && managed::holds(cx, CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes())?
             // The staged copy goes last, after sshd was told: as long as it is there, sshd may not know.
-            && !cx.exists(staged())?;
+            && !cx.machine().exists(staged())?;
         Ok(holds.then_some(Lasting(())))
     }
 
@@ -74,7 +73,7 @@ fn draw(cx: &Cx<'_>) -> Result<String> {
     let cmd = Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "sovereign", "-f", fresh]);
     cx.run(&cmd)?;
     let key = Secret::new(cx.read(Path::new(fresh))?.context("ssh-keygen wrote no key")?);
-    let line = cx.text(&public)?.context("ssh-keygen wrote no public key")?;
+    let line = cx.machine().text(&public)?.context("ssh-keygen wrote no public key")?;
     let public_key = line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     cx.machine().make_dir(Path::new(paths::STATE), 0o755, 0, 0)?;
     cx.write(&staged(), key.expose(), 0o600)?;
@@ -95,30 +94,30 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
         cx.write(Path::new(HOST_KEY), Secret::new(key).expose(), 0o600)?;
     }
     let line = format!("{public_key} sovereign\n");
-    cx.ensure_file(HOST_KEY_PUBLIC, line.as_bytes(), 0o644)?;
-    cx.ensure_file(CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes(), 0o644)?;
-    UNREAD.note(cx)?;
+    managed::ensure_file(cx, HOST_KEY_PUBLIC, line.as_bytes(), 0o644)?;
+    managed::ensure_file(cx, CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes(), 0o644)?;
+    UNREAD.mark(cx)?;
     if !taken_over(cx)? {
         take_over(cx)?;
     }
     for other in others(cx)? {
         cx.machine().shred(&other)?;
     }
-    cx.systemctl(["reload", "ssh.service"])?;
-    UNREAD.told(cx)?;
+    systemd::systemctl(cx, ["reload", "ssh.service"])?;
+    UNREAD.done(cx)?;
     cx.machine().shred(&staged())?;
     Ok(())
 }
 
 fn taken_over(cx: &Cx<'_>) -> Result<bool> {
-    let ours = cx.text(SSHD)?.is_some_and(|text| text.starts_with(OURS));
+    let ours = cx.machine().text(SSHD)?.is_some_and(|text| text.starts_with(OURS));
     // An accepted edit holds, too.
-    Ok(ours || cx.holds(SSHD, sshd_config(cx.spec.ssh.port).as_bytes())?)
+    Ok(ours || managed::holds(cx, SSHD, sshd_config(cx.spec.ssh.port).as_bytes())?)
 }
 
 fn take_over(cx: &Cx<'_>) -> Result<()> {
     let before = cx.read(Path::new(SSHD))?;
-    cx.ensure_file(SSHD, sshd_config(cx.spec.ssh.port).as_bytes(), 0o644)?;
+    managed::ensure_file(cx, SSHD, sshd_config(cx.spec.ssh.port).as_bytes(), 0o644)?;
     let sound = cx.run(&Cmd::new("sshd").arg("-t"));
     if sound.is_err() {
         // sshd still runs with what it had; what it would not start with must not stay.
@@ -132,8 +131,8 @@ fn take_over(cx: &Cx<'_>) -> Result<()> {
 }
 
 fn in_place(cx: &Cx<'_>, public_key: &str) -> Result<bool> {
-    let line = cx.text(HOST_KEY_PUBLIC)?.unwrap_or_default();
-    Ok(line.starts_with(public_key) && cx.exists(HOST_KEY)?)
+    let line = cx.machine().text(HOST_KEY_PUBLIC)?.unwrap_or_default();
+    Ok(line.starts_with(public_key) && cx.machine().exists(HOST_KEY)?)
 }
 
 /// Every host key that is not the lasting one.

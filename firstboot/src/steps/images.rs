@@ -1,9 +1,7 @@
 //! Every image of the stacks is here, pulled by its digest and on disk.
 
-use super::docker::Engine;
-use super::pulls;
-use crate::step::Step;
-use crate::{Cx, engine};
+use super::docker::{Engine, engine, pulls};
+use crate::run::{Cx, Step};
 use anyhow::{Result, bail};
 use host::{Cmd, Error, Host as _};
 use spec::StepName;

@@ -1,6 +1,5 @@
 //! The steps, in their order.
 
-pub(crate) mod apt;
 mod compose;
 pub mod disk;
 pub mod docker;
@@ -12,10 +11,10 @@ pub mod harden;
 pub mod identity;
 pub mod images;
 pub mod packages;
+pub(crate) mod pending;
 pub mod preflight;
-mod pulls;
+mod release;
 pub mod secrets;
 pub mod stacks;
-pub(crate) mod taken_out;
 pub mod verify;
 pub mod vpn;

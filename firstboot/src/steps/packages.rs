@@ -3,8 +3,7 @@
 
 use super::compose;
 use super::preflight::{ThisServer, Which, lacking, wait};
-use crate::Cx;
-use crate::step::Step;
+use crate::run::{Cx, Step};
 use anyhow::Result;
 use spec::StepName;
 

@@ -1,11 +1,8 @@
 //! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
-use super::compose;
-use super::disk::vanished;
-use super::dpkg;
-use super::harden;
-use crate::Cx;
-use crate::step::Step;
+use super::{compose, dpkg, release};
+use crate::run::{Cx, Step};
+use crate::volume::vanished;
 use anyhow::{Result, bail};
 use spec::StepName;
 use std::time::Duration;
@@ -61,8 +58,8 @@ impl Step for Preflight {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<ThisServer>> {
         check_server(cx)?;
-        harden::release(cx)?;
-        harden::confines(cx)?;
+        release::release(cx)?;
+        release::require_apparmor(cx)?;
         vanished::refuse(cx)?;
         for recipient in &cx.spec.recipients {
             ::escrow::Recipient::parse(recipient)?;
@@ -109,8 +106,8 @@ pub(super) fn wait(cx: &Cx<'_>, which: Which) -> Result<()> {
 pub(super) fn lacking(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
     let mut lacking = missing(cx, which)?;
     if which == Which::Rest && installing(cx)? {
-        let record = cx.text(dpkg::RECORD)?.unwrap_or_default();
-        let wanted = harden::release(cx)?.packages();
+        let record = cx.machine().text(dpkg::RECORD)?.unwrap_or_default();
+        let wanted = release::release(cx)?.packages();
         lacking.extend(wanted.into_iter().filter(|package| !dpkg::configured(&record, package)));
         lacking.sort_unstable();
         lacking.dedup();
@@ -120,12 +117,13 @@ pub(super) fn lacking(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
 
 /// Whether cloud-init is still at work.
 fn installing(cx: &Cx<'_>) -> Result<bool> {
-    Ok(cx.exists("/run/cloud-init/instance-data.json")? && !cx.exists("/run/cloud-init/result.json")?)
+    Ok(cx.machine().exists("/run/cloud-init/instance-data.json")?
+        && !cx.machine().exists("/run/cloud-init/result.json")?)
 }
 
 /// The packages that are not there yet, each once.
 pub(super) fn missing(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
-    let release = harden::release(cx)?;
+    let release = release::release(cx)?;
     let asked = PROGRAMS.iter().filter(|(program, _)| FIRST.contains(program) == (which == Which::First));
     let mut packages: Vec<_> = asked
         .filter(|(program, _)| !cx.machine().has_program(program))
@@ -139,11 +137,11 @@ pub(super) fn missing(cx: &Cx<'_>, which: Which) -> Result<Vec<&'static str>> {
 /// where it does not, cloud-init knows it from the metadata service.
 fn check_server(cx: &Cx<'_>) -> Result<()> {
     let wanted = cx.spec.server.id.to_string();
-    let vendor = cx.text("/sys/class/dmi/id/sys_vendor")?.unwrap_or_default();
+    let vendor = cx.machine().text("/sys/class/dmi/id/sys_vendor")?.unwrap_or_default();
     let (found, source) = if vendor.trim() == "Hetzner" {
-        (cx.text("/sys/class/dmi/id/product_serial")?, "its firmware says")
+        (cx.machine().text("/sys/class/dmi/id/product_serial")?, "its firmware says")
     } else {
-        (cx.text("/var/lib/cloud/data/instance-id")?, "cloud-init says")
+        (cx.machine().text("/var/lib/cloud/data/instance-id")?, "cloud-init says")
     };
     match found.as_deref().map(str::trim) {
         Some(id) if id == wanted => Ok(()),

@@ -2,10 +2,11 @@
 
 use super::Fake;
 use super::flow::done;
-use crate::boot::Ended;
-use crate::closing::{Closing, Door, REVERT};
+use crate::access::acknowledge;
+use crate::access::closing::{Closing, Door, REVERT};
+use crate::flow::boot::Ended;
+use crate::run::Cx;
 use crate::steps::firewall;
-use crate::{Cx, acknowledge};
 use host::{Cmd, Host, Local};
 use spec::{EventKind, Gate, Port, Protocol};
 use std::path::Path;
@@ -26,7 +27,7 @@ fn with_another_wish() -> (Fake, Vec<u8>) {
     let mut spec = fake.spec();
     spec.inbound.push(Port { port: 8443, protocol: Protocol::Tcp });
     spec.disk.format = None;
-    crate::install::install(&fake, &spec.to_json(), &|| false).unwrap();
+    crate::flow::install::install(&fake, &spec.to_json(), &|| false).unwrap();
     fake.state.borrow_mut().operator = false;
     (fake, before)
 }

@@ -2,9 +2,9 @@
 
 use super::flow::done;
 use super::{Cut, Fake, Lanes};
-use crate::boot::Ended;
-use crate::status;
-use crate::steps::secrets::BOOTSTRAP_KEY;
+use crate::access::store::BOOTSTRAP_KEY;
+use crate::flow::boot::Ended;
+use crate::flow::status;
 use spec::{EventKind, Gate, paths};
 
 /// The slots a header holds.
@@ -38,7 +38,7 @@ pub(super) fn assert_converged(fake: &Fake, at: &str) {
         let header = bundle.get(escrow::LUKS_HEADER).unwrap().value.expose().to_vec();
         assert_eq!(slots(&header), [0, 2], "{at}: the copied header");
     }
-    for (path, text) in crate::units::UNITS {
+    for (path, text) in crate::system::units::UNITS {
         let known = fake.state.borrow().loaded.get(std::path::Path::new(path)).map(|node| node.bytes.clone());
         assert!(known.as_deref() == Some(text.as_bytes()), "{at}: systemd has not read {path}");
     }

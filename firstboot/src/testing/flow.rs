@@ -1,9 +1,11 @@
 //! Whole runs on the fake server.
 
 use super::{Content, Fake};
-use crate::boot::Ended;
-use crate::steps::secrets::BOOTSTRAP_KEY;
-use crate::{Cx, status, unlock};
+use crate::access::store::BOOTSTRAP_KEY;
+use crate::access::unlock;
+use crate::flow::boot::Ended;
+use crate::flow::status;
+use crate::run::Cx;
 use host::Secret;
 use spec::{EventKind, Gate, NodeSpec, Outcome, Receipt, State, StepName, paths};
 
@@ -37,11 +39,11 @@ pub(super) fn goes_on_alone(fake: &Fake, version: &'static str) -> bool {
     fake.state.borrow_mut().firstboot = version;
     let cx = Cx::begin(fake).unwrap();
     assert!(matches!(unlock::open(&cx, &Secret::new(key)).unwrap(), unlock::Opened::Now));
-    unlock::wants_the_operator(&cx).unwrap().is_none()
+    crate::steps::pending::after_unlock(&cx).unwrap().is_none()
 }
 
 fn install(fake: &Fake, spec: &NodeSpec) -> anyhow::Result<String> {
-    crate::install::install(fake, &spec.to_json(), &|| false)
+    crate::flow::install::install(fake, &spec.to_json(), &|| false)
 }
 
 fn receipt(fake: &Fake) -> Receipt {
@@ -73,7 +75,7 @@ fn what_was_begun_on_a_server_that_was_done_is_not_taken_for_its_end_by_a_restar
     let edited = ready.copy();
     let daemon = std::path::Path::new("/etc/docker/daemon.json");
     edited.put("/etc/docker/daemon.json", b"{}");
-    crate::managed::drift::restore(&Cx::begin(&edited).unwrap(), daemon).unwrap();
+    crate::system::managed::drift::restore(&Cx::begin(&edited).unwrap(), daemon).unwrap();
     restarted_and_locked(&edited, "a restoring");
 }
 
@@ -254,14 +256,14 @@ fn a_run_that_a_boot_started_is_heard_from_its_beginning() {
     // What a run says that waits at its first gate when the operator's side comes.
     let cx = Cx::begin(&fake).unwrap();
     cx.emit(EventKind::Started { firstboot: "t".into() }).unwrap();
-    let begun = crate::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
+    let begun = crate::run::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
     cx.emit(EventKind::GateWaiting { gate: Gate::HostKey { public_key: "k".into() } }).unwrap();
     let from = |running: bool| {
         let spec = fake.spec().to_json();
-        crate::install::install(&fake, &spec, &|| running).unwrap().parse::<u64>().unwrap()
+        crate::flow::install::install(&fake, &spec, &|| running).unwrap().parse::<u64>().unwrap()
     };
     assert_eq!(from(true), begun, "its gate would never be heard of");
-    let last = crate::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
+    let last = crate::run::events::parse(&fake.get(paths::EVENTS).unwrap()).last().unwrap().seq;
     assert_eq!(from(false), last + 1);
     cx.emit(EventKind::Locked).unwrap();
     assert_eq!(from(true), last + 2, "that one ended, and the next has not said anything yet");
@@ -282,15 +284,17 @@ fn another_servers_spec_is_refused() {
 #[test]
 fn a_wrong_acknowledgement_is_refused_and_a_repeated_one_is_fine() {
     let fake = Fake::new();
-    assert!(crate::acknowledge(&fake, "escrow", "x").unwrap_err().to_string().contains("nothing waits"));
+    assert!(
+        crate::access::acknowledge(&fake, "escrow", "x").unwrap_err().to_string().contains("nothing waits")
+    );
     done(&fake);
     let Some(EventKind::GatePassed { gate }) =
         fake.events().into_iter().find(|k| matches!(k, EventKind::GatePassed { .. }))
     else {
         panic!()
     };
-    crate::acknowledge(&fake, gate.name(), gate.value()).unwrap();
-    let error = crate::acknowledge(&fake, gate.name(), "another").unwrap_err().to_string();
+    crate::access::acknowledge(&fake, gate.name(), gate.value()).unwrap();
+    let error = crate::access::acknowledge(&fake, gate.name(), "another").unwrap_err().to_string();
     assert!(error.contains("another value"), "{error}");
 }
 
@@ -300,7 +304,7 @@ fn the_event_numbers_count_up_over_all_boots() {
     done(&fake);
     fake.boot();
     let _ = fake.run();
-    let events = crate::events::parse(&fake.get(paths::EVENTS).unwrap());
+    let events = crate::run::events::parse(&fake.get(paths::EVENTS).unwrap());
     let numbers: Vec<u64> = events.iter().map(|e| e.seq).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     assert_eq!(receipt(&fake).starts, 2);

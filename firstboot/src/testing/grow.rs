@@ -2,8 +2,8 @@
 
 use super::Fake;
 use super::flow::done;
-use crate::boot::Ended;
-use crate::steps::disk::Refusal;
+use crate::flow::boot::Ended;
+use crate::volume::Refusal;
 use host::Secret;
 use spec::UnlockSpec;
 
@@ -23,7 +23,7 @@ fn told_of(unlock: UnlockSpec) -> Fake {
     fake.put("/srv/sovereign/data/row", b"still here");
     (spec.disk.format, spec.disk.size_gb) = (None, 20);
     fake.state.borrow_mut().size = BIGGER;
-    assert_ne!(crate::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
+    assert_ne!(crate::flow::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
     fake
 }
 
@@ -70,7 +70,7 @@ fn a_little_more_is_noticed_whatever_a_gigabyte_is() {
         done(&fake);
         let mut spec = sized(105);
         spec.disk.format = None;
-        crate::install::install(&fake, &spec.to_json(), &|| false).unwrap();
+        crate::flow::install::install(&fake, &spec.to_json(), &|| false).unwrap();
         done(&fake);
         let room = (105 * gigabyte - (4 << 20)) / 4096 * 4096;
         assert_eq!(fake.luks().file_system, room, "gigabytes of {gigabyte} bytes");
@@ -91,7 +91,7 @@ fn a_volume_that_tang_opened_grows_with_tang_there_and_with_tang_gone() {
         if restarted && !tang {
             assert!(matches!(fake.run().unwrap(), Ended::Locked), "{at}");
             let key = fake.state.borrow().filed[0].clone();
-            crate::unlock::open(&crate::Cx::begin(&fake).unwrap(), &Secret::new(key)).unwrap();
+            crate::access::unlock::open(&crate::run::Cx::begin(&fake).unwrap(), &Secret::new(key)).unwrap();
         }
         done(&fake);
         assert_grown(&fake, &at);
@@ -120,8 +120,8 @@ fn the_power_is_cut_at_every_act() {
                     format!("power {power}, cut {cut:?} at act {at}: {:?}", fake.state.borrow().lines.last());
                 if matches!(fake.run().unwrap(), Ended::Locked) {
                     let key = fake.state.borrow().filed[0].clone();
-                    let cx = crate::Cx::begin(&fake).unwrap();
-                    crate::unlock::open(&cx, &Secret::new(key)).unwrap();
+                    let cx = crate::run::Cx::begin(&fake).unwrap();
+                    crate::access::unlock::open(&cx, &Secret::new(key)).unwrap();
                     done(&fake);
                 }
                 assert_grown(&fake, &what);

@@ -4,12 +4,13 @@
 use super::crash::slots;
 use super::flow::{cut_at_every_act, done, goes_on_alone};
 use super::{Content, Fake};
-use crate::boot::Ended;
-use crate::keys::request::{Wish, list, request};
-use crate::steps::disk::luks;
-use crate::steps::escrow::{Fresh, again, kept};
-use crate::unlock::Opened;
-use crate::{Cx, unlock};
+use crate::access::keys::request::{Wish, list, request};
+use crate::access::reseal::{Fresh, again};
+use crate::access::sealing::kept_path;
+use crate::access::unlock::{self, Opened};
+use crate::flow::boot::Ended;
+use crate::run::Cx;
+use crate::volume::luks;
 use host::Secret;
 use spec::{EventKind, Slot};
 
@@ -237,7 +238,7 @@ fn a_new_secret_is_used_only_once_it_is_acknowledged_and_is_in_every_later_bundl
     let cx = Cx::begin(&fake).unwrap();
     again(&cx, &fresh("one")).unwrap();
     assert_eq!(fake.state.borrow().taken.len(), 2);
-    assert_eq!(kept(&cx, "vpn-key-laptop").unwrap().unwrap().expose(), b"one");
+    assert_eq!(fake.get(kept_path("vpn-key-laptop")).unwrap(), b"one");
     again(&cx, &fresh("one")).unwrap();
     again(&cx, &[]).unwrap();
     assert_eq!(fake.state.borrow().taken.len(), 2, "nothing changed");
@@ -264,12 +265,11 @@ fn a_secret_whose_escrow_was_cut_off_is_not_in_use_until_it_is_escrowed() {
             fake.state.borrow_mut().cut = Some((at, cut));
             let _ = Cx::begin(&fake).and_then(|cx| again(&cx, &value()));
             fake.restart();
-            let cx = Cx::read_only(&fake).unwrap();
-            let in_use = kept(&cx, "vpn-key").unwrap().is_some();
+            let in_use = fake.get(kept_path("vpn-key")).is_some();
             let escrowed = newest(&fake).get("secrets/vpn-key").is_some();
             assert!(!in_use || escrowed, "{at} {cut:?}");
             again(&Cx::begin(&fake).unwrap(), &value()).unwrap();
-            assert_eq!(kept(&cx, "vpn-key").unwrap().unwrap().expose(), b"v", "{at} {cut:?}");
+            assert_eq!(fake.get(kept_path("vpn-key")).unwrap(), b"v", "{at} {cut:?}");
             assert!(newest(&fake).get("secrets/vpn-key").is_some(), "{at} {cut:?}");
             fake.state.borrow_mut().filed.clear();
             done(&fake);

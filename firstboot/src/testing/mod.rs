@@ -23,7 +23,7 @@ mod volume;
 pub(crate) use state::{Cut, Files, Lanes, Node, Shared, State};
 pub(crate) use volume::{Content, Luks};
 
-use crate::{boot, gate};
+use crate::flow::boot;
 use host::Error;
 use spec::{EventKind, Gate, paths};
 use std::path::Path;
@@ -196,7 +196,7 @@ impl Fake {
 
     /// One run of firstboot.
     pub(crate) fn run(&self) -> anyhow::Result<boot::Ended> {
-        boot::run(&crate::Cx::begin(self)?)
+        boot::run(&crate::run::Cx::begin(self)?)
     }
 
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
@@ -231,7 +231,7 @@ impl Fake {
 
     pub(crate) fn events(&self) -> Vec<EventKind> {
         let bytes = self.get(paths::EVENTS).unwrap_or_default();
-        crate::events::parse(&bytes).into_iter().map(|e| e.kind).collect()
+        crate::run::events::parse(&bytes).into_iter().map(|e| e.kind).collect()
     }
 
     /// See [`State::ways`]; on the fake of the whole run.
@@ -293,14 +293,14 @@ impl Fake {
             }
             if let Gate::Escrow { sha256 } = &gate {
                 let bundle = self.get(paths::ESCROW_BUNDLE).unwrap();
-                assert_eq!(crate::cx::sha256(&bundle), *sha256);
+                assert_eq!(crate::machine::digest::sha256(&bundle), *sha256);
                 let opened = escrow::open(&bundle, &self.identity).unwrap();
                 let keys = [escrow::LUKS_KEY, escrow::LUKS_RECOVERY].map(|name| opened.get(name));
                 let keys = keys.into_iter().flatten().map(|entry| entry.value.expose().to_vec());
                 self.state.borrow_mut().filed = keys.collect();
                 self.state.borrow_mut().taken.push(bundle);
             }
-            gate::acknowledge(self, gate.name(), gate.value()).ok();
+            crate::access::acknowledge(self, gate.name(), gate.value()).ok();
         }
     }
 }

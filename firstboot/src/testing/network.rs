@@ -134,7 +134,7 @@ fn the_server_joins_and_the_devices_key_is_escrowed() {
     done(&fake);
     assert_eq!(fake.get(KEYS).unwrap(), b"sd", "one key for the server, one for the device");
     assert_eq!(escrowed(&fake), b"hskey-auth-2");
-    let names = String::from_utf8(fake.get(crate::steps::vpn::names_file()).unwrap()).unwrap();
+    let names = String::from_utf8(fake.get(crate::steps::stacks::compose::names_file()).unwrap()).unwrap();
     assert!(names.contains("metrics.internal.example.org") && names.contains("100.64.0.1"));
     let state = fake.state.borrow();
     assert!(state.lines.iter().all(|line| !line.contains("hskey-auth-")), "a key was an argument");
@@ -152,7 +152,7 @@ fn a_page_for_administrators_may_listen_where_there_is_a_network_to_reach_it_by(
         "/proc/net/tcp",
         b"head\n0: 00000000:2382 00000000:0000 0A\n1: 00000000:2383 00000000:0000 0A\n",
     );
-    let mut cx = crate::Cx::read_only(&fake).unwrap();
+    let mut cx = crate::run::Cx::read_only(&fake).unwrap();
     assert_eq!(undeclared(&cx).unwrap(), ["something listens on 9091/tcp"]);
     std::sync::Arc::make_mut(&mut cx.spec).vpn = None;
     assert_eq!(undeclared(&cx).unwrap().len(), 2);
@@ -176,8 +176,8 @@ fn a_node_that_still_finds_its_way_back_is_waited_for_and_does_not_join_again() 
     done(&fake);
     let key = fake.get("/srv/sovereign/secrets/luks-key").unwrap();
     fake.boot();
-    let cx = crate::Cx::begin(&fake).unwrap();
-    crate::unlock::open(&cx, &host::Secret::new(key)).unwrap();
+    let cx = crate::run::Cx::begin(&fake).unwrap();
+    crate::access::unlock::open(&cx, &host::Secret::new(key)).unwrap();
     fake.state.borrow_mut().starting = 5;
     done(&fake);
     assert_eq!(fake.get(KEYS).unwrap(), b"sd", "it joined again");
@@ -187,7 +187,7 @@ fn a_node_that_still_finds_its_way_back_is_waited_for_and_does_not_join_again() 
 fn a_key_is_renewed_only_when_asked_and_only_for_a_device_of_the_project() {
     let fake = fresh();
     done(&fake);
-    let cx = crate::Cx::read_only(&fake).unwrap();
+    let cx = crate::run::Cx::read_only(&fake).unwrap();
     let error = crate::steps::vpn::renew(&cx, "phone").unwrap_err().to_string();
     assert!(error.contains("names no such device"), "{error}");
     assert!(fake.is_settled(), "a refusal left a wish behind");
@@ -197,7 +197,7 @@ fn a_key_is_renewed_only_when_asked_and_only_for_a_device_of_the_project() {
     assert_eq!(escrowed(&fake), b"hskey-auth-3");
     // Nobody was there to take it, and the server was restarted: `unlock` must not wait for them.
     cut.boot();
-    assert!(matches!(cut.run().unwrap(), crate::boot::Ended::Locked));
+    assert!(matches!(cut.run().unwrap(), crate::flow::boot::Ended::Locked));
     assert!(!cut.is_settled(), "a restart made up the end of it");
 }
 
@@ -250,7 +250,7 @@ fn the_power_is_cut_at_every_act_of_joining() {
             // What is left may be only the end, which needs no open volume.
             let ended = fake.run().unwrap();
             assert!(
-                !matches!(ended, crate::boot::Ended::Failed(_)) && fake.is_settled(),
+                !matches!(ended, crate::flow::boot::Ended::Failed(_)) && fake.is_settled(),
                 "{cut:?} at {at}: {ended:?}"
             );
             let key = String::from_utf8(escrowed(&fake)).unwrap();

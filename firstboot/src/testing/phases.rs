@@ -2,16 +2,18 @@
 
 use super::Fake;
 use super::flow::{done, goes_on_alone};
-use crate::boot::Ended;
-use crate::{Cx, phase, status};
+use crate::flow::boot::Ended;
+use crate::flow::status;
+use crate::run::{Cx, phase};
+use crate::steps::pending;
 use spec::{Phase, State, paths};
 
 fn pending(fake: &Fake) -> Option<String> {
-    phase::pending(&Cx::read_only(fake).unwrap()).unwrap()
+    pending::pending(&Cx::read_only(fake).unwrap()).unwrap()
 }
 
 fn install(fake: &Fake) -> String {
-    crate::install::install(fake, &fake.spec().to_json(), &|| false).unwrap()
+    crate::flow::install::install(fake, &fake.spec().to_json(), &|| false).unwrap()
 }
 
 #[test]
@@ -69,8 +71,8 @@ fn a_locked_server_of_an_earlier_release_says_so_and_its_operators_command_goes_
     assert_eq!(status::status(&fake, false).unwrap().state, State::Locked);
     assert!(matches!(fake.run().unwrap(), Ended::Locked));
     let cx = Cx::begin(&fake).unwrap();
-    crate::unlock::open(&cx, &host::Secret::new(key)).unwrap();
-    assert!(crate::unlock::wants_the_operator(&cx).unwrap().is_some());
+    crate::access::unlock::open(&cx, &host::Secret::new(key)).unwrap();
+    assert!(crate::steps::pending::after_unlock(&cx).unwrap().is_some());
     done(&fake);
     assert!(goes_on_alone(&fake, "0.0.0 test"));
 }
@@ -80,7 +82,7 @@ fn status_says_what_is_pending_and_from_where_a_run_is_heard() {
     let fake = Fake::new();
     done(&fake);
     let cx = Cx::begin(&fake).unwrap();
-    cx.unsettle("device laptop gets a new key").unwrap();
+    phase::unsettle(cx.machine(), "device laptop gets a new key").unwrap();
     let said = status::status(&fake, true).unwrap();
     assert_eq!(said.phase, Some(Phase::Converging { why: "device laptop gets a new key".into() }));
     assert_eq!(said.begun, Some(said.last_seq));
@@ -102,12 +104,13 @@ fn what_is_pending_and_cannot_be_read_is_said_and_nothing_is_begun() {
 fn a_unit_that_was_edited_to_what_a_later_release_wants_is_no_edit() {
     let fake = Fake::new();
     done(&fake);
-    let (path, wanted) = crate::units::UNITS[0];
+    let (path, wanted) = crate::system::units::UNITS[0];
     // As an earlier release wrote it, and somebody made of it what this one says.
     fake.state.borrow_mut().root.remove(std::path::Path::new(path));
-    Cx::read_only(&fake).unwrap().ensure_file(path, b"of another release\n", 0o644).unwrap();
+    crate::system::managed::ensure_file(&Cx::read_only(&fake).unwrap(), path, b"of another release\n", 0o644)
+        .unwrap();
     fake.put(path, wanted.as_bytes());
-    assert_eq!(crate::managed::drift::all(&fake).unwrap().len(), 1);
+    assert_eq!(crate::system::managed::drift::all(&fake).unwrap().len(), 1);
     assert_eq!(install(&fake), "done");
-    assert_eq!(crate::managed::drift::all(&fake).unwrap(), []);
+    assert_eq!(crate::system::managed::drift::all(&fake).unwrap(), []);
 }

@@ -27,7 +27,9 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         ("clevis", _) if !state.tang => {
             Output { stderr: "Error communicating with the server!\n".into(), ..code(1) }
         }
-        ("clevis", ["encrypt", "sss", _]) => says(&format!("head..iv.{}.tag", crate::cx::hex(cmd.input()))),
+        ("clevis", ["encrypt", "sss", _]) => {
+            says(&format!("head..iv.{}.tag", crate::machine::digest::hex(cmd.input())))
+        }
         ("clevis", ["decrypt"]) => {
             let jwe = String::from_utf8(cmd.input().to_vec()).unwrap();
             let text = jwe.split('.').nth(3).unwrap();

@@ -1,8 +1,8 @@
 //! What the disk step does not touch: each refusal, on the whole machine, with the volume compared before and after.
 
 use super::{Content, Cut, Fake, Luks};
-use crate::boot::Ended;
-use crate::steps::disk::Refusal;
+use crate::flow::boot::Ended;
+use crate::volume::Refusal;
 
 /// Runs into a refusal; nothing on the volume may have changed.
 fn refused(fake: &Fake) -> Refusal {

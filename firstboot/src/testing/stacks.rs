@@ -3,8 +3,8 @@
 use super::flow::{cut_at_every_act, done};
 use super::keys::bring_up;
 use super::{Cut, Fake, network};
-use crate::Cx;
-use crate::steps::taken_out::{list, request_removal};
+use crate::run::Cx;
+use crate::steps::stacks::disabled::{list, request_removal};
 use crate::steps::{stacks, verify};
 use host::{Cmd, Host};
 use spec::{NodeSpec, Phase, paths};
@@ -24,7 +24,7 @@ fn with_data() -> Fake {
 }
 
 fn wish(fake: &Fake, spec: &NodeSpec) -> String {
-    crate::install::install(fake, &spec.to_json(), &|| false).unwrap()
+    crate::flow::install::install(fake, &spec.to_json(), &|| false).unwrap()
 }
 
 fn without_stacks(fake: &Fake) -> NodeSpec {
@@ -258,7 +258,7 @@ fn a_label_says_nothing_of_a_secret_to_who_has_not_the_volume() {
     };
     let before = digest(&fake);
     assert_eq!(digest(&fake), before);
-    fake.put(stacks::DIGEST_KEY, b"another");
+    fake.put(crate::access::store::DIGEST_KEY, b"another");
     let keyed = digest(&fake);
     assert_ne!(keyed, before, "whoever guesses the secret could try it");
     fake.put(PASSWORD, b"another password");

@@ -3,10 +3,11 @@
 use super::crash::assert_converged;
 use super::flow::done;
 use super::{Content, Fake, Files};
-use crate::boot::Ended;
-use crate::steps::disk::Refusal;
-use crate::unlock::Opened;
-use crate::{Cx, status, unlock};
+use crate::access::unlock::{self, Opened};
+use crate::flow::boot::Ended;
+use crate::flow::status;
+use crate::run::Cx;
+use crate::volume::Refusal;
 use host::Secret;
 use spec::{EventKind, NodeSpec, State, paths};
 
@@ -178,7 +179,7 @@ fn what_is_known_of_a_volume_alone_is_no_new_wish() {
     let mut spec = fake.spec();
     spec.disk.format = None;
     spec.disk.known = Some(spec::KnownVolume { volume_id: 7, luks_uuid: fake.luks().uuid });
-    assert_eq!(crate::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
+    assert_eq!(crate::flow::install::install(&fake, &spec.to_json(), &|| false).unwrap(), "done");
     done(&fake);
 }
 

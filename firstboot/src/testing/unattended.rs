@@ -3,11 +3,11 @@
 use super::Fake;
 use super::crash::slots;
 use super::flow::{done, goes_on_alone};
-use crate::boot::Ended;
-use crate::keys::request::{Wish, request};
-use crate::unattended::KEYFILE;
-use crate::unlock::Opened;
-use crate::{Cx, unlock};
+use crate::access::keys::request::{Wish, request};
+use crate::access::unattended::KEYFILE;
+use crate::access::unlock::{self, Opened};
+use crate::flow::boot::Ended;
+use crate::run::Cx;
 use host::Secret;
 use spec::{EventKind, TangServer, UnlockSpec, paths};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) fn tang() -> UnlockSpec {
 /// The operator changes project.toml and provisions again.
 fn wish(fake: &Fake, unlock: UnlockSpec) {
     let spec = spec::NodeSpec { unlock, ..fake.spec() };
-    crate::install::install(fake, &spec.to_json(), &|| false).unwrap();
+    crate::flow::install::install(fake, &spec.to_json(), &|| false).unwrap();
 }
 
 fn changed(unlock: UnlockSpec) -> Fake {
@@ -137,7 +137,7 @@ fn on_a_new_root_disk_tang_opens_the_volume_as_before_and_a_key_file_is_another_
         fake.rebuild();
         let known = spec::NodeSpec::from_json(&fake.get(paths::NODE_SPEC).unwrap()).unwrap();
         let spec = spec::NodeSpec { unlock, ..known };
-        crate::install::install(fake, &spec.to_json(), &|| false).unwrap();
+        crate::flow::install::install(fake, &spec.to_json(), &|| false).unwrap();
     };
     let fake = changed(tang());
     rebuild(&fake, tang());

@@ -3,10 +3,11 @@
 //! Each of the three sizes is looked at by itself, so a power cut between the mapping and the file system leaves only
 //! the file system to be grown by the next run. Nothing is ever made smaller.
 
-use super::look::{size, sysfs};
-use super::luks::{self, HEADER_SIZE};
-use super::{Refusal, slots};
-use crate::Cx;
+use crate::access::slots;
+use crate::run::Cx;
+use crate::volume::Refusal;
+use crate::volume::device::{size, sysfs};
+use crate::volume::luks::{self, HEADER_SIZE};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _};
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! The secrets on the volume: each is written once, whole, and from then on is the one that counts.
 
-use super::{luks, slots};
-use crate::Cx;
-use crate::machine::draw;
-use crate::steps::secrets::{COMPLETE, HEX, STORE, WAITING, draw_one, stored, waiting, wanted};
-use crate::steps::stacks;
+use crate::access::slots;
+use crate::access::store::{COMPLETE, DIGEST_KEY, STORE, WAITING, draw_one, stored, waiting, wanted};
+use crate::machine::random::{HEX, draw};
+use crate::run::Cx;
+use crate::volume::luks;
 use anyhow::Result;
 use host::{Host as _, Secret};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ fn marker() -> PathBuf {
 
 /// Whether every secret is on the volume, and every key in its slot.
 pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
-    if !cx.exists(marker())?
-        || !cx.exists(stacks::DIGEST_KEY)?
+    if !cx.machine().exists(marker())?
+        || !cx.machine().exists(DIGEST_KEY)?
         || !slots::in_place(cx, &luks::header(cx, device)?)?
     {
         return Ok(false);
     }
     for wanted in wanted(cx)? {
-        if !cx.exists(stored(wanted.name))? {
+        if !cx.machine().exists(stored(wanted.name))? {
             return Ok(false);
         }
     }
@@ -35,7 +35,7 @@ pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
 pub(crate) fn fill(cx: &Cx<'_>, device: &Path) -> Result<()> {
     cx.machine().make_dir(Path::new(STORE), 0o700, 0, 0)?;
     for wanted in wanted(cx)? {
-        if cx.exists(stored(wanted.name))? {
+        if cx.machine().exists(stored(wanted.name))? {
             continue;
         }
         let secret = match cx.read(&waiting(wanted.name))? {
@@ -44,11 +44,11 @@ pub(crate) fn fill(cx: &Cx<'_>, device: &Path) -> Result<()> {
         };
         cx.write(&stored(wanted.name), secret.expose(), 0o400)?;
     }
-    if !cx.exists(stacks::DIGEST_KEY)? {
+    if !cx.machine().exists(DIGEST_KEY)? {
         let key = draw(cx.machine(), HEX, 64)?;
-        cx.write(Path::new(stacks::DIGEST_KEY), key.expose(), 0o400)?;
+        cx.write(Path::new(DIGEST_KEY), key.expose(), 0o400)?;
     }
-    let fresh = !cx.exists(marker())?;
+    let fresh = !cx.machine().exists(marker())?;
     slots::fill(cx, device, fresh)?;
     if fresh {
         cx.write(&marker(), b"", 0o400)?;

@@ -3,12 +3,13 @@
 //! `config` says what it is told, by its version. It is not enabled: it is started here, after the volume is open, and at no other time.
 
 pub(crate) mod config;
+pub(crate) mod engine;
+pub(crate) mod pulls;
 
 use super::disk::Volume;
 use super::firewall::Closed;
-use super::pulls;
-use crate::step::Step;
-use crate::{Cx, engine};
+use crate::run::{Cx, Step};
+use crate::system::{managed, systemd};
 use anyhow::{Context as _, Result, bail};
 use config::Version;
 use host::{Cmd, Host as _};
@@ -69,10 +70,11 @@ impl Step for Docker<'_> {
         }
         let enabled = enabled(cx)?;
         if !enabled.is_empty() {
-            cx.at_boot("disable", enabled).context("disabling Docker at boot")?;
+            systemd::at_boot(cx, "disable", enabled).context("disabling Docker at boot")?;
         }
         cx.say("starting Docker")?;
-        cx.systemctl(["start", "docker.service"]).context("starting Docker; see `journalctl -u docker`")?;
+        systemd::systemctl(cx, ["start", "docker.service"])
+            .context("starting Docker; see `journalctl -u docker`")?;
         Ok(())
     }
 }
@@ -86,7 +88,7 @@ struct File {
 
 impl File {
     fn has_its_text(&self, cx: &Cx<'_>) -> Result<bool> {
-        cx.holds(&self.path, self.text.as_bytes())
+        managed::holds(cx, &self.path, self.text.as_bytes())
     }
 
     fn has_its_mode(&self, cx: &Cx<'_>) -> Result<bool> {
@@ -94,7 +96,7 @@ impl File {
     }
 
     fn ensure(&self, cx: &Cx<'_>) -> Result<()> {
-        cx.ensure_file(&self.path, self.text.as_bytes(), self.mode)?;
+        managed::ensure_file(cx, &self.path, self.text.as_bytes(), self.mode)?;
         if !self.has_its_mode(cx)? {
             // As it is: an edit may have been accepted.
             let there = cx.read(&self.path)?.unwrap_or_default();
@@ -166,7 +168,7 @@ pub(crate) fn enabled(cx: &Cx<'_>) -> Result<Vec<&'static str>> {
     let mut enabled = Vec::new();
     for unit in UNITS {
         for target in ["multi-user.target", "sockets.target"] {
-            if cx.exists(format!("/etc/systemd/system/{target}.wants/{unit}"))? {
+            if cx.machine().exists(format!("/etc/systemd/system/{target}.wants/{unit}"))? {
                 enabled.push(unit);
             }
         }
@@ -182,7 +184,7 @@ fn runs_as_configured(cx: &Cx<'_>) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use crate::boot::Ended;
+    use crate::flow::boot::Ended;
     use crate::testing::Fake;
     use std::path::Path;
 

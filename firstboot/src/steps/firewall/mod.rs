@@ -12,11 +12,10 @@ pub(crate) use rules::Rules;
 pub(crate) use ufw::FILES;
 
 use super::packages::Programs;
-use crate::Cx;
-use crate::closing::{Closing, Door};
-use crate::managed::Part;
-use crate::step::Step;
-use crate::untold::Untold;
+use crate::access::closing::{Closing, Door};
+use crate::run::{Cx, Step};
+use crate::system::managed::{self, Part};
+use crate::system::{FollowUp, systemd};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use kernel::Kernel;
@@ -33,7 +32,7 @@ const RESOLVED: &str = "/etc/systemd/resolved.conf.d/10-sovereign.conf";
 const RESOLVED_TEXT: &str = "# Written by firstboot.\n[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
 
 /// systemd-resolved has read it.
-const UNREAD: Untold = Untold("resolved");
+const UNREAD: FollowUp = FollowUp("resolved");
 
 /// The door is closed, and the operator's side still comes in.
 #[derive(Debug, Clone, Copy)]
@@ -55,15 +54,15 @@ impl Step for Firewall {
             && enabled(cx)?
             && rules.on_disk(cx)?
             && lost(cx, &rules)?.is_empty()
-            && cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?
-            && !UNREAD.is_noted(cx)?;
+            && managed::holds(cx, RESOLVED, RESOLVED_TEXT.as_bytes())?
+            && !UNREAD.is_due(cx)?;
         Ok(holds.then_some(Closed(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        let write = || cx.ensure_file(RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644).map(drop);
-        let tell = || Ok(cx.systemctl(["try-restart", "systemd-resolved.service"]).map(drop)?);
-        UNREAD.ensure(cx, cx.holds(RESOLVED, RESOLVED_TEXT.as_bytes())?, write, tell)?;
+        let write = || managed::ensure_file(cx, RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644).map(drop);
+        let tell = || Ok(systemd::systemctl(cx, ["try-restart", "systemd-resolved.service"]).map(drop)?);
+        UNREAD.ensure(cx, managed::holds(cx, RESOLVED, RESOLVED_TEXT.as_bytes())?, write, tell)?;
         let rules = Rules::of(&cx.spec)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;
@@ -80,7 +79,7 @@ fn closing(text: &str) -> Closing<'_> {
 /// Whether UFW is switched on, now and at every boot.
 fn enabled(cx: &Cx<'_>) -> Result<bool> {
     let (part, on) = switched_on();
-    Ok(cx.part_holds(CONF, &part, &on)? && cx.exists(AT_BOOT)?)
+    Ok(managed::part_holds(cx, CONF, &part, &on)? && cx.machine().exists(AT_BOOT)?)
 }
 
 /// What `ufw.conf` says where UFW is on, and how much of the file that is.
@@ -113,11 +112,11 @@ fn lost(cx: &Cx<'_>, rules: &Rules) -> Result<Vec<String>> {
 /// its Python part runs to put the logging rules in one by one.
 fn close(cx: &Cx<'_>, rules: &Rules) -> Result<()> {
     cx.say("closing the firewall")?;
-    if !cx.exists(AT_BOOT)? {
-        cx.at_boot("enable", ["ufw.service"])?;
+    if !cx.machine().exists(AT_BOOT)? {
+        systemd::at_boot(cx, "enable", ["ufw.service"])?;
     }
     let (part, on) = switched_on();
-    cx.ensure_part(CONF, &part, &on, 0o644)?;
+    managed::ensure_part(cx, CONF, &part, &on, 0o644)?;
     let init = |word: &str| cx.run(&Cmd::new(INIT).arg(word)).context("closing the firewall");
     if init("start")?.text().contains("already started") {
         init("force-reload")?;

@@ -1,8 +1,8 @@
 //! UFW's own files: what stands in them, and making them say the rules.
 
 use super::rules::{Family, Rules};
-use crate::Cx;
-use crate::managed::Part;
+use crate::run::Cx;
+use crate::system::managed::{self, Part};
 use anyhow::Result;
 
 const DEFAULTS: &str = "/etc/default/ufw";
@@ -91,7 +91,7 @@ impl Rules {
     /// Whether UFW's files say exactly this.
     pub(crate) fn on_disk(&self, cx: &Cx<'_>) -> Result<bool> {
         for (path, part, wanted, _) in self.parts() {
-            if !cx.part_holds(path, &part, &wanted)? {
+            if !managed::part_holds(cx, path, &part, &wanted)? {
                 return Ok(false);
             }
         }
@@ -101,7 +101,7 @@ impl Rules {
     /// Makes UFW's files say exactly this.
     pub(crate) fn write(&self, cx: &Cx<'_>) -> Result<()> {
         for (path, part, wanted, mode) in self.parts() {
-            cx.ensure_part(path, &part, &wanted, mode)?;
+            managed::ensure_part(cx, path, &part, &wanted, mode)?;
         }
         Ok(())
     }

@@ -10,10 +10,10 @@ mod sshd;
 mod table;
 
 use super::packages::Programs;
-use crate::step::Step;
-use crate::untold::Untold;
-use crate::{Cx, units};
-use anyhow::{Context as _, Result, ensure};
+use super::release::release;
+use crate::run::{Cx, Step};
+use crate::system::{FollowUp, managed, systemd};
+use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use spec::StepName;
 use stacks::release::Release;
@@ -31,13 +31,11 @@ pub struct Harden {
 }
 
 /// Every service has read its files.
-const UNREAD: Untold = Untold("hardening");
+const UNREAD: FollowUp = FollowUp("hardening");
 /// What was masked was stopped.
-const UNSTOPPED: Untold = Untold("needless");
+const UNSTOPPED: FollowUp = FollowUp("needless");
 /// What was enabled was started.
-const UNSTARTED: Untold = Untold("enabled");
-const OS_RELEASE: &str = "/etc/os-release";
-const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
+const UNSTARTED: FollowUp = FollowUp("enabled");
 const SWAPS: &str = "/proc/swaps";
 
 impl Step for Harden {
@@ -47,11 +45,11 @@ impl Step for Harden {
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Hardened>> {
         let release = release(cx)?;
         for file in table::files(release, &cx.spec) {
-            if !cx.holds(file.path, file.text.as_bytes())? {
+            if !managed::holds(cx, file.path, file.text.as_bytes())? {
                 return Ok(None);
             }
         }
-        let untold = [UNREAD, UNSTOPPED, UNSTARTED].into_iter().map(|note| note.is_noted(cx));
+        let untold = [UNREAD, UNSTOPPED, UNSTARTED].into_iter().map(|note| note.is_due(cx));
         let holds = !untold.collect::<Result<Vec<_>>>()?.contains(&true)
             && unstarted(cx)?.is_empty()
             && unmasked(cx, release)?.is_empty()
@@ -66,8 +64,8 @@ impl Step for Harden {
         let unmasked = unmasked(cx, release)?;
         let mask = || {
             // What is masked could still be started before systemd reads its units again, below.
-            UNREAD.note(cx)?;
-            Ok(cx.at_boot("mask", unmasked.iter().copied())?)
+            UNREAD.mark(cx)?;
+            Ok(systemd::at_boot(cx, "mask", unmasked.iter().copied())?)
         };
         // Most are not there, which stopping them says by its exit code.
         let stop = Cmd::new("systemctl").args(["stop", "--quiet"]).args(needless(release));
@@ -77,7 +75,7 @@ impl Step for Harden {
         }
         write_and_tell(cx, &table::files(release, &cx.spec))?;
         let unstarted = unstarted(cx)?;
-        let enable = || Ok(cx.at_boot("enable", unstarted.iter().copied())?);
+        let enable = || Ok(systemd::at_boot(cx, "enable", unstarted.iter().copied())?);
         // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
         let start =
             Cmd::new("systemctl").args(["start", "--no-block"]).args(table::STARTED.map(|(unit, _)| unit));
@@ -86,41 +84,15 @@ impl Step for Harden {
     }
 }
 
-/// What this server runs, refused where nobody has said how it is hardened.
-pub(super) fn release(cx: &Cx<'_>) -> Result<&'static Release> {
-    let text = cx.text(OS_RELEASE)?.unwrap_or_default();
-    Release::of(&text).with_context(|| {
-        let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or("nothing").to_owned();
-        let known: Vec<String> = stacks::release::RELEASES.iter().map(Release::name).collect();
-        format!(
-            "looking which release this is: {OS_RELEASE} says {}, which is none of {}; choose one of these images in \
-             project.toml",
-            line("PRETTY_NAME="),
-            known.join(", ")
-        )
-    })
-}
-
-/// Without AppArmor nothing below could hold containers; it cannot be had without a reboot.
-pub(super) fn confines(cx: &Cx<'_>) -> Result<()> {
-    let on = cx.text(APPARMOR)?.is_some_and(|text| text.trim() == "Y");
-    ensure!(
-        on,
-        "looking whether AppArmor is on: the kernel runs without it, so nothing would confine containers; take \
-         `apparmor=0` or `security=` off the kernel's command line, reboot, then try again"
-    );
-    Ok(())
-}
-
 /// Writes the files that differ, and tells those who read them.
 fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
-    let untold = UNREAD.is_noted(cx)?;
+    let untold = UNREAD.is_due(cx)?;
     let mut tell: Vec<Then> = Vec::new();
     for file in files {
-        let differs = !cx.holds(file.path, file.text.as_bytes())?;
+        let differs = !managed::holds(cx, file.path, file.text.as_bytes())?;
         if differs {
-            UNREAD.note(cx)?;
-            cx.ensure_file(file.path, file.text.as_bytes(), file.mode)?;
+            UNREAD.mark(cx)?;
+            managed::ensure_file(cx, file.path, file.text.as_bytes(), file.mode)?;
         }
         if (differs || untold) && !tell.contains(&file.then) {
             tell.push(file.then);
@@ -130,14 +102,14 @@ fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
     for then in tell {
         then.tell(cx)?;
     }
-    UNREAD.told(cx)
+    UNREAD.done(cx)
 }
 
 /// The units that are not started at boot.
 fn unstarted(cx: &Cx<'_>) -> Result<Vec<&'static str>> {
     let mut units = Vec::new();
     for (unit, target) in table::STARTED {
-        if !cx.exists(format!("/etc/systemd/system/{target}.wants/{unit}"))? {
+        if !cx.machine().exists(format!("/etc/systemd/system/{target}.wants/{unit}"))? {
             units.push(unit);
         }
     }
@@ -148,7 +120,7 @@ fn unstarted(cx: &Cx<'_>) -> Result<Vec<&'static str>> {
 fn unmasked(cx: &Cx<'_>, release: &'static Release) -> Result<Vec<&'static str>> {
     let mut units = Vec::new();
     for unit in needless(release) {
-        if !cx.exists(format!("/etc/systemd/system/{unit}"))? {
+        if !cx.machine().exists(format!("/etc/systemd/system/{unit}"))? {
             units.push(unit);
         }
     }
@@ -162,7 +134,7 @@ fn needless(release: &'static Release) -> impl Iterator<Item = &'static str> {
 
 /// Whether memory is written to some disk: the first line is the head.
 fn swaps(cx: &Cx<'_>) -> Result<bool> {
-    Ok(cx.text(SWAPS)?.unwrap_or_default().lines().count() > 1)
+    Ok(cx.machine().text(SWAPS)?.unwrap_or_default().lines().count() > 1)
 }
 
 impl Then {
@@ -170,9 +142,9 @@ impl Then {
     fn tell(self, cx: &Cx<'_>) -> Result<()> {
         match self {
             Self::Nothing => {}
-            Self::Reload => units::reload(cx)?,
-            Self::Restart(unit) => drop(cx.systemctl(["restart", unit])?),
-            Self::Later(unit) => drop(cx.systemctl(["restart", "--no-block", unit])?),
+            Self::Reload => systemd::reload(cx)?,
+            Self::Restart(unit) => drop(systemd::systemctl(cx, ["restart", unit])?),
+            Self::Later(unit) => drop(systemd::systemctl(cx, ["restart", "--no-block", unit])?),
             // auditd refuses to be restarted, and its rules are the kernel's. Nothing is deleted first: rules that
             // somebody else set for now stay until the next boot.
             Self::AuditRules => {

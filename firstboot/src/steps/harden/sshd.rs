@@ -2,9 +2,10 @@
 //! [`identity`] takes over from cloud-init; when a later release says them otherwise, they are changed here, where a
 //! change that shuts the operator out is put back.
 
-use crate::Cx;
-use crate::closing::{Closing, Door};
+use crate::access::closing::{Closing, Door};
+use crate::run::Cx;
 use crate::steps::identity::{self, UNREAD};
+use crate::system::{managed, systemd};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use stacks::release::Release;
@@ -15,11 +16,11 @@ const IN_FORCE: &str = "systemctl reload ssh.service";
 
 pub(super) fn holds(cx: &Cx<'_>, release: &Release) -> Result<bool> {
     for (path, text) in files(cx, release) {
-        if !cx.holds(path, text.as_bytes())? {
+        if !managed::holds(cx, path, text.as_bytes())? {
             return Ok(false);
         }
     }
-    Ok(!UNREAD.is_noted(cx)? && closing(&text(cx, release)).confirmed(cx)?)
+    Ok(!UNREAD.is_due(cx)? && closing(&text(cx, release)).confirmed(cx)?)
 }
 
 fn text(cx: &Cx<'_>, release: &Release) -> String {
@@ -36,13 +37,13 @@ pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
         return Ok(());
     }
     closing(&text(cx, release)).make(cx, || {
-        UNREAD.note(cx)?;
+        UNREAD.mark(cx)?;
         for (path, text) in files(cx, release) {
-            cx.ensure_file(path, text.as_bytes(), 0o644)?;
+            managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
         }
         cx.run(&Cmd::new("sshd").arg("-t")).context("checking sshd's configuration")?;
-        cx.systemctl(["reload", "ssh.service"])?;
-        UNREAD.told(cx)
+        systemd::systemctl(cx, ["reload", "ssh.service"])?;
+        UNREAD.done(cx)
     })
 }
 

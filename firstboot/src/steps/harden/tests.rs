@@ -1,6 +1,7 @@
 use super::*;
-use crate::boot::Ended;
+use crate::flow::boot::Ended;
 use crate::steps::identity;
+use crate::system::managed;
 use crate::testing::Fake;
 use spec::RebootWindow;
 use stacks::release::RELEASES;
@@ -135,10 +136,10 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     write_and_tell(&cx, &files).unwrap();
     assert!(told(&fake, lines).is_empty());
     // Written, and cut off before it was told.
-    UNREAD.note(&cx).unwrap();
+    UNREAD.mark(&cx).unwrap();
     write_and_tell(&cx, &files).unwrap();
     assert_eq!(chrony(&told(&fake, lines)), 1);
-    assert!(!UNREAD.is_noted(&cx).unwrap());
+    assert!(!UNREAD.is_due(&cx).unwrap());
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn what_an_earlier_release_told_sshd_is_changed_only_where_somebody_confirms_it(
     let ours = fake.get(identity::SSHD).unwrap();
     let old = b"# Written by firstboot; changes here are overwritten.\nPort 22\n";
     let cx = Cx::begin(&fake).unwrap();
-    cx.ensure_file(identity::SSHD, old, 0o644).unwrap();
+    managed::ensure_file(&cx, identity::SSHD, old, 0o644).unwrap();
     cx.remove(Path::new("/var/lib/sovereign/closing/sshd/asked")).unwrap();
     fake.state.borrow_mut().silent_at = Some("sshd");
     let said = failed(&fake);
@@ -186,7 +187,8 @@ fn an_accepted_edit_of_the_first_line_of_sshds_file_holds_nothing_up() {
     let edit = [b"# ours, looked at in the spring\n", &fake.get(identity::SSHD).unwrap()[..]].concat();
     fake.put(identity::SSHD, &edit);
     assert!(failed(&fake).contains("edited by hand"));
-    crate::managed::drift::accept(&Cx::read_only(&fake).unwrap(), Path::new(identity::SSHD)).unwrap();
+    crate::system::managed::drift::accept(&Cx::read_only(&fake).unwrap(), Path::new(identity::SSHD), &[])
+        .unwrap();
     done(&fake);
     assert_eq!(fake.get(identity::SSHD).unwrap(), edit);
 }
@@ -229,7 +231,7 @@ fn sshd_reads_what_was_restored_wherever_the_run_is_cut_off() {
     let start = Fake::new();
     done(&start);
     start.put(identity::SSHD, b"PasswordAuthentication yes\n");
-    crate::managed::drift::restore(&Cx::begin(&start).unwrap(), Path::new(identity::SSHD)).unwrap();
+    crate::system::managed::drift::restore(&Cx::begin(&start).unwrap(), Path::new(identity::SSHD)).unwrap();
     let before = start.state.borrow().lines.len();
     crate::testing::flow::cut_at_every_act(&start, |fake, at| {
         let written = fake.state.borrow().lines.len();

@@ -1,6 +1,6 @@
 //! Which ports something listens on, as the kernel's own tables say.
 
-use crate::Cx;
+use crate::run::Cx;
 use crate::steps::firewall::Rules;
 use anyhow::{Context as _, Result};
 use spec::{Port, Protocol};
@@ -18,7 +18,7 @@ pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
         [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)]
     {
         let path = format!("/proc/net/{table}");
-        let text = cx.text(&path)?.with_context(|| format!("reading {path}: it is not there"))?;
+        let text = cx.machine().text(&path)?.with_context(|| format!("reading {path}: it is not there"))?;
         found.extend(listening(&text, protocol, cx.spec.vpn.is_some()));
     }
     found.sort_unstable();

@@ -5,15 +5,16 @@ mod published;
 
 pub(crate) use listening::undeclared;
 
-use super::disk::{self, look_serial, luks, vanished};
-use super::firewall;
-use super::harden::Hardened;
-use super::secrets::{BOOTSTRAP_KEY, WAITING};
-use super::stacks::Running;
-use super::{docker, identity, taken_out};
-use crate::managed::drift;
-use crate::step::Step;
-use crate::{Cx, engine, phase, room, units};
+use super::docker::{self, engine};
+use super::harden::{self, Hardened};
+use super::stacks::{Running, disabled};
+use super::{firewall, identity};
+use crate::access::store::{BOOTSTRAP_KEY, HOST_KEY, WAITING};
+use crate::machine::free_space;
+use crate::run::{Cx, Step, phase};
+use crate::system::managed::drift;
+use crate::system::units;
+use crate::volume::{self, device, luks, vanished};
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
@@ -41,7 +42,7 @@ impl Step for Verify {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        units::reload_unread(cx)?;
+        units::reload_unread(cx, &harden::DROP_INS)?;
         let wrong: Vec<String> = checks(cx).iter().filter_map(Check::complaint).collect();
         if wrong.is_empty() { Ok(()) } else { bail!("verifying the server: {}", wrong.join("; ")) }
     }
@@ -58,7 +59,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
-    look("no other stack is up".into(), taken_out::wrong(cx));
+    look("no other stack is up".into(), disabled::wrong(cx));
     if cx.spec.vpn.is_some() {
         look(
             "this server and its administrators' names are in the private network".into(),
@@ -70,7 +71,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     look("no secret lies outside the volume".into(), stray_secrets(cx));
     look("systemd knows its units as they lie on disk".into(), unread_units(cx));
     look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
-    look("there is room on the root disk and the volume".into(), room::wrong(cx.machine()));
+    look("there is room on the root disk and the volume".into(), free_space::wrong(cx.machine()));
     checks
 }
 
@@ -93,15 +94,15 @@ fn volume(cx: &Cx<'_>) -> Result<Vec<String>> {
         return Ok(vec![vanished::SENTENCE.into()]);
     }
     let mut wrong = Vec::new();
-    let serial = look_serial(cx, &device)?;
+    let serial = device::serial(cx, &device)?;
     if serial != cx.spec.disk.volume_id.to_string() {
         wrong.push(format!("the open volume is {serial}"));
     }
-    if !disk::mounted(cx)? {
+    if !volume::mounted(cx)? {
         wrong.push(format!("it is not mounted on {}", paths::DATA));
     }
     for dir in [docker::DATA_ROOT, docker::CONTAINERD_ROOT] {
-        if !cx.exists(dir)? {
+        if !cx.machine().exists(dir)? {
             wrong.push(format!("{dir} is not there"));
         }
     }
@@ -113,7 +114,7 @@ fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
         identity::others(cx)?.iter().map(|key| format!("{} is there too", key.display())).collect();
     let output = cx.run(&Cmd::new("sshd").arg("-T"))?.text();
     let keys = output.lines().filter(|l| l.starts_with("hostkey "));
-    if keys.ne([format!("hostkey {}", identity::HOST_KEY).as_str()]) {
+    if keys.ne([format!("hostkey {}", HOST_KEY).as_str()]) {
         wrong.push("sshd is configured with other host keys".into());
     }
     let port = format!("port {}", cx.spec.ssh.port);
@@ -200,7 +201,7 @@ fn unconfined(container: &Value) -> Vec<String> {
 }
 
 fn unread_units(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let unread = units::unread(cx)?;
+    let unread = units::unread(cx, &harden::DROP_INS)?;
     Ok(unread.iter().map(|unit| format!("{unit} is read anew by `systemctl daemon-reload` only")).collect())
 }
 
@@ -209,11 +210,11 @@ fn stray_secrets(cx: &Cx<'_>) -> Result<Vec<String>> {
     for name in cx.machine().list(WAITING.as_ref())? {
         wrong.push(format!("{WAITING}/{name} is still in memory"));
     }
-    if phase::read(cx.machine())? == Phase::Settled && cx.exists(BOOTSTRAP_KEY)? {
+    if phase::read(cx.machine())? == Phase::Settled && cx.machine().exists(BOOTSTRAP_KEY)? {
         wrong.push(format!("{BOOTSTRAP_KEY} is still there"));
     }
     for name in ["staged-host-key", "luks-header.img"] {
-        if cx.exists(format!("{}/{name}", paths::STATE))? {
+        if cx.machine().exists(format!("{}/{name}", paths::STATE))? {
             wrong.push(format!("{}/{name} is there", paths::STATE));
         }
     }

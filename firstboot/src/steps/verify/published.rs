@@ -2,7 +2,8 @@
 //! the one it likes better.
 
 use super::listening;
-use crate::{Cx, engine};
+use crate::run::Cx;
+use crate::steps::docker::engine;
 use anyhow::Result;
 use serde_json::Value;
 use spec::{Port, Protocol};
@@ -66,7 +67,7 @@ fn listens_on_v6(cx: &Cx<'_>, pid: &Value, port: Port) -> Result<bool> {
         Protocol::Tcp => "tcp6",
         Protocol::Udp => "udp6",
     };
-    let table = cx.text(format!("/proc/{pid}/net/{table}"))?;
+    let table = cx.machine().text(format!("/proc/{pid}/net/{table}"))?;
     Ok(table.is_none_or(|table| listening::listening(&table, port.protocol, false).contains(&port)))
 }
 

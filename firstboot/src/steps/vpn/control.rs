@@ -1,6 +1,7 @@
 //! The control server's own command line, inside its container: users and keys.
 
-use crate::{Cx, engine};
+use crate::run::Cx;
+use crate::steps::docker::engine;
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _, Secret};
 use serde_json::Value;

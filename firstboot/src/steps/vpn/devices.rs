@@ -5,8 +5,9 @@
 
 use super::control::Control;
 use super::node::folder;
-use crate::steps::escrow::{Fresh, again};
-use crate::{Cx, Locked};
+use crate::access::reseal::{Fresh, again};
+use crate::run::{Cx, phase};
+use crate::volume::Locked;
 use anyhow::{Context as _, Result, bail};
 use host::{Host as _, Secret};
 use spec::VpnSpec;
@@ -28,7 +29,7 @@ fn drawn(device: &str) -> PathBuf {
 pub(super) fn without_key<'v>(cx: &Cx<'_>, vpn: &'v VpnSpec) -> Result<Vec<&'v String>> {
     let mut without = Vec::new();
     for device in &vpn.devices {
-        if !cx.exists(note(device))? {
+        if !cx.machine().exists(note(device))? {
             without.push(device);
         }
     }
@@ -47,7 +48,7 @@ pub(super) fn issue(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     cx.machine().make_dir(&folder().join("devices"), 0o755, 0, 0)?;
     let mut fresh = Vec::new();
     for device in &without {
-        if !cx.exists(drawn(device))? {
+        if !cx.machine().exists(drawn(device))? {
             cx.say(format!("making the key of device {device}"))?;
             let key = control.key_for_device(operator, KEY_LASTS)?;
             // The control server's database is not synced with every change: a power cut must not leave a key here that
@@ -93,14 +94,14 @@ pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<u64> {
             "renewing the key of device {device}: the project names no such device; add it to `devices` in [vpn]"
         );
     }
-    if !crate::steps::disk::mounted(cx)? {
+    if !crate::volume::mounted(cx)? {
         return Err(Locked.into());
     }
-    if let Some(id) = cx.text(note(device))?.and_then(|id| id.trim().parse().ok()) {
+    if let Some(id) = cx.machine().text(note(device))?.and_then(|id| id.trim().parse().ok()) {
         Control::find(cx)?.expire(id)?;
     }
     // First of all: a cut in between must not leave a wish that nobody follows.
-    cx.unsettle(format!("device {device} gets a new key"))?;
+    phase::unsettle(cx.machine(), format!("device {device} gets a new key"))?;
     cx.remove(&note(device))?;
     cx.next_event()
 }
@@ -108,5 +109,5 @@ pub(crate) fn renew(cx: &Cx<'_>, device: &str) -> Result<u64> {
 /// `firstboot vpn list`: each device, and whether a key was issued to it.
 pub(crate) fn list(cx: &Cx<'_>) -> Result<Vec<(String, bool)>> {
     let Some(vpn) = &cx.spec.vpn else { return Ok(Vec::new()) };
-    vpn.devices.iter().map(|device| Ok((device.clone(), cx.exists(note(device))?))).collect()
+    vpn.devices.iter().map(|device| Ok((device.clone(), cx.machine().exists(note(device))?))).collect()
 }

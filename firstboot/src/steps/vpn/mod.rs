@@ -1,32 +1,25 @@
 //! The server is in its own private network, administrators' names lead to it there, and every device of the operator's
 //! has a key in the escrow.
 //!
-//! * `certificate` is what the control server answers with; the stacks step makes it before the stack starts.
 //! * `control` speaks to the control server through its container.
 //! * `node` is the host's own place in the network.
 //! * `devices` makes the keys that the operator's devices join with.
 
-mod certificate;
 mod control;
 mod devices;
 mod node;
 
-pub(crate) use certificate::Certificate;
 pub(crate) use devices::{list, renew};
-pub(crate) use node::UNIT;
 
 use super::stacks::Running;
-use crate::Cx;
-use crate::step::Step;
+use super::stacks::certificate::Certificate;
+use super::stacks::compose::names_file;
+use crate::run::{Cx, Step};
+use crate::system::managed;
 use anyhow::Result;
 use serde_json::json;
 use spec::{StepName, VpnSpec, paths};
-use std::path::{Path, PathBuf};
-
-/// What the control server answers with; a device is told to trust it.
-pub(crate) const CERTIFICATE: &str = "/srv/sovereign/stacks/headscale/tls/certificate.pem";
-/// What the control server starts with, before this server has an address.
-pub(super) const NO_NAMES: &str = "[]\n";
+use std::path::Path;
 
 /// The private network is as it must be.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +43,7 @@ impl Step for Vpn {
         let Some(vpn) = &cx.spec.vpn else { return node::leave(cx) };
         node::bring_in(cx, vpn)?;
         let names = names(vpn, &node::addresses(cx, vpn)?);
-        cx.ensure_file(names_file(), names.as_bytes(), 0o644)?;
+        managed::ensure_file(cx, names_file(), names.as_bytes(), 0o644)?;
         devices::issue(cx, vpn)
     }
 }
@@ -70,7 +63,7 @@ pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
         return Ok(vec!["this server is not in its private network".into()]);
     }
     let mut wrong = Vec::new();
-    if !cx.holds(names_file(), names(vpn, &addresses).as_bytes())? {
+    if !managed::holds(cx, names_file(), names(vpn, &addresses).as_bytes())? {
         wrong.push("the administrators' names do not lead to this server".into());
     }
     let stack = Path::new(paths::DATA).join("stacks").join(::stacks::HEADSCALE);
@@ -85,11 +78,6 @@ pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
     let without = devices::without_key(cx, vpn)?;
     wrong.extend(without.iter().map(|device| format!("device {device} has no key")));
     Ok(wrong)
-}
-
-/// The file of names that the control server reads, and reads again when it changes.
-pub(crate) fn names_file() -> PathBuf {
-    Path::new(paths::DATA).join("stacks").join(::stacks::HEADSCALE).join("config/extra-records.json")
 }
 
 /// The administrators' names, as records of this server's addresses. Same inputs, same bytes.
@@ -124,6 +112,6 @@ mod tests {
             json!({ "name": "metrics.internal.example.org", "type": "A", "value": "100.64.0.1" })
         );
         assert_eq!(records[1]["type"], "AAAA");
-        assert_eq!(names(&vpn, &[]), NO_NAMES);
+        assert_eq!(names(&vpn, &[]), crate::steps::stacks::compose::NO_NAMES);
     }
 }

@@ -2,8 +2,9 @@
 //! volume, so a locked server is in no network.
 
 use super::control::Control;
-use crate::untold::Untold;
-use crate::{Cx, engine, units};
+use crate::run::Cx;
+use crate::steps::docker::engine;
+use crate::system::{FollowUp, managed, systemd, units};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
@@ -11,8 +12,6 @@ use spec::{VpnSpec, paths};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The unit that runs it.
-pub(crate) const UNIT: &str = "sovereign-vpn.service";
 const SOCKET: &str = "/run/sovereign-vpn/tailscaled.sock";
 /// Where a key waits for the moments in which it is used; memory only.
 const KEY: &str = "/run/sovereign/vpn-key";
@@ -26,7 +25,7 @@ const COMES_BACK: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(500);
 
 /// It has read its files.
-const UNREAD: Untold = Untold("vpn");
+const UNREAD: FollowUp = FollowUp("vpn");
 
 pub(super) fn folder() -> PathBuf {
     Path::new(paths::DATA).join("vpn")
@@ -58,16 +57,16 @@ fn joined(cx: &Cx<'_>, vpn: &VpnSpec) -> String {
 /// Whether programs, names and unit are what they must be.
 fn installed(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<bool> {
     let from = format!("{}\n", image(cx)?);
-    Ok(cx.holds(folder().join("bin/from"), from.as_bytes())?
-        && cx.holds(folder().join("hosts"), hosts(vpn).as_bytes())?
-        && units::is_wanted(cx, UNIT)?)
+    Ok(managed::holds(cx, folder().join("bin/from"), from.as_bytes())?
+        && managed::holds(cx, folder().join("hosts"), hosts(vpn).as_bytes())?
+        && units::is_wanted(cx, units::VPN)?)
 }
 
 /// The addresses it has in the network, the IPv4 one first; none while it is not in it.
 pub(super) fn addresses(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<Vec<String>> {
     if !installed(cx, vpn)?
-        || UNREAD.is_noted(cx)?
-        || !cx.holds(folder().join("joined"), joined(cx, vpn).as_bytes())?
+        || UNREAD.is_due(cx)?
+        || !managed::holds(cx, folder().join("joined"), joined(cx, vpn).as_bytes())?
     {
         return Ok(Vec::new());
     }
@@ -80,7 +79,7 @@ pub(super) fn addresses(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<Vec<String>> {
 
 /// What the node says of itself; `None` while it does not run.
 fn status(cx: &Cx<'_>) -> Result<Option<Value>> {
-    if !cx.exists(SOCKET)? {
+    if !cx.machine().exists(SOCKET)? {
         return Ok(None);
     }
     let output = cx.probe(&tailscale().args(["status", "--json", "--peers=false"]))?;
@@ -95,9 +94,9 @@ fn tailscale() -> Cmd {
 /// Puts it there and has it join, where it is not in the network.
 pub(super) fn bring_in(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     // What runs has read the old files.
-    let restart = || Ok(cx.systemctl(["try-restart", UNIT]).map(drop)?);
+    let restart = || Ok(systemd::systemctl(cx, ["try-restart", units::VPN]).map(drop)?);
     UNREAD.ensure(cx, installed(cx, vpn)?, || install(cx, vpn), restart)?;
-    cx.systemctl(["start", UNIT])
+    systemd::systemctl(cx, ["start", units::VPN])
         .context("starting this server's node; see `journalctl -u sovereign-vpn`")?;
     wait_while_it_starts(cx)?;
     if addresses(cx, vpn)?.is_empty() {
@@ -128,16 +127,16 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     machine.make_dir(&folder().join("state"), 0o700, 0, 0)?;
     let image = image(cx)?;
     let from = format!("{image}\n");
-    if !cx.holds(folder().join("bin/from"), from.as_bytes())? {
+    if !managed::holds(cx, folder().join("bin/from"), from.as_bytes())? {
         cx.say("taking this server's node out of its image")?;
-        cx.probe(&Cmd::new("systemctl").args(["stop", UNIT]))?;
+        cx.probe(&Cmd::new("systemctl").args(["stop", units::VPN]))?;
         take_out(cx, image)?;
         // docker syncs nothing: after a power cut the note would vouch for half a program.
         machine.sync_all();
         cx.write(&folder().join("bin/from"), from.as_bytes(), 0o644)?;
     }
-    cx.ensure_file(folder().join("hosts"), hosts(vpn).as_bytes(), 0o644)?;
-    units::want(cx, [UNIT])
+    managed::ensure_file(cx, folder().join("hosts"), hosts(vpn).as_bytes(), 0o644)?;
+    units::want(cx, [units::VPN])
 }
 
 /// Copies the programs out of the pinned image, by way of a container that is never started.
@@ -186,13 +185,13 @@ fn join(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
 
 /// Whether there is anything of a node, where the project has no private network.
 pub(super) fn left_over(cx: &Cx<'_>) -> Result<bool> {
-    units::is_wanted(cx, UNIT)
+    units::is_wanted(cx, units::VPN)
 }
 
 /// Stops the node of a network that the project no longer has. Its files stay on the volume.
 pub(super) fn leave(cx: &Cx<'_>) -> Result<()> {
-    cx.systemctl(["stop", UNIT])?;
-    units::unwant(cx, UNIT)
+    systemd::systemctl(cx, ["stop", units::VPN])?;
+    units::unwant(cx, units::VPN)
 }
 
 /// Whether the control server answers for this stack at all.

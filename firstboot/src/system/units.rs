@@ -1,0 +1,189 @@
+//! The systemd units and drop-ins, written whole from the files in `systemd/`.
+
+use super::{FollowUp, managed, systemd};
+use crate::run::Cx;
+use anyhow::Result;
+use host::{Cmd, Host as _};
+
+const FOLDER: &str = "/etc/systemd/system/";
+
+/// The unit that mounts the volume.
+pub(crate) const MOUNT: &str = "srv-sovereign.mount";
+/// The unit that runs the host's node of the private network.
+pub(crate) const VPN: &str = "sovereign-vpn.service";
+/// The target that holds the stacks together.
+pub(crate) const STACKS: &str = "sovereign-stacks.target";
+
+/// Each unit and its text.
+pub(crate) const UNITS: [(&str, &str); 12] = [
+    (
+        "/etc/systemd/system/sovereign-firstboot.service",
+        include_str!("../../systemd/sovereign-firstboot.service"),
+    ),
+    (
+        "/etc/systemd/system/sovereign-put-back.service",
+        include_str!("../../systemd/sovereign-put-back.service"),
+    ),
+    (
+        "/etc/systemd/system/sovereign-refresh.service",
+        include_str!("../../systemd/sovereign-refresh.service"),
+    ),
+    (
+        "/etc/systemd/system/apt-daily-upgrade.service.d/10-sovereign.conf",
+        include_str!("../../systemd/refresh-after-upgrade.conf"),
+    ),
+    ("/etc/systemd/system/srv-sovereign.mount", include_str!("../../systemd/srv-sovereign.mount")),
+    ("/etc/systemd/system/sovereign-stacks.target", include_str!("../../systemd/sovereign-stacks.target")),
+    ("/etc/systemd/system/sovereign-stack@.service", include_str!("../../systemd/sovereign-stack@.service")),
+    ("/etc/systemd/system/sovereign-vpn.service", include_str!("../../systemd/sovereign-vpn.service")),
+    ("/etc/systemd/system/docker.service.d/10-sovereign.conf", include_str!("../../systemd/docker.conf")),
+    (
+        "/etc/systemd/system/docker.service.d/30-sovereign-firewall.conf",
+        include_str!("../../systemd/docker-user-first.conf"),
+    ),
+    (
+        "/etc/systemd/system/docker.socket.d/10-sovereign.conf",
+        include_str!("../../systemd/needs-volume.conf"),
+    ),
+    (
+        "/etc/systemd/system/containerd.service.d/10-sovereign.conf",
+        include_str!("../../systemd/needs-volume.conf"),
+    ),
+];
+
+/// What is started at boot.
+const WANTED: [&str; 2] = [spec::paths::UNIT, "sovereign-put-back.service"];
+
+/// systemd has read them all.
+const UNREAD: FollowUp = FollowUp("units");
+
+/// Whether every unit is as it must be, and systemd knows.
+pub(crate) fn current(cx: &Cx<'_>) -> Result<bool> {
+    let mut links = WANTED.into_iter().map(|unit| is_wanted(cx, unit));
+    Ok(written(cx)? && !UNREAD.is_due(cx)? && links.all(|there| there.is_ok_and(|there| there)))
+}
+
+fn written(cx: &Cx<'_>) -> Result<bool> {
+    for (path, text) in UNITS {
+        if !managed::holds(cx, path, text.as_bytes())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Writes the units that differ and tells systemd.
+pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
+    if !written(cx)? {
+        UNREAD.mark(cx)?;
+    }
+    // Also those that hold: what somebody made of them by hand and is wanted now is ours from now on.
+    for (path, text) in UNITS {
+        managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
+    }
+    if UNREAD.is_due(cx)? {
+        systemd::reload(cx)?;
+        UNREAD.done(cx)?;
+    }
+    for unit in WANTED {
+        if !is_wanted(cx, unit)? {
+            systemd::at_boot(cx, "enable", [unit])?;
+        }
+    }
+    Ok(())
+}
+
+/// The link that has a unit started with its target.
+fn link(unit: &str) -> String {
+    let target = if WANTED.contains(&unit) { "multi-user.target" } else { STACKS };
+    format!("/etc/systemd/system/{target}.wants/{unit}")
+}
+
+/// Whether a unit is started with its target.
+pub(crate) fn is_wanted(cx: &Cx<'_>, unit: &str) -> Result<bool> {
+    Ok(cx.machine().exists(link(unit))?)
+}
+
+/// Has units started with the stacks, from now on: the engine starts them whenever it is started itself.
+pub(crate) fn want<'u>(cx: &Cx<'_>, units: impl IntoIterator<Item = &'u str>) -> Result<()> {
+    let mut missing = Vec::new();
+    for unit in units {
+        if !is_wanted(cx, unit)? {
+            missing.push(unit);
+        }
+    }
+    let enable = || {
+        if missing.is_empty() { Ok(()) } else { Ok(systemd::at_boot(cx, "enable", missing.iter().copied())?) }
+    };
+    UNREAD.ensure(cx, missing.is_empty(), enable, || Ok(systemd::reload(cx)?))
+}
+
+/// The contrary.
+pub(crate) fn unwant(cx: &Cx<'_>, unit: &str) -> Result<()> {
+    UNREAD.ensure(
+        cx,
+        !is_wanted(cx, unit)?,
+        || Ok(systemd::at_boot(cx, "disable", [unit])?),
+        || Ok(systemd::reload(cx)?),
+    )
+}
+
+/// Has systemd read its units anew where what it knows is not what lies on disk. It is asked, not remembered: whoever wrote
+/// a file may have been cut off before it told systemd.
+pub(crate) fn reload_unread(cx: &Cx<'_>, drop_ins: &[&'static str]) -> Result<()> {
+    if unread(cx, drop_ins)?.is_empty() { Ok(()) } else { Ok(systemd::reload(cx)?) }
+}
+
+/// The units with a file of ours that systemd knows otherwise than it lies on disk. After an `enable` or `mask` that told
+/// systemd nothing it says so of every unit.
+pub(crate) fn unread(cx: &Cx<'_>, drop_ins: &[&'static str]) -> Result<Vec<&'static str>> {
+    let units = names(drop_ins);
+    let show = Cmd::new("systemctl").args(["show", "--property=NeedDaemonReload", "--value", "--"]);
+    let said = cx.run(&show.args(units.iter().copied()))?.text();
+    let answers = said.lines().filter(|line| !line.is_empty());
+    Ok(units.into_iter().zip(answers).filter(|(_, needs)| *needs == "yes").map(|(unit, _)| unit).collect())
+}
+
+/// Every unit with a file of ours. Of a template only its instances are known to systemd.
+fn names(drop_ins: &[&'static str]) -> Vec<&'static str> {
+    let files = UNITS.iter().map(|(path, _)| *path).chain(drop_ins.iter().copied());
+    let unit = |path: &'static str| {
+        let name = path.strip_prefix(FOLDER)?.split('/').next()?;
+        Some(name.strip_suffix(".d").unwrap_or(name)).filter(|name| !name.contains("@."))
+    };
+    let mut names: Vec<_> = files.filter_map(unit).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::harden::DROP_INS;
+    use crate::testing::Fake;
+    use crate::testing::flow::done;
+
+    #[test]
+    fn systemd_is_asked_about_every_unit_with_a_file_of_ours() {
+        let names = names(&DROP_INS);
+        for unit in ["docker.service", "docker.socket", "fail2ban.service", "sovereign-vpn.service"] {
+            assert!(names.contains(&unit), "{unit}: {names:?}");
+        }
+        assert!(names.iter().all(|name| !name.contains('/') && !name.contains('@')), "{names:?}");
+    }
+
+    #[test]
+    fn whatever_was_written_or_enabled_systemd_knows_it_in_the_end() {
+        let fake = Fake::new();
+        done(&fake);
+        assert_eq!(unread(&Cx::read_only(&fake).unwrap(), &DROP_INS).unwrap(), Vec::<&str>::new());
+        // A run that was cut off between the file and the telling: no file differs any more.
+        let forget = || fake.state.borrow_mut().loaded.clear();
+        let unread = || unread(&Cx::read_only(&fake).unwrap(), &DROP_INS).unwrap();
+        forget();
+        assert!(!unread().is_empty());
+        done(&fake);
+        assert_eq!(unread(), Vec::<&str>::new(), "a run left it so");
+    }
+}
