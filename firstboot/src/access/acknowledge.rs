@@ -21,7 +21,7 @@ pub fn acknowledge(machine: &dyn Machine, name: &str, value: &str) -> Result<()>
     });
     match last {
         Some(gate) if gate.value() == value => {
-            closing::in_time(machine, name, value)?;
+            closing::refuse_late(machine, name, value)?;
             Ok(machine.write(&file(name), format!("{value}\n").as_bytes(), 0o600)?)
         }
         Some(_) => bail!(

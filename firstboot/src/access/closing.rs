@@ -264,7 +264,7 @@ fn door(gate: &str) -> Option<Door> {
 }
 
 /// Refuses the word of somebody who comes too late, through a door that was put back meanwhile.
-pub(crate) fn in_time(machine: &dyn Machine, gate: &str, nonce: &str) -> Result<()> {
+pub(crate) fn refuse_late(machine: &dyn Machine, gate: &str, nonce: &str) -> Result<()> {
     let Some(door) = door(gate) else { return Ok(()) };
     let asked = machine.read(&door.asked())?.unwrap_or_default();
     if !String::from_utf8_lossy(&asked).trim_end().ends_with(&format!(" {nonce}")) {

@@ -27,7 +27,7 @@ pub(crate) fn wait(cx: &Cx<'_>, gate: &Gate, mut is_over: impl FnMut() -> Result
         }
         cx.machine().sleep(POLL);
     };
-    cx.waited(cx.machine().ticks().saturating_sub(start));
+    cx.add_gate_time(cx.machine().ticks().saturating_sub(start));
     if in_time {
         cx.emit(EventKind::GatePassed { gate: gate.clone() })?;
     }

@@ -17,7 +17,7 @@ use spec::{EscrowRecord, Gate};
 use std::path::{Path, PathBuf};
 
 /// A secret that must be in the operator's hands before anything uses it.
-pub(crate) struct Fresh {
+pub(crate) struct NewSecret {
     /// Its name: `secrets/NAME` in the bundle. Small letters, digits and `-`.
     pub(crate) name: String,
     /// What it is for, in a sentence.
@@ -34,22 +34,22 @@ pub(crate) struct Fresh {
 ///
 /// # Errors
 /// A name that is none, a volume that is not open, programs that fail. Nothing of what was given is in use then.
-pub(crate) fn again(cx: &Cx<'_>, fresh: &[Fresh]) -> Result<()> {
+pub(crate) fn escrow_new(cx: &Cx<'_>, fresh: &[NewSecret]) -> Result<()> {
     let device = open_device(cx)?;
-    hear(cx)?;
+    apply_acknowledged(cx)?;
     let mut changes = Vec::new();
-    for Fresh { name, purpose, value } in fresh {
+    for NewSecret { name, purpose, value } in fresh {
         let shaped = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         ensure!(
             !name.is_empty() && name.bytes().all(shaped) && !name.starts_with('-'),
             "escrowing {name:?}: a secret's name has small letters, digits and `-` only"
         );
-        if !managed::holds(cx, place(cx, name)?, value.expose())? {
+        if !managed::holds(cx, path_in_use(cx, name)?, value.expose())? {
             propose(cx, name, purpose, value)?;
             changes.push(name.clone());
         }
     }
-    go(cx, &device, &changes)
+    reseal(cx, &device, &changes)
 }
 
 /// The volume's device; the volume must be open.
@@ -82,8 +82,8 @@ pub(crate) fn withdraw(cx: &Cx<'_>, name: &str) -> Result<()> {
 }
 
 /// Has a bundle acknowledged that holds what is true now and with these changes, which then take effect.
-pub(crate) fn go(cx: &Cx<'_>, device: &Path, changes: &[String]) -> Result<()> {
-    hear(cx)?;
+pub(crate) fn reseal(cx: &Cx<'_>, device: &Path, changes: &[String]) -> Result<()> {
+    apply_acknowledged(cx)?;
     let mut waiting = Vec::new();
     for name in changes {
         if cx.machine().exists(next(name))? {
@@ -109,7 +109,7 @@ pub(crate) fn go(cx: &Cx<'_>, device: &Path, changes: &[String]) -> Result<()> {
 }
 
 /// Hears an acknowledgement that came when nobody listened any more: its changes take effect.
-pub(crate) fn hear(cx: &Cx<'_>) -> Result<()> {
+pub(crate) fn apply_acknowledged(cx: &Cx<'_>) -> Result<()> {
     match Note::sealed(cx)? {
         Some(note) if passed(cx, &note.sha256)? && Note::acknowledged(cx)?.as_ref() != Some(&note) => {
             take_effect(cx, &note)
@@ -127,7 +127,7 @@ fn take_effect(cx: &Cx<'_>, note: &Note) -> Result<()> {
                 cx.write(&revoked(dropped), b"", 0o400)?;
                 cx.remove(&stored(dropped))?;
             }
-            None => settle(cx, name)?,
+            None => move_into_place(cx, name)?,
         }
         withdraw(cx, name)?;
     }
@@ -136,9 +136,9 @@ fn take_effect(cx: &Cx<'_>, note: &Note) -> Result<()> {
 }
 
 /// Moves a secret to where it is read from.
-fn settle(cx: &Cx<'_>, name: &str) -> Result<()> {
+fn move_into_place(cx: &Cx<'_>, name: &str) -> Result<()> {
     let Some(value) = cx.read(&next(name))?.map(Secret::new) else { return Ok(()) };
-    let place = place(cx, name)?;
+    let place = path_in_use(cx, name)?;
     if place == kept_path(name) {
         cx.machine().make_dir(&stored(KEPT), 0o700, 0, 0)?;
         let purpose = cx.read(&purpose_of(&next(name)))?.unwrap_or_default();
@@ -149,7 +149,7 @@ fn settle(cx: &Cx<'_>, name: &str) -> Result<()> {
 }
 
 /// Where a secret is read from.
-fn place(cx: &Cx<'_>, name: &str) -> Result<PathBuf> {
+fn path_in_use(cx: &Cx<'_>, name: &str) -> Result<PathBuf> {
     let own = possible(cx)?.iter().any(|wanted| wanted.name == name);
     Ok(if own { Path::new(STORE).join(name) } else { kept_path(name) })
 }

@@ -4,7 +4,7 @@
 //! secrets themselves, say by digest what was sealed last and what was acknowledged last.
 
 use super::slots;
-use super::store::{ACKNOWLEDGED, HOST_KEY, KEYS, SEALED, left, next, possible, revoked, stored};
+use super::store::{ACKNOWLEDGED, HOST_KEY, KEYS, SEALED, leftover, next, possible, revoked, stored};
 use crate::machine::clock::rfc3339;
 use crate::machine::digest::sha256;
 use crate::run::Cx;
@@ -16,7 +16,7 @@ use spec::{EscrowManifest, Slot, paths};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Where secrets lie that were escrowed by [`again`](super::again).
+/// Where secrets lie that were escrowed by [`escrow_new`](super::reseal::escrow_new).
 pub(crate) const KEPT: &str = "kept";
 
 /// What is known of a bundle.
@@ -106,7 +106,7 @@ fn sources(cx: &Cx<'_>, changes: &[String]) -> Result<Vec<Source>> {
         }
     }
     // What lies on the volume counts, whatever the spec wishes: the data of a stack that was taken out needs its secrets.
-    for (name, purpose) in left(cx)? {
+    for (name, purpose) in leftover(cx)? {
         let there = stored(&name);
         add(name, purpose.into(), there);
     }
@@ -124,7 +124,7 @@ fn sources(cx: &Cx<'_>, changes: &[String]) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// Where a secret that [`again`](super::again) escrowed lies.
+/// Where a secret that [`escrow_new`](super::reseal::escrow_new) escrowed lies.
 pub(crate) fn kept_path(name: &str) -> PathBuf {
     stored(KEPT).join(name)
 }

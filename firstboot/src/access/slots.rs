@@ -1,6 +1,6 @@
 //! The keyslots of the volume: filled, tried, dropped. What each is for is [`Slot`]'s one table.
 //!
-//! Whoever changes one runs [`escrow::again`](crate::access::reseal) afterwards, before anything relies on it.
+//! Whoever changes one runs [`reseal`](super::reseal::reseal) afterwards, before anything relies on it.
 
 use super::store::{BOOTSTRAP_KEY, KEYS, revoked, stored};
 use crate::run::{Cx, phase};
@@ -102,7 +102,7 @@ pub(crate) fn ensure(cx: &Cx<'_>, device: &Path, slot: Slot, key: &Path, authori
 }
 
 /// Whether every stored key has its slot. While the spare slot is in use a change goes on, and is not judged.
-pub(crate) fn in_place(cx: &Cx<'_>, header: &Header) -> Result<bool> {
+pub(crate) fn all_filled(cx: &Cx<'_>, header: &Header) -> Result<bool> {
     for slot in KEYS {
         let revoked = slot.secret().map_or(Ok(true), |name| cx.machine().exists(revoked(name)))?;
         if !revoked && !header.has(slot) && !header.has(Slot::Spare) {

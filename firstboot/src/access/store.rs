@@ -62,7 +62,7 @@ pub(crate) fn possible(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
 }
 
 /// What lies in the store besides: the secrets of stacks that were taken out and whose data is kept. Each with its purpose.
-pub(crate) fn left(cx: &Cx<'_>) -> Result<Vec<(String, &'static str)>> {
+pub(crate) fn leftover(cx: &Cx<'_>) -> Result<Vec<(String, &'static str)>> {
     let own = possible(cx)?;
     let mut left = Vec::new();
     for name in cx.machine().list(Path::new(STORE))? {

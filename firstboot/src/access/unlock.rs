@@ -20,8 +20,10 @@ pub(crate) enum Opened {
 }
 
 /// Stops a firstboot that still waits for others to help it open the volume: the operator has come.
-pub(crate) fn end_waiting(machine: &dyn Machine, running: bool) -> Result<()> {
-    if running && volume::shut(&Cx::read_only(machine)?)? && machine.stat(Path::new(BOOTSTRAP_KEY))?.is_none()
+pub(crate) fn stop_waiting_run(machine: &dyn Machine, running: bool) -> Result<()> {
+    if running
+        && volume::is_locked(&Cx::read_only(machine)?)?
+        && machine.stat(Path::new(BOOTSTRAP_KEY))?.is_none()
     {
         machine.run(&Cmd::new("systemctl").args(["stop", paths::UNIT]))?;
     }

@@ -130,7 +130,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
 
 fn run(here: &Here) -> Result<u8> {
     let _lock = lock()?;
-    free_space::need(here)?;
+    free_space::require(here)?;
     ended(&Cx::begin(here)?)
 }
 
@@ -151,9 +151,9 @@ fn ended(cx: &Cx<'_>) -> Result<u8> {
 
 fn unlock(here: &Here) -> Result<u8> {
     let key = key(std::io::stdin())?;
-    unlock::end_waiting(here, running())?;
+    unlock::stop_waiting_run(here, running())?;
     let _lock = lock()?;
-    free_space::need(here)?;
+    free_space::require(here)?;
     let cx = Cx::begin(here)?;
     match unlock::open(&cx, &key)? {
         Opened::WrongKey => {

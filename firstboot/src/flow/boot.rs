@@ -1,6 +1,6 @@
 //! First boot from beginning to end: the table of contents.
 
-use crate::run::lanes::{Both, beside};
+use crate::run::lanes::{Both, in_parallel};
 use crate::run::{Cx, ensure, phase};
 use crate::steps::{
     disk, docker, escrow, finish, firewall, harden, identity, images, packages, preflight, secrets, stacks,
@@ -24,7 +24,7 @@ pub enum Ended {
 
 /// Runs every step, and says in the event stream how it ended.
 pub fn run(cx: &Cx<'_>) -> Result<Ended> {
-    let ended = finish::end_behind_the_lock(cx).and_then(|()| steps(cx));
+    let ended = finish::complete_while_locked(cx).and_then(|()| steps(cx));
     match ended {
         Ok(()) => {
             cx.emit(EventKind::Done)?;
@@ -56,12 +56,12 @@ pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
 fn steps(cx: &Cx<'_>) -> Result<()> {
     let server = ensure(cx, &preflight::Preflight)?;
     let identity = ensure(cx, &identity::Identity { server })?;
-    let (volume, door) = beside(cx, |cx| volume(cx, server), |cx| door(cx, server))?;
-    let ((escrowed, pulled), hardened) = beside(
+    let (volume, door) = in_parallel(cx, |cx| volume(cx, server), |cx| door(cx, server))?;
+    let ((escrowed, pulled), hardened) = in_parallel(
         cx,
         |cx| {
             let escrow = escrow::Escrow { volume: &volume, identity: &identity };
-            beside(cx, |cx| ensure(cx, &escrow), |cx| images(cx, &volume, door.closed))
+            in_parallel(cx, |cx| ensure(cx, &escrow), |cx| images(cx, &volume, door.closed))
         },
         |cx| ensure(cx, &harden::Harden { programs: door.programs }),
     )?;

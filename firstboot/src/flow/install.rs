@@ -13,7 +13,7 @@ use std::path::Path;
 /// Installs a node spec for this firstboot. Gives back the number of the first event to follow, or `done` when there is
 /// nothing to do and the server is as it must be. `running` tells whether a firstboot is at work, as one is that a boot started.
 pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> bool) -> Result<String> {
-    free_space::need(machine)?;
+    free_space::require(machine)?;
     let spec = NodeSpec::from_json(json)?;
     for recipient in &spec.recipients {
         escrow::Recipient::parse(recipient)?;
@@ -68,7 +68,7 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> 
     let mut from = events.last().map_or(0, |event| event.seq) + 1;
     if same && running {
         // It goes on, and what it said so far is to be heard too: it may wait at a gate already.
-        from = events::begun(&events).unwrap_or(from);
+        from = events::running_since(&events).unwrap_or(from);
     }
     // One that follows another wish is stopped where it stands, as a power cut would.
     systemd::systemctl(&cx, [if same { "start" } else { "restart" }, "--no-block", paths::UNIT])?;
@@ -78,7 +78,7 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> 
 /// Whether nothing is pending, and all is as it must be. Where it is not, as after somebody stopped something, the steps
 /// are run again before anybody complains.
 fn is_done(cx: &Cx<'_>) -> Result<bool> {
-    if pending::pending(cx)?.is_some() {
+    if pending::reason(cx)?.is_some() {
         return Ok(false);
     }
     let wrong: Vec<String> = verify::checks(cx).iter().filter_map(Check::complaint).collect();

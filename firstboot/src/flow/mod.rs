@@ -1,4 +1,4 @@
-//! From a node spec to a server that is done: [`install`] takes the spec, [`boot`] runs every step, [`status`] says how far
+//! From a node spec to a server that is done: `install` takes the spec, [`boot`] runs every step, `status` says how far
 //! that has come.
 
 pub mod boot;

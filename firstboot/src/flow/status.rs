@@ -15,8 +15,8 @@ use std::path::Path;
 pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
     let events = crate::run::events::parse(&machine.read(Path::new(paths::EVENTS))?.unwrap_or_default());
     let receipt = receipt(machine)?;
-    let (mut steps, mut gates) = at_hand(&events);
-    let (state, error) = match standing(machine, &events)? {
+    let (mut steps, mut gates) = current(&events);
+    let (state, error) = match at_rest(machine, &events)? {
         _ if running && !gates.is_empty() => (State::Waiting, None),
         _ if running => (State::Running, None),
         standing => standing,
@@ -39,7 +39,7 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
         gates,
         error,
         phase: Some(phase::read(machine)?),
-        begun: crate::run::events::begun(&events).filter(|_| running),
+        begun: crate::run::events::running_since(&events).filter(|_| running),
         last_seq: events.last().map_or(0, |e| e.seq),
         outdated,
         receipt,
@@ -47,7 +47,7 @@ pub(crate) fn status(machine: &dyn Machine, running: bool) -> Result<Status> {
 }
 
 /// How far a server is on which no firstboot is at work, and what is wrong.
-fn standing(machine: &dyn Machine, events: &[Event]) -> Result<(State, Option<String>)> {
+fn at_rest(machine: &dyn Machine, events: &[Event]) -> Result<(State, Option<String>)> {
     if machine.stat(Path::new(paths::NODE_SPEC))?.is_none() {
         return Ok((State::Absent, None));
     }
@@ -56,18 +56,18 @@ fn standing(machine: &dyn Machine, events: &[Event]) -> Result<(State, Option<St
     }
     let cx = Cx::read_only(machine)?;
     // The bootstrap key opens it as well as any operator.
-    let locked = volume::shut(&cx)? && !cx.machine().exists(BOOTSTRAP_KEY)?;
+    let locked = volume::is_locked(&cx)? && !cx.machine().exists(BOOTSTRAP_KEY)?;
     let settled = phase::read(machine)? == Phase::Settled;
     Ok(match events.last().map(|event| &event.kind) {
         Some(EventKind::Failed { error, .. }) if !settled => (State::Failed, Some(error.clone())),
         _ if locked => (State::Locked, None),
-        _ if pending::pending(&cx)?.is_none() => (State::Done, None),
+        _ if pending::reason(&cx)?.is_none() => (State::Done, None),
         _ => (State::Stopped, None),
     })
 }
 
 /// The steps at hand, and the gates they wait at.
-fn at_hand(events: &[Event]) -> (Vec<StepName>, Vec<Gate>) {
+fn current(events: &[Event]) -> (Vec<StepName>, Vec<Gate>) {
     let (mut steps, mut gates) = (Vec::new(), Vec::new());
     for event in events {
         match &event.kind {
@@ -76,7 +76,7 @@ fn at_hand(events: &[Event]) -> (Vec<StepName>, Vec<Gate>) {
                 gates.clear();
             }
             EventKind::StepStarted { step } => steps.push(*step),
-            EventKind::StepFinished { step, .. } => steps.retain(|at_hand| at_hand != step),
+            EventKind::StepFinished { step, .. } => steps.retain(|current| current != step),
             EventKind::GateWaiting { gate } => gates.push(gate.clone()),
             EventKind::GatePassed { gate } => gates.retain(|waiting| waiting != gate),
             EventKind::Failed { step, .. } => {
@@ -154,7 +154,7 @@ mod tests {
             EventKind::GateWaiting { gate: firewall.clone() },
         ];
         assert_eq!(
-            at_hand(&events(kinds.clone())),
+            current(&events(kinds.clone())),
             (vec![StepName::Escrow, StepName::Firewall], vec![escrow.clone(), firewall.clone()])
         );
         kinds.push(EventKind::GatePassed { gate: escrow });
@@ -165,8 +165,8 @@ mod tests {
             program_millis: 1,
             gate_millis: 1,
         });
-        assert_eq!(at_hand(&events(kinds.clone())), (vec![StepName::Firewall], vec![firewall]));
+        assert_eq!(current(&events(kinds.clone())), (vec![StepName::Firewall], vec![firewall]));
         kinds.push(EventKind::Failed { step: StepName::Firewall, error: "x".into(), needs_operator: false });
-        assert_eq!(at_hand(&events(kinds)), (vec![StepName::Firewall], vec![]));
+        assert_eq!(current(&events(kinds)), (vec![StepName::Firewall], vec![]));
     }
 }

@@ -10,7 +10,7 @@ const NEEDED: u64 = 32 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Refuses to begin on a full root disk.
-pub(crate) fn need(machine: &dyn Machine) -> Result<()> {
+pub(crate) fn require(machine: &dyn Machine) -> Result<()> {
     match lacking(machine, Path::new("/"))? {
         None => Ok(()),
         Some(lacking) => bail!(
@@ -21,7 +21,7 @@ pub(crate) fn need(machine: &dyn Machine) -> Result<()> {
 }
 
 /// What is wrong with the room on the root disk and on the volume.
-pub(crate) fn wrong(machine: &dyn Machine) -> Result<Vec<String>> {
+pub(crate) fn complaints(machine: &dyn Machine) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for (name, path) in [("the root disk", "/"), ("the volume", paths::DATA)] {
         wrong.extend(lacking(machine, Path::new(path))?.map(|lacking| format!("{name}: {lacking}")));
@@ -47,9 +47,9 @@ mod tests {
         let error = crate::flow::install::install(&fake, &fake.spec().to_json(), &|| false).unwrap_err();
         assert!(error.to_string().contains("31 MiB are free, 32 are needed"), "{error}");
         assert_eq!(fake.state.borrow().root, before);
-        assert_eq!(wrong(&fake).unwrap().len(), 2);
+        assert_eq!(complaints(&fake).unwrap().len(), 2);
         fake.state.borrow_mut().free = NEEDED;
-        need(&fake).unwrap();
-        assert_eq!(wrong(&fake).unwrap(), Vec::<String>::new());
+        require(&fake).unwrap();
+        assert_eq!(complaints(&fake).unwrap(), Vec::<String>::new());
     }
 }

@@ -21,7 +21,7 @@ pub struct Cx<'a> {
     step: StepName,
     meter: Mutex<Meter>,
     /// Whether this is the lane that runs beside the main one; see [`Log::emit`].
-    aside: bool,
+    second_lane: bool,
 }
 
 /// What all steps of a run share.
@@ -59,7 +59,7 @@ impl<'a> Cx<'a> {
             run: Arc::new(run),
             step: StepName::Preflight,
             meter,
-            aside: false,
+            second_lane: false,
         })
     }
 
@@ -89,14 +89,21 @@ impl<'a> Cx<'a> {
     }
 
     /// The same run, for one step, whose clocks start at zero.
-    pub(crate) fn at(&self, step: StepName) -> Self {
+    pub(crate) fn for_step(&self, step: StepName) -> Self {
         let (spec, run) = (Arc::clone(&self.spec), Arc::clone(&self.run));
-        Self { machine: self.machine, spec, run, step, meter: Mutex::default(), aside: self.aside }
+        Self {
+            machine: self.machine,
+            spec,
+            run,
+            step,
+            meter: Mutex::default(),
+            second_lane: self.second_lane,
+        }
     }
 
     /// The same run, for the steps that run beside the main lane.
-    pub(crate) fn aside(&self) -> Self {
-        Self { aside: true, ..self.at(self.step) }
+    pub(crate) fn second_lane(&self) -> Self {
+        Self { second_lane: true, ..self.for_step(self.step) }
     }
 
     /// What was done so far: as it is now, whatever another lane adds meanwhile.
@@ -117,7 +124,7 @@ impl<'a> Cx<'a> {
 
     /// Adds an event to the stream.
     pub fn emit(&self, kind: EventKind) -> Result<(), Error> {
-        self.run.log.as_ref().map_or(Ok(()), |log| log.emit(self.machine, kind, self.aside))
+        self.run.log.as_ref().map_or(Ok(()), |log| log.emit(self.machine, kind, self.second_lane))
     }
 
     /// The number that the next event will have.
@@ -172,7 +179,7 @@ impl<'a> Cx<'a> {
         self.in_program(|| self.machine.ask(socket, path))
     }
 
-    pub(crate) fn waited(&self, time: Duration) {
+    pub(crate) fn add_gate_time(&self, time: Duration) {
         lock(&self.meter).at_gates += time;
     }
 }

@@ -21,12 +21,12 @@ impl Log {
         Ok(Self { last: Mutex::new(parse(&bytes).last().map_or(0, |e| e.seq)) })
     }
 
-    /// Adds one; `aside` says that it comes from the lane beside the main one.
+    /// Adds one; `second_lane` says that it comes from the lane beside the main one.
     pub(crate) fn emit(
         &self,
         machine: &dyn Machine,
         kind: EventKind,
-        aside: bool,
+        second_lane: bool,
     ) -> Result<(), host::Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let event = Event { seq: *last + 1, time: rfc3339(machine.now()), kind };
@@ -34,7 +34,9 @@ impl Log {
         // A number somebody may have read must not be given twice, so what only a step that acts says is made durable.
         // The start and end of steps that hold are said again, as many, after any power cut; that is so in the main lane,
         // whatever the other one has come to.
-        if aside || !matches!(event.kind, EventKind::StepStarted { .. } | EventKind::StepFinished { .. }) {
+        if second_lane
+            || !matches!(event.kind, EventKind::StepStarted { .. } | EventKind::StepFinished { .. })
+        {
             machine.sync(Path::new(paths::EVENTS))?;
         }
         *last = event.seq;
@@ -48,7 +50,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Vec<Event> {
 }
 
 /// The number of the event with which the run began that has not ended yet, if one has begun.
-pub(crate) fn begun(events: &[Event]) -> Option<u64> {
+pub(crate) fn running_since(events: &[Event]) -> Option<u64> {
     let last = events
         .iter()
         .rfind(|event| matches!(event.kind, EventKind::Started { .. }) || is_last(&event.kind))?;

@@ -5,14 +5,14 @@ use anyhow::Result;
 
 /// Runs two lanes at the same time and ends when both have. When a step fails in one, the other finishes the step it is
 /// at and begins no further one; what failed in either is in the error.
-pub(crate) fn beside<A: Send, B: Send>(
+pub(crate) fn in_parallel<A: Send, B: Send>(
     cx: &Cx<'_>,
     main: impl FnOnce(&Cx<'_>) -> Result<A> + Send,
     other: impl FnOnce(&Cx<'_>) -> Result<B> + Send,
 ) -> Result<(A, B)> {
     let (mut one, mut two) = (None, None);
-    let aside = cx.aside();
-    cx.machine().side_by_side(Box::new(|| one = Some(main(cx))), Box::new(|| two = Some(other(&aside))));
+    let second = cx.second_lane();
+    cx.machine().side_by_side(Box::new(|| one = Some(main(cx))), Box::new(|| two = Some(other(&second))));
     // Work that was not done would be a machine that does not do what it is for.
     join(one.unwrap_or_else(halted), two.unwrap_or_else(halted))
 }
@@ -82,7 +82,8 @@ mod tests {
         for lanes in [Lanes::MainFirst, Lanes::MainLast] {
             let fake = fake(lanes);
             let cx = Cx::begin(&fake).unwrap();
-            let failed = beside(&cx, |cx| ensure(cx, &Fails::<2>(None)), |cx| ensure(cx, &Fails::<3>(None)));
+            let failed =
+                in_parallel(&cx, |cx| ensure(cx, &Fails::<2>(None)), |cx| ensure(cx, &Fails::<3>(None)));
             let first = StepName::ALL[if lanes == Lanes::MainFirst { 2 } else { 3 }];
             assert_eq!(failed.unwrap_err().to_string(), format!("{first} broke"));
             assert_eq!(cx.failures(), [first]);
@@ -96,8 +97,11 @@ mod tests {
         let fake = fake(Lanes::AtOnce);
         let cx = Cx::begin(&fake).unwrap();
         let both = Barrier::new(2);
-        let failed =
-            beside(&cx, |cx| ensure(cx, &Fails::<2>(Some(&both))), |cx| ensure(cx, &Fails::<3>(Some(&both))));
+        let failed = in_parallel(
+            &cx,
+            |cx| ensure(cx, &Fails::<2>(Some(&both))),
+            |cx| ensure(cx, &Fails::<3>(Some(&both))),
+        );
         let (two, three) = (StepName::ALL[2], StepName::ALL[3]);
         assert_eq!(failed.unwrap_err().to_string(), format!("{two} broke; and beside it: {three} broke"));
         let mut failures = cx.failures();
@@ -117,7 +121,7 @@ mod tests {
             }
             Ok(())
         };
-        beside(&cx, busy, busy).unwrap();
+        in_parallel(&cx, busy, busy).unwrap();
         let written = spec::Receipt::from_json(&fake.get(spec::paths::RECEIPT).unwrap()).unwrap();
         assert_eq!((written.starts, &written), (starts + 100, &*cx.receipt()));
         let events = crate::run::events::parse(&fake.get(spec::paths::EVENTS).unwrap());

@@ -24,7 +24,7 @@ pub fn ensure<S: Step>(cx: &Cx<'_>, step: &S) -> Result<S::Output> {
     if !cx.failures().is_empty() {
         return Err(lanes::Halted.into());
     }
-    let cx = cx.at(S::NAME);
+    let cx = cx.for_step(S::NAME);
     let ensured = run(&cx, step);
     if ensured.is_err() {
         cx.failed();

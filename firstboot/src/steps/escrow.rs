@@ -1,9 +1,9 @@
 //! Everything that opens the data is sealed to the offline keys and off the server before anything uses it. Every later
-//! change takes the same way: [`reseal`](crate::access::reseal).
+//! change takes the same way: `reseal`(crate::access::reseal).
 
 use super::disk::Volume;
 use super::identity::Lasting;
-use crate::access::reseal::go;
+use crate::access::reseal::reseal;
 use crate::access::sealing::{self, Note};
 use crate::run::{Cx, Step};
 use anyhow::Result;
@@ -34,6 +34,6 @@ impl Step for Escrow<'_> {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        go(cx, &self.volume.device, &[])
+        reseal(cx, &self.volume.device, &[])
     }
 }

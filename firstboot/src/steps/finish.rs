@@ -4,7 +4,7 @@
 use super::disk::Volume;
 use super::pending;
 use super::verify::Verified;
-use crate::access::reseal::go;
+use crate::access::reseal::reseal;
 use crate::access::store::BOOTSTRAP_KEY;
 use crate::access::{keys, slots, unattended};
 use crate::machine::clock::rfc3339;
@@ -32,7 +32,7 @@ impl Step for Finish<'_> {
     type Output = Finished;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Finished>> {
-        let holds = pending::pending(cx)?.is_none() && !cx.machine().exists(BOOTSTRAP_KEY)?;
+        let holds = pending::reason(cx)?.is_none() && !cx.machine().exists(BOOTSTRAP_KEY)?;
         Ok(holds.then_some(Finished))
     }
 
@@ -40,12 +40,12 @@ impl Step for Finish<'_> {
         let device = &self.volume.device;
         // Somebody may have to take an escrow of what follows.
         phase::unsettle(cx.machine(), "what it shall be, or its keyslots, changed")?;
-        keys::settle(cx, device)?;
-        if !unattended::settled(cx, device)? {
-            unattended::settle(cx, device)?;
+        keys::finish_changes(cx, device)?;
+        if !unattended::holds(cx, device)? {
+            unattended::ensure(cx, device)?;
         }
         // Whatever changed a slot, its header is on file before anything is done.
-        go(cx, device, &[])?;
+        reseal(cx, device, &[])?;
         cx.write(Path::new(paths::HELD), format!("{}\n", pending::digest(cx)?).as_bytes(), 0o600)?;
         phase::enter(cx.machine(), &Phase::Ending)?;
         if luks::header(cx, device)?.has(Slot::Bootstrap) {
@@ -57,8 +57,8 @@ impl Step for Finish<'_> {
 
 /// Completes what a power cut interrupted at the very end: everything held, the bootstrap key opens nothing any more, and
 /// what is left needs no open volume.
-pub(crate) fn end_behind_the_lock(cx: &Cx<'_>) -> Result<()> {
-    if phase::read(cx.machine())? != Phase::Ending || !volume::shut(cx)? {
+pub(crate) fn complete_while_locked(cx: &Cx<'_>) -> Result<()> {
+    if phase::read(cx.machine())? != Phase::Ending || !volume::is_locked(cx)? {
         return Ok(());
     }
     let over = !luks::header(cx, &volume::attached(cx)?)?.has(Slot::Bootstrap);

@@ -14,8 +14,8 @@ const HOST_KEY_PUBLIC: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 /// Where sshd is told of it, and of its port: cloud-init's until firstboot takes it over. Once it has, a change of this
 /// file is [`harden`](super::harden)'s, whose changes of sshd can be put back.
 pub(crate) const SSHD: &str = "/etc/ssh/sshd_config.d/10-sovereign.conf";
-/// sshd has read its files.
-pub(crate) const UNREAD: FollowUp = FollowUp("sshd");
+/// sshd has to read its files.
+pub(crate) const RELOAD: FollowUp = FollowUp("sshd");
 const OURS: &str = "# Written by firstboot";
 const CLOUD_INIT: &str = "/etc/cloud/cloud.cfg.d/99-sovereign.cfg";
 /// cloud-init must neither delete nor make host keys at the next boot.
@@ -40,7 +40,7 @@ impl Step for Identity {
         let holds = in_place(cx, &key)?
             && others(cx)?.is_empty()
             && taken_over(cx)?
-            && !UNREAD.is_due(cx)?
+            && !RELOAD.is_due(cx)?
             && managed::holds(cx, CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes())?
             // The staged copy goes last, after sshd was told: as long as it is there, sshd may not know.
             && !cx.machine().exists(staged())?;
@@ -96,7 +96,7 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
     let line = format!("{public_key} sovereign\n");
     managed::ensure_file(cx, HOST_KEY_PUBLIC, line.as_bytes(), 0o644)?;
     managed::ensure_file(cx, CLOUD_INIT, CLOUD_INIT_TEXT.as_bytes(), 0o644)?;
-    UNREAD.mark(cx)?;
+    RELOAD.mark_due(cx)?;
     if !taken_over(cx)? {
         take_over(cx)?;
     }
@@ -104,7 +104,7 @@ fn put_in_place(cx: &Cx<'_>, public_key: &str) -> Result<()> {
         cx.machine().shred(&other)?;
     }
     systemd::systemctl(cx, ["reload", "ssh.service"])?;
-    UNREAD.done(cx)?;
+    RELOAD.done(cx)?;
     cx.machine().shred(&staged())?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The steps, in their order.
 
-mod compose;
 pub mod disk;
 pub mod docker;
+mod docker_compose;
 mod dpkg;
 pub mod escrow;
 pub mod finish;

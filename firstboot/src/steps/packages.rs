@@ -1,7 +1,7 @@
 //! Every program that the later steps run is there, and every package configured. On a stock image cloud-init installs
 //! them while the volume is made.
 
-use super::compose;
+use super::docker_compose;
 use super::preflight::{ThisServer, Which, lacking, wait};
 use crate::run::{Cx, Step};
 use anyhow::Result;
@@ -22,14 +22,14 @@ impl Step for Packages {
     type Output = Programs;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Programs>> {
-        let holds = lacking(cx, Which::Rest)?.is_empty() && compose::is_second_generation(cx)?;
+        let holds = lacking(cx, Which::Rest)?.is_empty() && docker_compose::is_second_generation(cx)?;
         Ok(holds.then_some(Programs(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         wait(cx, Which::Rest)?;
-        if !compose::is_second_generation(cx)? {
-            compose::bring_second_generation(cx)?;
+        if !docker_compose::is_second_generation(cx)? {
+            docker_compose::bring_second_generation(cx)?;
         }
         Ok(())
     }

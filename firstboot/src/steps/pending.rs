@@ -14,7 +14,7 @@ use anyhow::Result;
 use spec::{NodeSpec, Phase, paths};
 
 /// Why this server is not done, in a sentence's end; `None` when it is. Reads only, and looks at no more than that.
-pub(crate) fn pending(cx: &Cx<'_>) -> Result<Option<String>> {
+pub(crate) fn reason(cx: &Cx<'_>) -> Result<Option<String>> {
     let phase = phase::read(cx.machine())?;
     if phase != Phase::Settled {
         return Ok(Some(phase.to_string()));
@@ -40,7 +40,7 @@ pub(crate) fn after_unlock(cx: &Cx<'_>) -> Result<Option<String>> {
     if volume::mount(cx).is_err() {
         return Ok(None);
     }
-    let why = pending(cx)?;
+    let why = reason(cx)?;
     if let Some(why) = &why {
         phase::unsettle(cx.machine(), why)?;
     }
@@ -51,7 +51,7 @@ pub(crate) fn after_unlock(cx: &Cx<'_>) -> Result<Option<String>> {
 /// somebody has to take the escrow of their header. The volume is mounted.
 pub(crate) fn slots_hold(cx: &Cx<'_>) -> Result<bool> {
     let device = volume::attached(cx)?;
-    Ok(slots::in_place(cx, &luks::header(cx, &device)?)? && unattended::settled(cx, &device)?)
+    Ok(slots::all_filled(cx, &luks::header(cx, &device)?)? && unattended::holds(cx, &device)?)
 }
 
 /// SHA-256 of all that this server shall be: the wish, who follows it, and each stack with its configuration and the

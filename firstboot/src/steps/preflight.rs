@@ -1,6 +1,6 @@
 //! This is the server that is meant, and what the first steps run is there; [`packages`](super::packages) sees to the rest.
 
-use super::{compose, dpkg, release};
+use super::{docker_compose, dpkg, release};
 use crate::run::{Cx, Step};
 use crate::volume::vanished;
 use anyhow::{Result, bail};
@@ -81,7 +81,7 @@ pub(super) fn wait(cx: &Cx<'_>, which: Which) -> Result<()> {
     let start = cx.machine().ticks();
     let mut said = Vec::new();
     loop {
-        compose::from_plugin(cx)?;
+        docker_compose::from_plugin(cx)?;
         let missing = lacking(cx, which)?;
         if missing.is_empty() {
             return Ok(());

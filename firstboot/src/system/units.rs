@@ -1,6 +1,6 @@
 //! The systemd units and drop-ins, written whole from the files in `systemd/`.
 
-use super::{FollowUp, managed, systemd};
+use super::{managed, systemd};
 use crate::run::Cx;
 use anyhow::Result;
 use host::{Cmd, Host as _};
@@ -54,13 +54,10 @@ pub(crate) const UNITS: [(&str, &str); 12] = [
 /// What is started at boot.
 const WANTED: [&str; 2] = [spec::paths::UNIT, "sovereign-put-back.service"];
 
-/// systemd has read them all.
-const UNREAD: FollowUp = FollowUp("units");
-
-/// Whether every unit is as it must be, and systemd knows.
+/// Whether every unit is as it must be.
 pub(crate) fn current(cx: &Cx<'_>) -> Result<bool> {
     let mut links = WANTED.into_iter().map(|unit| is_wanted(cx, unit));
-    Ok(written(cx)? && !UNREAD.is_due(cx)? && links.all(|there| there.is_ok_and(|there| there)))
+    Ok(written(cx)? && links.all(|there| there.is_ok_and(|there| there)))
 }
 
 fn written(cx: &Cx<'_>) -> Result<bool> {
@@ -74,17 +71,12 @@ fn written(cx: &Cx<'_>) -> Result<bool> {
 
 /// Writes the units that differ and tells systemd.
 pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
-    if !written(cx)? {
-        UNREAD.mark(cx)?;
-    }
+    let mut written = false;
     // Also those that hold: what somebody made of them by hand and is wanted now is ours from now on.
     for (path, text) in UNITS {
-        managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
+        written |= managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
     }
-    if UNREAD.is_due(cx)? {
-        systemd::reload(cx)?;
-        UNREAD.done(cx)?;
-    }
+    reload(cx, written)?;
     for unit in WANTED {
         if !is_wanted(cx, unit)? {
             systemd::at_boot(cx, "enable", [unit])?;
@@ -112,24 +104,29 @@ pub(crate) fn want<'u>(cx: &Cx<'_>, units: impl IntoIterator<Item = &'u str>) ->
             missing.push(unit);
         }
     }
-    let enable = || {
-        if missing.is_empty() { Ok(()) } else { Ok(systemd::at_boot(cx, "enable", missing.iter().copied())?) }
-    };
-    UNREAD.ensure(cx, missing.is_empty(), enable, || Ok(systemd::reload(cx)?))
+    if !missing.is_empty() {
+        systemd::at_boot(cx, "enable", missing.iter().copied())?;
+    }
+    reload(cx, !missing.is_empty())
 }
 
 /// The contrary.
 pub(crate) fn unwant(cx: &Cx<'_>, unit: &str) -> Result<()> {
-    UNREAD.ensure(
-        cx,
-        !is_wanted(cx, unit)?,
-        || Ok(systemd::at_boot(cx, "disable", [unit])?),
-        || Ok(systemd::reload(cx)?),
-    )
+    let is_wanted = is_wanted(cx, unit)?;
+    if is_wanted {
+        systemd::at_boot(cx, "disable", [unit])?;
+    }
+    reload(cx, is_wanted)
 }
 
-/// Has systemd read its units anew where what it knows is not what lies on disk. It is asked, not remembered: whoever wrote
-/// a file may have been cut off before it told systemd.
+/// Has systemd read its units anew after a change. Without one it is asked: whoever made an earlier change may have been
+/// cut off before systemd was told.
+fn reload(cx: &Cx<'_>, changed: bool) -> Result<()> {
+    if changed { Ok(systemd::reload(cx)?) } else { reload_unread(cx, &[]) }
+}
+
+/// Has systemd read its units anew where what it knows is not what lies on disk. `drop_ins` are additions of ours to units of
+/// others.
 pub(crate) fn reload_unread(cx: &Cx<'_>, drop_ins: &[&'static str]) -> Result<()> {
     if unread(cx, drop_ins)?.is_empty() { Ok(()) } else { Ok(systemd::reload(cx)?) }
 }

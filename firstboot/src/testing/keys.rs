@@ -5,7 +5,7 @@ use super::crash::slots;
 use super::flow::{cut_at_every_act, done, goes_on_alone};
 use super::{Content, Fake};
 use crate::access::keys::request::{Wish, list, request};
-use crate::access::reseal::{Fresh, again};
+use crate::access::reseal::{NewSecret, escrow_new};
 use crate::access::sealing::kept_path;
 use crate::access::unlock::{self, Opened};
 use crate::flow::boot::Ended;
@@ -233,42 +233,43 @@ fn a_new_secret_is_used_only_once_it_is_acknowledged_and_is_in_every_later_bundl
     let fake = ready();
     let fresh = |value: &str| {
         let (name, purpose) = ("vpn-key-laptop".into(), "lets the laptop into the VPN".into());
-        [Fresh { name, purpose, value: Secret::new(value.into()) }]
+        [NewSecret { name, purpose, value: Secret::new(value.into()) }]
     };
     let cx = Cx::begin(&fake).unwrap();
-    again(&cx, &fresh("one")).unwrap();
+    escrow_new(&cx, &fresh("one")).unwrap();
     assert_eq!(fake.state.borrow().taken.len(), 2);
     assert_eq!(fake.get(kept_path("vpn-key-laptop")).unwrap(), b"one");
-    again(&cx, &fresh("one")).unwrap();
-    again(&cx, &[]).unwrap();
+    escrow_new(&cx, &fresh("one")).unwrap();
+    escrow_new(&cx, &[]).unwrap();
     assert_eq!(fake.state.borrow().taken.len(), 2, "nothing changed");
-    again(&cx, &fresh("two")).unwrap();
+    escrow_new(&cx, &fresh("two")).unwrap();
     change(&fake, Wish::Rotate(Slot::Unlock));
     let bundle = newest(&fake);
     assert_eq!(bundle.get("secrets/vpn-key-laptop").unwrap().value.expose(), b"two");
     assert_eq!(bundle.get("secrets/vpn-key-laptop").unwrap().purpose, "lets the laptop into the VPN");
-    let bad = [Fresh { name: "../x".into(), purpose: String::new(), value: Secret::new(vec![]) }];
-    assert!(again(&cx, &bad).unwrap_err().to_string().contains("small letters"));
+    let bad = [NewSecret { name: "../x".into(), purpose: String::new(), value: Secret::new(vec![]) }];
+    assert!(escrow_new(&cx, &bad).unwrap_err().to_string().contains("small letters"));
 }
 
 #[test]
 fn a_secret_whose_escrow_was_cut_off_is_not_in_use_until_it_is_escrowed() {
-    let value = || [Fresh { name: "vpn-key".into(), purpose: "p".into(), value: Secret::new(b"v".to_vec()) }];
+    let value =
+        || [NewSecret { name: "vpn-key".into(), purpose: "p".into(), value: Secret::new(b"v".to_vec()) }];
     let whole = ready();
     let before = whole.state.borrow().acts;
-    again(&Cx::begin(&whole).unwrap(), &value()).unwrap();
+    escrow_new(&Cx::begin(&whole).unwrap(), &value()).unwrap();
     let acts = whole.state.borrow().acts;
     let start = ready();
     for at in before + 1..=acts {
         for cut in whole.ways(at, before + 1) {
             let fake = start.copy();
             fake.state.borrow_mut().cut = Some((at, cut));
-            let _ = Cx::begin(&fake).and_then(|cx| again(&cx, &value()));
+            let _ = Cx::begin(&fake).and_then(|cx| escrow_new(&cx, &value()));
             fake.restart();
             let in_use = fake.get(kept_path("vpn-key")).is_some();
             let escrowed = newest(&fake).get("secrets/vpn-key").is_some();
             assert!(!in_use || escrowed, "{at} {cut:?}");
-            again(&Cx::begin(&fake).unwrap(), &value()).unwrap();
+            escrow_new(&Cx::begin(&fake).unwrap(), &value()).unwrap();
             assert_eq!(fake.get(kept_path("vpn-key")).unwrap(), b"v", "{at} {cut:?}");
             assert!(newest(&fake).get("secrets/vpn-key").is_some(), "{at} {cut:?}");
             fake.state.borrow_mut().filed.clear();

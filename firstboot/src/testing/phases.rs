@@ -9,7 +9,7 @@ use crate::steps::pending;
 use spec::{Phase, State, paths};
 
 fn pending(fake: &Fake) -> Option<String> {
-    pending::pending(&Cx::read_only(fake).unwrap()).unwrap()
+    pending::reason(&Cx::read_only(fake).unwrap()).unwrap()
 }
 
 fn install(fake: &Fake) -> String {

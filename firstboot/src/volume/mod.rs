@@ -1,8 +1,8 @@
 //! The volume: the device, what lies on it, and where it is mounted. Which keys open it is `access`' matter.
 //!
-//! 1. `device` is what the kernel says of it; [`look`](mod@look) gathers all that can be known without writing to it.
-//! 2. [`decide`](mod@decide) is pure: from these facts and what is on record it says format, open, or a [`Refusal`].
-//! 3. [`luks`] formats and opens; [`vanished`] tells a volume that was taken away while it was open.
+//! 1. `device` is what the kernel says of it; [`look`](look()) gathers all that can be known without writing to it.
+//! 2. [`decide`](decide()) is pure: from these facts and what is on record it says format, open, or a [`Refusal`].
+//! 3. `luks` formats and opens; `vanished` tells a volume that was taken away while it was open.
 
 mod decide;
 pub(crate) mod device;
@@ -49,7 +49,7 @@ pub(crate) fn attached(cx: &Cx<'_>) -> Result<PathBuf> {
 }
 
 /// Whether this server's volume holds data and is not open.
-pub(crate) fn shut(cx: &Cx<'_>) -> Result<bool> {
+pub(crate) fn is_locked(cx: &Cx<'_>) -> Result<bool> {
     let formatted = cx.receipt().volume.as_ref().is_some_and(|volume| volume.formatted);
     Ok(formatted && !cx.machine().exists(luks::mapping())?)
 }

@@ -49,7 +49,7 @@ mod tests {
         let Ended::Failed(error) = fake.run().unwrap() else { panic!("it went on") };
         assert!(error.to_string().contains("taken away while it was open"), "{error}");
         assert_eq!(fake.state.borrow().volume, before);
-        let pending = crate::steps::pending::pending(&Cx::read_only(&fake).unwrap()).unwrap();
+        let pending = crate::steps::pending::reason(&Cx::read_only(&fake).unwrap()).unwrap();
         assert!(pending.is_some(), "`provision` would find nothing to do");
         let status = crate::flow::status::status(&fake, false).unwrap();
         assert_eq!((status.state, status.error.as_deref()), (State::Failed, Some(SENTENCE)));

@@ -1,6 +1,6 @@
 //! The volume's keys are changed while the server runs.
 //!
-//! [`request`] writes down what is wanted and starts firstboot; the last step finds it and has [`settle`] bring it to its
+//! [`request`] writes down what is wanted and starts firstboot; the last step finds it and has [`finish_changes`] bring it to its
 //! end. A power cut anywhere is followed by a run that goes on. At every moment the newest escrow on file opens the volume:
 //!
 //! 1. the new key gets the spare slot, and is tried;
@@ -13,7 +13,7 @@
 
 pub(crate) mod request;
 
-use super::reseal::{go, hear, proposed, withdraw};
+use super::reseal::{apply_acknowledged, proposed, reseal, withdraw};
 use super::store::{KEYS, NEXT, next, revoked, stored};
 use super::{slots, unattended};
 use crate::run::{Cx, phase};
@@ -30,15 +30,15 @@ pub(crate) fn changing(cx: &Cx<'_>) -> Result<bool> {
 
 /// Brings every change that was begun to its end, but for the last bundle, with the header as it is then: the last step has
 /// that escrowed. What was begun, the volume says: after a rebuild nothing else remembers.
-pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
-    hear(cx)?;
+pub(crate) fn finish_changes(cx: &Cx<'_>, device: &Path) -> Result<()> {
+    apply_acknowledged(cx)?;
     for slot in KEYS {
         let Some(name) = slot.secret() else { continue };
         if cx.machine().exists(next(name))? {
             cx.say(format!("changing the key of {slot}"))?;
             try_in_spare(cx, device, &next(name))?;
-            go(cx, device, &[name.into()])?;
-            tidy(cx, device)?;
+            reseal(cx, device, &[name.into()])?;
+            assign_slots(cx, device)?;
         }
         let dropped = format!("-{name}");
         if cx.machine().exists(next(&dropped))? {
@@ -47,13 +47,13 @@ pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
                 withdraw(cx, &dropped)?;
                 return Err(refused);
             }
-            go(cx, device, &[dropped])?;
+            reseal(cx, device, &[dropped])?;
         }
     }
-    tidy(cx, device)?;
+    assign_slots(cx, device)?;
     for name in proposed(cx)? {
         if let Some(other) = name.strip_prefix("-slot-").and_then(|number| number.parse().ok()) {
-            drop_other(cx, device, other)?;
+            revoke_other(cx, device, other)?;
         }
     }
     // Wishes that are fulfilled, and what a request or a step that was cut off left half-said.
@@ -69,7 +69,7 @@ fn try_in_spare(cx: &Cx<'_>, device: &Path, key: &Path) -> Result<()> {
 }
 
 /// Makes each stored key open its own slot and no other: the spare slot is free again, a revoked key opens nothing.
-fn tidy(cx: &Cx<'_>, device: &Path) -> Result<()> {
+fn assign_slots(cx: &Cx<'_>, device: &Path) -> Result<()> {
     let authority = slots::authority(cx)?;
     let moved = luks::header(cx, device)?.has(Slot::Spare);
     for slot in KEYS {
@@ -102,8 +102,8 @@ fn another_opens(cx: &Cx<'_>, device: &Path, revoked: Slot) -> Result<()> {
     )
 }
 
-fn drop_other(cx: &Cx<'_>, device: &Path, number: u32) -> Result<()> {
+fn revoke_other(cx: &Cx<'_>, device: &Path, number: u32) -> Result<()> {
     let slot = Slot::from_number(number);
     cx.say(format!("dropping {slot}"))?;
-    unattended::forget(cx, device, slot, &slots::authority(cx)?)
+    unattended::remove_slot(cx, device, slot, &slots::authority(cx)?)
 }

@@ -8,7 +8,7 @@
 //! | `keyfile` | 5 | a key on the root disk, in the clear |
 //!
 //! [`open`] is asked at boot and gives up after a while: a server that cannot open its volume waits for the operator like
-//! any other. [`settle`] makes the slots what the spec says, taking the other mode's key away; the last step has their header escrowed.
+//! any other. [`ensure`] makes the slots what the spec says, taking the other mode's key away; the last step has their header escrowed.
 
 mod tang;
 
@@ -41,7 +41,7 @@ pub(crate) fn open(cx: &Cx<'_>, device: &Path) -> Result<bool> {
 }
 
 /// Whether the slots and the key on the root disk are what the spec says.
-pub(crate) fn settled(cx: &Cx<'_>, device: &Path) -> Result<bool> {
+pub(crate) fn holds(cx: &Cx<'_>, device: &Path) -> Result<bool> {
     let header = luks::header(cx, device)?;
     let (tang, keyfile) = wanted(&cx.spec.unlock);
     Ok(header.has(TANG_SLOT) == tang
@@ -51,7 +51,7 @@ pub(crate) fn settled(cx: &Cx<'_>, device: &Path) -> Result<bool> {
 }
 
 /// Makes it so. Cut off anywhere, it is called again. The new way is made before the old one is taken away.
-pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
+pub(crate) fn ensure(cx: &Cx<'_>, device: &Path) -> Result<()> {
     let (tang, keyfile) = wanted(&cx.spec.unlock);
     let authority = slots::authority(cx)?;
     if let UnlockSpec::Tang { threshold, servers } = &cx.spec.unlock
@@ -66,10 +66,10 @@ pub(crate) fn settle(cx: &Cx<'_>, device: &Path) -> Result<()> {
         slots::ensure(cx, device, KEYFILE_SLOT, Path::new(KEYFILE), &authority)?;
     }
     if !tang {
-        forget(cx, device, TANG_SLOT, &authority)?;
+        remove_slot(cx, device, TANG_SLOT, &authority)?;
     }
     if !keyfile {
-        forget(cx, device, KEYFILE_SLOT, &authority)?;
+        remove_slot(cx, device, KEYFILE_SLOT, &authority)?;
     }
     Ok(())
 }
@@ -83,8 +83,8 @@ pub(crate) fn slot(unlock: &UnlockSpec) -> Option<Slot> {
     }
 }
 
-/// Takes away a slot and whatever else belongs to its mode; where the mode is still wanted, [`settle`] makes a new key.
-pub(crate) fn forget(cx: &Cx<'_>, device: &Path, slot: Slot, authority: &Path) -> Result<()> {
+/// Takes away a slot and whatever else belongs to its mode; where the mode is still wanted, [`ensure`] makes a new key.
+pub(crate) fn remove_slot(cx: &Cx<'_>, device: &Path, slot: Slot, authority: &Path) -> Result<()> {
     if slot == TANG_SLOT {
         return tang::unbind(cx, device, authority);
     }

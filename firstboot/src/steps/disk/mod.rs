@@ -3,7 +3,7 @@
 //! Where the root disk is new and the volume is not, the volume is taken up: it is only ever opened, with the key that
 //! `unlock` brings, and what is stored on it counts.
 //!
-//! 1. [`volume::look`] and [`volume::decide`] say from facts whether it may be formatted or opened.
+//! 1. [`look`] and [`decide`] say from facts whether it may be formatted or opened.
 //! 2. A format's UUID is recorded beforehand, so that a power cut in between is recognised.
 //! 3. `grow` makes LUKS and the file system use all of a volume that was made bigger.
 //! 4. `store` puts the secrets on the volume, each exactly once.

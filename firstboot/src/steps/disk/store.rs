@@ -18,7 +18,7 @@ fn marker() -> PathBuf {
 pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
     if !cx.machine().exists(marker())?
         || !cx.machine().exists(DIGEST_KEY)?
-        || !slots::in_place(cx, &luks::header(cx, device)?)?
+        || !slots::all_filled(cx, &luks::header(cx, device)?)?
     {
         return Ok(false);
     }

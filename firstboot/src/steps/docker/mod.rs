@@ -45,12 +45,12 @@ impl Step for Docker<'_> {
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Engine>> {
         let holds =
-            !pulls::torn(cx)? && configured(cx)? && enabled(cx)?.is_empty() && runs_as_configured(cx)?;
+            !pulls::was_cut_off(cx)? && configured(cx)? && enabled(cx)?.is_empty() && runs_as_configured(cx)?;
         Ok(holds.then_some(Engine(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        let torn = pulls::torn(cx)?;
+        let torn = pulls::was_cut_off(cx)?;
         let version = installed(cx)?;
         let [daemon, containerd] = daemons_files(version);
         let configured = daemon.has_its_text(cx)? && containerd.has_its_text(cx)?;
@@ -63,7 +63,7 @@ impl Step for Docker<'_> {
             cx.run(&Cmd::new("systemctl").arg("stop").args(UNITS)).context("stopping Docker")?;
         }
         if torn {
-            pulls::forget(cx)?;
+            pulls::empty_store(cx)?;
         }
         for file in files(cx, version) {
             file.ensure(cx)?;

@@ -27,12 +27,12 @@ pub(crate) fn durably(cx: &Cx<'_>, pull: impl FnOnce() -> Result<()>) -> Result<
 }
 
 /// Whether the power was cut before a pulled image was on disk.
-pub(crate) fn torn(cx: &Cx<'_>) -> Result<bool> {
+pub(crate) fn was_cut_off(cx: &Cx<'_>) -> Result<bool> {
     Ok(cx.machine().text(NOTE)?.is_some_and(|boot| Some(boot) != cx.machine().text(BOOT).unwrap_or_default()))
 }
 
 /// Empties the stopped engine's store.
-pub(crate) fn forget(cx: &Cx<'_>) -> Result<()> {
+pub(crate) fn empty_store(cx: &Cx<'_>) -> Result<()> {
     cx.say("the power was cut while an image was pulled: emptying Docker's store")?;
     let inside = cx.machine().list(Path::new(DATA_ROOT))?;
     let paths = inside.iter().filter(|name| *name != KEPT).map(|name| format!("{DATA_ROOT}/{name}"));

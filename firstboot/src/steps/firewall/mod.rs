@@ -31,8 +31,8 @@ const IN_FORCE: &str = "/usr/lib/ufw/ufw-init force-stop; /usr/lib/ufw/ufw-init 
 const RESOLVED: &str = "/etc/systemd/resolved.conf.d/10-sovereign.conf";
 const RESOLVED_TEXT: &str = "# Written by firstboot.\n[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
 
-/// systemd-resolved has read it.
-const UNREAD: FollowUp = FollowUp("resolved");
+/// systemd-resolved has to read it.
+const RELOAD: FollowUp = FollowUp("resolved");
 
 /// The door is closed, and the operator's side still comes in.
 #[derive(Debug, Clone, Copy)]
@@ -55,14 +55,14 @@ impl Step for Firewall {
             && rules.on_disk(cx)?
             && lost(cx, &rules)?.is_empty()
             && managed::holds(cx, RESOLVED, RESOLVED_TEXT.as_bytes())?
-            && !UNREAD.is_due(cx)?;
+            && !RELOAD.is_due(cx)?;
         Ok(holds.then_some(Closed(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let write = || managed::ensure_file(cx, RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644).map(drop);
         let tell = || Ok(systemd::systemctl(cx, ["try-restart", "systemd-resolved.service"]).map(drop)?);
-        UNREAD.ensure(cx, managed::holds(cx, RESOLVED, RESOLVED_TEXT.as_bytes())?, write, tell)?;
+        RELOAD.ensure(cx, managed::holds(cx, RESOLVED, RESOLVED_TEXT.as_bytes())?, write, tell)?;
         let rules = Rules::of(&cx.spec)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;

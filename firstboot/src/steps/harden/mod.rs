@@ -2,8 +2,7 @@
 //! log, who guesses at ssh, and security upgrades.
 //!
 //! 1. `table` is everything that is written and started, for one release ([`stacks::release`]) and one node spec.
-//! 2. Files are written while a note of it lies in memory, and their services told; a run that is cut off between the
-//!    two tells them again, and a reboot needs no telling.
+//! 2. Files are written, and the handler of each has it come into force; a `FollowUp` sees to that over a cut.
 //! 3. `sshd` is last, as a change that puts itself back unless a fresh connection confirms it.
 
 mod sshd;
@@ -18,7 +17,7 @@ use host::{Cmd, Host as _};
 use spec::StepName;
 use stacks::release::Release;
 pub(crate) use table::DROP_INS;
-use table::{Managed, Then};
+use table::{Handler, ManagedFile};
 
 /// The host is as docs/hardening.md says.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +29,12 @@ pub struct Harden {
     pub programs: Programs,
 }
 
-/// Every service has read its files.
-const UNREAD: FollowUp = FollowUp("hardening");
-/// What was masked was stopped.
-const UNSTOPPED: FollowUp = FollowUp("needless");
-/// What was enabled was started.
-const UNSTARTED: FollowUp = FollowUp("enabled");
+/// Every service has to read its files.
+const RELOAD: FollowUp = FollowUp("hardening");
+/// What was masked is to be stopped.
+const STOP: FollowUp = FollowUp("needless");
+/// What was enabled is to be started.
+const START: FollowUp = FollowUp("enabled");
 const SWAPS: &str = "/proc/swaps";
 
 impl Step for Harden {
@@ -49,8 +48,8 @@ impl Step for Harden {
                 return Ok(None);
             }
         }
-        let untold = [UNREAD, UNSTOPPED, UNSTARTED].into_iter().map(|note| note.is_due(cx));
-        let holds = !untold.collect::<Result<Vec<_>>>()?.contains(&true)
+        let due = [RELOAD, STOP, START].into_iter().map(|follow_up| follow_up.is_due(cx));
+        let holds = !due.collect::<Result<Vec<_>>>()?.contains(&true)
             && unstarted(cx)?.is_empty()
             && unmasked(cx, release)?.is_empty()
             && !swaps(cx)?
@@ -64,45 +63,45 @@ impl Step for Harden {
         let unmasked = unmasked(cx, release)?;
         let mask = || {
             // What is masked could still be started before systemd reads its units again, below.
-            UNREAD.mark(cx)?;
+            RELOAD.mark_due(cx)?;
             Ok(systemd::at_boot(cx, "mask", unmasked.iter().copied())?)
         };
         // Most are not there, which stopping them says by its exit code.
         let stop = Cmd::new("systemctl").args(["stop", "--quiet"]).args(needless(release));
-        UNSTOPPED.ensure(cx, unmasked.is_empty(), mask, || Ok(cx.probe(&stop).map(drop)?))?;
+        STOP.ensure(cx, unmasked.is_empty(), mask, || Ok(cx.probe(&stop).map(drop)?))?;
         if swaps(cx)? {
             cx.run(&Cmd::new("swapoff").arg("--all")).context("taking swap out of use")?;
         }
-        write_and_tell(cx, &table::files(release, &cx.spec))?;
+        write_and_reload(cx, &table::files(release, &cx.spec))?;
         let unstarted = unstarted(cx)?;
         let enable = || Ok(systemd::at_boot(cx, "enable", unstarted.iter().copied())?);
         // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
         let start =
             Cmd::new("systemctl").args(["start", "--no-block"]).args(table::STARTED.map(|(unit, _)| unit));
-        UNSTARTED.ensure(cx, unstarted.is_empty(), enable, || Ok(cx.run(&start).map(drop)?))?;
+        START.ensure(cx, unstarted.is_empty(), enable, || Ok(cx.run(&start).map(drop)?))?;
         sshd::apply(cx, release)
     }
 }
 
 /// Writes the files that differ, and tells those who read them.
-fn write_and_tell(cx: &Cx<'_>, files: &[Managed]) -> Result<()> {
-    let untold = UNREAD.is_due(cx)?;
-    let mut tell: Vec<Then> = Vec::new();
+fn write_and_reload(cx: &Cx<'_>, files: &[ManagedFile]) -> Result<()> {
+    let due = RELOAD.is_due(cx)?;
+    let mut handlers: Vec<Handler> = Vec::new();
     for file in files {
         let differs = !managed::holds(cx, file.path, file.text.as_bytes())?;
         if differs {
-            UNREAD.mark(cx)?;
+            RELOAD.mark_due(cx)?;
             managed::ensure_file(cx, file.path, file.text.as_bytes(), file.mode)?;
         }
-        if (differs || untold) && !tell.contains(&file.then) {
-            tell.push(file.then);
+        if (differs || due) && !handlers.contains(&file.handler) {
+            handlers.push(file.handler);
         }
     }
-    tell.sort_unstable();
-    for then in tell {
-        then.tell(cx)?;
+    handlers.sort_unstable();
+    for handler in handlers {
+        handler.run(cx)?;
     }
-    UNREAD.done(cx)
+    RELOAD.done(cx)
 }
 
 /// The units that are not started at boot.
@@ -137,9 +136,9 @@ fn swaps(cx: &Cx<'_>) -> Result<bool> {
     Ok(cx.machine().text(SWAPS)?.unwrap_or_default().lines().count() > 1)
 }
 
-impl Then {
+impl Handler {
     /// Has what was written come into force now.
-    fn tell(self, cx: &Cx<'_>) -> Result<()> {
+    fn run(self, cx: &Cx<'_>) -> Result<()> {
         match self {
             Self::Nothing => {}
             Self::Reload => systemd::reload(cx)?,

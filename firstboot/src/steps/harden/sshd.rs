@@ -4,7 +4,7 @@
 
 use crate::access::closing::{Closing, Door};
 use crate::run::Cx;
-use crate::steps::identity::{self, UNREAD};
+use crate::steps::identity::{self, RELOAD};
 use crate::system::{managed, systemd};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
@@ -20,7 +20,7 @@ pub(super) fn holds(cx: &Cx<'_>, release: &Release) -> Result<bool> {
             return Ok(false);
         }
     }
-    Ok(!UNREAD.is_due(cx)? && closing(&text(cx, release)).confirmed(cx)?)
+    Ok(!RELOAD.is_due(cx)? && closing(&text(cx, release)).confirmed(cx)?)
 }
 
 fn text(cx: &Cx<'_>, release: &Release) -> String {
@@ -37,13 +37,13 @@ pub(super) fn apply(cx: &Cx<'_>, release: &Release) -> Result<()> {
         return Ok(());
     }
     closing(&text(cx, release)).make(cx, || {
-        UNREAD.mark(cx)?;
+        RELOAD.mark_due(cx)?;
         for (path, text) in files(cx, release) {
             managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
         }
         cx.run(&Cmd::new("sshd").arg("-t")).context("checking sshd's configuration")?;
         systemd::systemctl(cx, ["reload", "ssh.service"])?;
-        UNREAD.done(cx)
+        RELOAD.done(cx)
     })
 }
 

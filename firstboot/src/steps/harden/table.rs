@@ -5,20 +5,20 @@ use stacks::release::Release;
 
 /// A file that is ours, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Managed {
+pub(super) struct ManagedFile {
     /// Where.
     pub(super) path: &'static str,
     /// What it says.
     pub(super) text: String,
     /// Its mode.
     pub(super) mode: u32,
-    /// Who is told.
-    pub(super) then: Then,
+    /// What brings it into force.
+    pub(super) handler: Handler,
 }
 
-/// What brings a file into force. In the order of telling: drop-ins of units before their units.
+/// What brings a file into force. In their order: drop-ins of units before their units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Then {
+pub(super) enum Handler {
     /// It is read whenever it is needed.
     Nothing,
     /// systemd reads its units again.
@@ -67,9 +67,9 @@ macro_rules! ours {
 }
 
 /// Every file, for one release and one node spec.
-pub(super) fn files(release: &Release, spec: &NodeSpec) -> Vec<Managed> {
-    use Then::{AuditRules, Later, Nothing, Reload, Restart};
-    let file = |path, text, then| Managed { path, text, mode: 0o644, then };
+pub(super) fn files(release: &Release, spec: &NodeSpec) -> Vec<ManagedFile> {
+    use Handler::{AuditRules, Later, Nothing, Reload, Restart};
+    let file = |path, text, handler| ManagedFile { path, text, mode: 0o644, handler };
     vec![
         file("/etc/sysctl.d/90-sovereign.conf", ours!("sysctl.conf"), Restart("systemd-sysctl.service")),
         file("/etc/modprobe.d/90-sovereign.conf", ours!("modprobe.conf"), Nothing),
@@ -81,7 +81,7 @@ pub(super) fn files(release: &Release, spec: &NodeSpec) -> Vec<Managed> {
             Restart("systemd-journald.service"),
         ),
         file("/etc/chrony/chrony.conf", ours!("chrony.conf"), Restart("chrony.service")),
-        Managed { mode: 0o640, ..file(AUDIT_RULES, ours!("audit.rules"), AuditRules) },
+        ManagedFile { mode: 0o640, ..file(AUDIT_RULES, ours!("audit.rules"), AuditRules) },
         file(DROP_INS[0], ours!("docker-audit.conf"), Reload),
         file(DROP_INS[1], ours!("fail2ban.conf"), Reload),
         file("/etc/fail2ban/jail.d/sovereign.local", jail(spec), Later("fail2ban.service")),

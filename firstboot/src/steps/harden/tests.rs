@@ -128,18 +128,18 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
     cx.remove(Path::new("/etc/chrony/chrony.conf")).unwrap();
     let release = release(&cx).unwrap();
     let files = table::files(release, &cx.spec);
-    write_and_tell(&cx, &files).unwrap();
+    write_and_reload(&cx, &files).unwrap();
     let chrony = |told: &[String]| told.iter().filter(|line| line.contains("chrony.service")).count();
     let first = told(&fake, lines);
     assert_eq!((first.len(), chrony(&first)), (1, 1), "{first:?}");
     let lines = fake.state.borrow().lines.len();
-    write_and_tell(&cx, &files).unwrap();
+    write_and_reload(&cx, &files).unwrap();
     assert!(told(&fake, lines).is_empty());
     // Written, and cut off before it was told.
-    UNREAD.mark(&cx).unwrap();
-    write_and_tell(&cx, &files).unwrap();
+    RELOAD.mark_due(&cx).unwrap();
+    write_and_reload(&cx, &files).unwrap();
     assert_eq!(chrony(&told(&fake, lines)), 1);
-    assert!(!UNREAD.is_due(&cx).unwrap());
+    assert!(!RELOAD.is_due(&cx).unwrap());
 }
 
 #[test]

@@ -15,8 +15,8 @@ const DAYS: &str = "820";
 /// A certificate that ends within this many seconds is made anew: 30 days.
 const RENEWED_BEFORE: &str = "2592000";
 
-/// The host's node has read it.
-const UNREAD: FollowUp = FollowUp("certificate");
+/// The host's node has to read it.
+const RESTART: FollowUp = FollowUp("certificate");
 
 /// The files of a stack's certificate.
 pub(crate) struct Certificate<'a> {
@@ -48,12 +48,12 @@ impl<'a> Certificate<'a> {
     pub(crate) fn ensure(&self, cx: &Cx<'_>) -> Result<()> {
         let holds = self.made(cx)?;
         let make = || if holds { Ok(()) } else { self.make(cx) };
-        UNREAD.ensure(cx, holds, make, || Ok(systemd::systemctl(cx, ["try-restart", VPN]).map(drop)?))
+        RESTART.ensure(cx, holds, make, || Ok(systemd::systemctl(cx, ["try-restart", VPN]).map(drop)?))
     }
 
     /// Whether it is there, for this name, lasts, and is the one that the host's node has read.
     pub(crate) fn holds(&self, cx: &Cx<'_>) -> Result<bool> {
-        Ok(self.made(cx)? && !UNREAD.is_due(cx)?)
+        Ok(self.made(cx)? && !RESTART.is_due(cx)?)
     }
 
     fn made(&self, cx: &Cx<'_>) -> Result<bool> {

@@ -37,7 +37,7 @@ fn is_wanted(cx: &Cx<'_>, name: &str) -> bool {
 }
 
 /// What is not as it must be of the stacks that nobody wants; nothing where all is well.
-pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
+pub(crate) fn complaints(cx: &Cx<'_>) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for name in on_volume(cx)? {
         if cx.machine().exists(mark(&name))? {
@@ -50,7 +50,7 @@ pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
 }
 
 /// Makes it so. A stack that is to be removed and is wanted again begins with nothing.
-pub(super) fn settle(cx: &Cx<'_>) -> Result<()> {
+pub(super) fn stop_and_remove(cx: &Cx<'_>) -> Result<()> {
     for name in on_volume(cx)? {
         let removed = cx.machine().exists(mark(&name))?;
         if (removed || !is_wanted(cx, &name)) && !is_down(cx, &name)? {

@@ -1,10 +1,10 @@
-//! The stacks run and are healthy; what the node spec no longer names is stopped: [`disabled`].
+//! The stacks run and are healthy; what the node spec no longer names is stopped: `disabled`.
 //!
 //! Each container carries a digest of its definition and of all that it reads when it starts. What runs is what is wanted
 //! when the digests are the same; where they are not, compose makes exactly those containers anew.
 //!
-//! * [`compose`] knows where a stack lies, and compose's command line.
-//! * `rendered` is one stack as it shall be; [`certificate`] what it answers with where no public authority vouches for it.
+//! * `compose` knows where a stack lies, and compose's command line.
+//! * `rendered` is one stack as it shall be; `certificate` what it answers with where no public authority vouches for it.
 
 pub(crate) mod certificate;
 pub(crate) mod compose;
@@ -43,11 +43,11 @@ impl Step for Stacks {
                 return Ok(None);
             }
         }
-        Ok(disabled::wrong(cx)?.is_empty().then_some(Running(())))
+        Ok(disabled::complaints(cx)?.is_empty().then_some(Running(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        disabled::settle(cx)?;
+        disabled::stop_and_remove(cx)?;
         let all: Vec<Rendered<'_>> =
             cx.spec.stacks.iter().map(|stack| Rendered::new(cx, stack)).collect::<Result<_>>()?;
         for one in &all {

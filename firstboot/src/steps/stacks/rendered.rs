@@ -128,7 +128,7 @@ impl<'a> Rendered<'a> {
     pub(super) fn start(&self, cx: &Cx<'_>) -> Result<()> {
         let name = self.stack.name;
         cx.say(format!("starting stack {name}"))?;
-        self.drop_narrow_networks(cx)?;
+        self.drop_networks_without_ipv6(cx)?;
         let unit = unit(name);
         // The engine's own start may have begun with it: until that has ended, systemd takes no reload.
         let state =
@@ -143,14 +143,14 @@ impl<'a> Rendered<'a> {
             bail!(
                 "starting stack {name}: it did not become healthy; see `journalctl -u {unit}` on the server, then try \
                  again. Its containers' last words:\n{}",
-                self.last_words(cx)?
+                self.recent_logs(cx)?
             );
         }
         Ok(())
     }
 
     /// Compose makes a network once and leaves it as it is: one of an earlier release, without IPv6, has to go first.
-    fn drop_narrow_networks(&self, cx: &Cx<'_>) -> Result<()> {
+    fn drop_networks_without_ipv6(&self, cx: &Cx<'_>) -> Result<()> {
         let wanted = ::stacks::networks_with_ipv6(&self.compose);
         let networks = engine::networks(cx, self.stack.name)?;
         if networks.iter().any(|(key, has_ipv6)| !has_ipv6 && wanted.contains(key)) {
@@ -161,7 +161,7 @@ impl<'a> Rendered<'a> {
     }
 
     /// What the containers said last: why a stack did not come up is mostly there.
-    fn last_words(&self, cx: &Cx<'_>) -> Result<String> {
+    fn recent_logs(&self, cx: &Cx<'_>) -> Result<String> {
         let logs = compose(self.stack.name, &["logs", "--no-color", "--tail", "10"]);
         let output = cx.probe(&logs.timeout(LOGS))?;
         Ok(format!("{}{}", output.text(), output.stderr.trim_end()))

@@ -59,11 +59,11 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     for stack in &cx.spec.stacks {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
-    look("no other stack is up".into(), disabled::wrong(cx));
+    look("no other stack is up".into(), disabled::complaints(cx));
     if cx.spec.vpn.is_some() {
         look(
             "this server and its administrators' names are in the private network".into(),
-            super::vpn::wrong(cx),
+            super::vpn::complaints(cx),
         );
     }
     look("nothing listens on a port that is not declared".into(), listening::undeclared(cx));
@@ -71,7 +71,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
     look("no secret lies outside the volume".into(), stray_secrets(cx));
     look("systemd knows its units as they lie on disk".into(), unread_units(cx));
     look("no file of firstboot's was edited by hand".into(), drift::complaints(cx.machine()));
-    look("there is room on the root disk and the volume".into(), free_space::wrong(cx.machine()));
+    look("there is room on the root disk and the volume".into(), free_space::complaints(cx.machine()));
     checks
 }
 
@@ -114,7 +114,7 @@ fn sshd(cx: &Cx<'_>) -> Result<Vec<String>> {
         identity::others(cx)?.iter().map(|key| format!("{} is there too", key.display())).collect();
     let output = cx.run(&Cmd::new("sshd").arg("-T"))?.text();
     let keys = output.lines().filter(|l| l.starts_with("hostkey "));
-    if keys.ne([format!("hostkey {}", HOST_KEY).as_str()]) {
+    if keys.ne([format!("hostkey {HOST_KEY}").as_str()]) {
         wrong.push("sshd is configured with other host keys".into());
     }
     let port = format!("port {}", cx.spec.ssh.port);

@@ -5,7 +5,7 @@
 
 use super::control::Control;
 use super::node::folder;
-use crate::access::reseal::{Fresh, again};
+use crate::access::reseal::{NewSecret, escrow_new};
 use crate::run::{Cx, phase};
 use crate::volume::Locked;
 use anyhow::{Context as _, Result, bail};
@@ -59,13 +59,13 @@ pub(super) fn issue(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
             let both = Secret::new(both);
             cx.write(&drawn(device), both.expose(), 0o400)?;
         }
-        fresh.push(Fresh {
+        fresh.push(NewSecret {
             name: format!("vpn-device-{device}"),
             purpose: format!("lets device {device} into the private network, once"),
             value: read(cx, device)?.1,
         });
     }
-    again(cx, &fresh)?;
+    escrow_new(cx, &fresh)?;
     for device in &without {
         let (id, _) = read(cx, device)?;
         cx.write(&note(device), id.as_bytes(), 0o644)?;

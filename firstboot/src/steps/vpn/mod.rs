@@ -36,12 +36,12 @@ impl Step for Vpn {
     type Output = Joined;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Joined>> {
-        Ok(wrong(cx)?.is_empty().then_some(Joined(())))
+        Ok(complaints(cx)?.is_empty().then_some(Joined(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         let Some(vpn) = &cx.spec.vpn else { return node::leave(cx) };
-        node::bring_in(cx, vpn)?;
+        node::ensure_joined(cx, vpn)?;
         let names = names(vpn, &node::addresses(cx, vpn)?);
         managed::ensure_file(cx, names_file(), names.as_bytes(), 0o644)?;
         devices::issue(cx, vpn)
@@ -49,7 +49,7 @@ impl Step for Vpn {
 }
 
 /// What is not as it must be. Reads only.
-pub(crate) fn wrong(cx: &Cx<'_>) -> Result<Vec<String>> {
+pub(crate) fn complaints(cx: &Cx<'_>) -> Result<Vec<String>> {
     let Some(vpn) = &cx.spec.vpn else {
         let left = node::left_over(cx)?
             .then(|| "a node of a network that the project does not have is there".to_owned());

@@ -24,8 +24,8 @@ const JOIN: Duration = Duration::from_secs(150);
 const COMES_BACK: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(500);
 
-/// It has read its files.
-const UNREAD: FollowUp = FollowUp("vpn");
+/// It has to read its files.
+const RESTART: FollowUp = FollowUp("vpn");
 
 pub(super) fn folder() -> PathBuf {
     Path::new(paths::DATA).join("vpn")
@@ -65,7 +65,7 @@ fn installed(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<bool> {
 /// The addresses it has in the network, the IPv4 one first; none while it is not in it.
 pub(super) fn addresses(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<Vec<String>> {
     if !installed(cx, vpn)?
-        || UNREAD.is_due(cx)?
+        || RESTART.is_due(cx)?
         || !managed::holds(cx, folder().join("joined"), joined(cx, vpn).as_bytes())?
     {
         return Ok(Vec::new());
@@ -92,10 +92,10 @@ fn tailscale() -> Cmd {
 }
 
 /// Puts it there and has it join, where it is not in the network.
-pub(super) fn bring_in(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
+pub(super) fn ensure_joined(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     // What runs has read the old files.
     let restart = || Ok(systemd::systemctl(cx, ["try-restart", units::VPN]).map(drop)?);
-    UNREAD.ensure(cx, installed(cx, vpn)?, || install(cx, vpn), restart)?;
+    RESTART.ensure(cx, installed(cx, vpn)?, || install(cx, vpn), restart)?;
     systemd::systemctl(cx, ["start", units::VPN])
         .context("starting this server's node; see `journalctl -u sovereign-vpn`")?;
     wait_while_it_starts(cx)?;
@@ -130,7 +130,7 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
     if !managed::holds(cx, folder().join("bin/from"), from.as_bytes())? {
         cx.say("taking this server's node out of its image")?;
         cx.probe(&Cmd::new("systemctl").args(["stop", units::VPN]))?;
-        take_out(cx, image)?;
+        extract_programs(cx, image)?;
         // docker syncs nothing: after a power cut the note would vouch for half a program.
         machine.sync_all();
         cx.write(&folder().join("bin/from"), from.as_bytes(), 0o644)?;
@@ -140,7 +140,7 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
 }
 
 /// Copies the programs out of the pinned image, by way of a container that is never started.
-fn take_out(cx: &Cx<'_>, image: &str) -> Result<()> {
+fn extract_programs(cx: &Cx<'_>, image: &str) -> Result<()> {
     const CONTAINER: &str = "sovereign-vpn-programs";
     let docker = |args: &[&str]| Cmd::new("docker").args(args.to_vec()).env("HOME", "/root");
     cx.probe(&docker(&["rm", "--force", CONTAINER]))?;

@@ -1,6 +1,6 @@
 //! `firstboot drift`: what was edited by hand, and the two ways out.
 
-use super::{Accepted, Record, folder, read, remember};
+use super::{Accepted, Record, folder, read, save};
 use crate::machine::Machine;
 use crate::machine::digest::sha256;
 use crate::run::{Cx, phase};
@@ -25,7 +25,7 @@ pub(crate) struct Drift {
 pub(crate) fn all(machine: &dyn Machine) -> Result<Vec<Drift>> {
     let mut drifts = Vec::new();
     for record in records(machine)? {
-        let Some(now) = now(machine, &record)? else { continue };
+        let Some(now) = present(machine, &record)? else { continue };
         let digest = sha256(now.as_bytes());
         if [Some(&record.sha256), record.replaced.as_ref(), record.wanted.as_ref()].contains(&Some(&digest)) {
             continue;
@@ -62,7 +62,7 @@ pub(crate) fn accept(cx: &Cx<'_>, path: &Path, project: &[&str]) -> Result<()> {
     for (record, now) in edited(cx, path)? {
         let instead_of = record.wanted.clone().unwrap_or_else(|| record.sha256.clone());
         let accepted = Some(Accepted { sha256: sha256(now.as_bytes()), instead_of });
-        remember(cx, &Record { accepted, ..record })?;
+        save(cx, &Record { accepted, ..record })?;
     }
     Ok(())
 }
@@ -70,13 +70,13 @@ pub(crate) fn accept(cx: &Cx<'_>, path: &Path, project: &[&str]) -> Result<()> {
 /// Copies an edit beside the file and lets the step that wants it otherwise write it again. Gives the copy's path.
 pub(crate) fn restore(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
     let edited = edited(cx, path)?;
-    let copy = free(cx, path)?;
+    let copy = free_name(cx, path)?;
     let mode = cx.machine().stat(path)?.map_or(0o600, |found| found.mode);
     let content = cx.read(path)?.with_context(|| format!("reading {}: it is gone", path.display()))?;
     cx.write(&copy, host::Secret::new(content).expose(), mode)?;
     for (record, now) in edited {
         let replaced = Some(sha256(now.as_bytes()));
-        remember(cx, &Record { replaced, wanted: None, accepted: None, ..record })?;
+        save(cx, &Record { replaced, wanted: None, accepted: None, ..record })?;
     }
     phase::unsettle(cx.machine(), format!("{} is written again", path.display()))?;
     Ok(copy)
@@ -87,7 +87,7 @@ fn edited(cx: &Cx<'_>, path: &Path) -> Result<Vec<(Record, String)>> {
     let drifted = all(cx.machine())?.iter().any(|drift| drift.path == path);
     let mut edited = Vec::new();
     for record in records(cx.machine())?.into_iter().filter(|record| drifted && record.path == path) {
-        if let Some(now) = now(cx.machine(), &record)?
+        if let Some(now) = present(cx.machine(), &record)?
             && !record.wrote(&now)
         {
             edited.push((record, now));
@@ -104,7 +104,7 @@ fn edited(cx: &Cx<'_>, path: &Path) -> Result<Vec<(Record, String)>> {
 }
 
 /// A name beside the file that nothing has yet, which no daemon takes for a configuration file of its own.
-fn free(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
+fn free_name(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
     for n in 1_u32.. {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".edited-{n}"));
@@ -116,7 +116,7 @@ fn free(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
     bail!("copying {}: no name is free beside it", path.display())
 }
 
-pub(super) fn now(machine: &dyn Machine, record: &Record) -> Result<Option<String>> {
+pub(super) fn present(machine: &dyn Machine, record: &Record) -> Result<Option<String>> {
     let bytes = machine.read(&record.path)?;
     Ok(bytes.and_then(|bytes| record.part.of(&String::from_utf8_lossy(&bytes))))
 }

@@ -156,7 +156,7 @@ pub(crate) fn ensure_part(
     match judge(now.as_deref(), &ours, before.as_ref()) {
         Verdict::Holds => {
             if before.as_ref().is_none_or(|before| before.sha256 != sha256(ours.as_bytes())) {
-                remember(cx, &fresh(None))?;
+                save(cx, &fresh(None))?;
             }
             Ok(false)
         }
@@ -166,7 +166,7 @@ pub(crate) fn ensure_part(
                 cx.say(format!("{} was gone and is written anew", path.display()))?;
             }
             let replaced = now.map(|now| sha256(now.as_bytes()));
-            remember(cx, &fresh(replaced))?;
+            save(cx, &fresh(replaced))?;
             let whole = part.put(text.as_deref().unwrap_or_default(), wanted);
             cx.write(path, whole.as_bytes(), mode)?;
             Ok(true)
@@ -174,7 +174,7 @@ pub(crate) fn ensure_part(
         Verdict::Edited => {
             let before = before.context("an edit without a record")?;
             let record = Record { wanted: Some(sha256(ours.as_bytes())), ..before };
-            remember(cx, &record)?;
+            save(cx, &record)?;
             Err(record.edited(&now.unwrap_or_default()).into())
         }
     }
@@ -185,18 +185,18 @@ pub(crate) fn ensure_part(
 pub(crate) fn forget_replaced(cx: &Cx<'_>) -> Result<()> {
     for record in drift::records(cx.machine())? {
         if record.replaced.is_some()
-            && drift::now(cx.machine(), &record)?.is_some_and(|now| record.wrote(&now))
+            && drift::present(cx.machine(), &record)?.is_some_and(|now| record.wrote(&now))
         {
-            remember(cx, &Record { replaced: None, ..record })?;
+            save(cx, &Record { replaced: None, ..record })?;
         }
     }
     Ok(())
 }
 
-fn remember(cx: &Cx<'_>, record: &Record) -> Result<()> {
+fn save(cx: &Cx<'_>, record: &Record) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(record)?;
     json.push(b'\n');
-    Ok(cx.write(&place(&record.path, &record.part), &json, 0o600)?)
+    Ok(cx.write(&record_path(&record.path, &record.part), &json, 0o600)?)
 }
 
 impl Record {
@@ -230,7 +230,7 @@ impl Record {
 /// Forgets every file below a directory, which is about to be removed.
 pub(crate) fn forget(cx: &Cx<'_>, dir: &Path) -> Result<()> {
     for record in drift::records(cx.machine())?.into_iter().filter(|record| record.path.starts_with(dir)) {
-        cx.remove(&place(&record.path, &record.part))?;
+        cx.remove(&record_path(&record.path, &record.part))?;
     }
     Ok(())
 }
@@ -241,13 +241,13 @@ fn folder(path: &Path) -> PathBuf {
     Path::new(top).join("managed")
 }
 
-fn place(path: &Path, part: &Part) -> PathBuf {
+fn record_path(path: &Path, part: &Part) -> PathBuf {
     let name = path.to_string_lossy().replace('%', "%25").replace('/', "%2F");
     folder(path).join(format!("{name}{}", part.suffix()))
 }
 
 fn record(machine: &dyn Machine, path: &Path, part: &Part) -> Result<Option<Record>> {
-    read(machine, &place(path, part))
+    read(machine, &record_path(path, part))
 }
 
 fn read(machine: &dyn Machine, place: &Path) -> Result<Option<Record>> {
