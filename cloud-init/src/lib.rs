@@ -10,9 +10,11 @@
 //! but [`HostKey`], which answers the first connection only and is replaced by firstboot.
 
 mod config;
+mod error;
 mod file;
 mod render;
 
-pub use config::{CloudConfig, HostKey, Invalid};
+pub use config::{CloudConfig, HostKey};
+pub use error::Invalid;
 pub use file::WriteFile;
 pub use render::{COMPRESS_ABOVE, Encoding, LIMIT, TooLarge, UserData};

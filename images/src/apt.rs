@@ -1,11 +1,25 @@
 //! Which packages, in which versions, and their files: apt resolves, checks signatures and downloads.
 
-use crate::{Arch, Error, Result, dpkg_db, files};
+use crate::{Arch, Error, Result, files};
 use host::{Cmd, Host, Local};
 use std::path::{Path, PathBuf};
 
 const DEBIAN: &str = "http://deb.debian.org/debian";
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A package that is not there: what the kernel depends on, and what would run for minutes under emulation.
+/// apt and dpkg must both believe in it.
+pub(crate) const STAND_IN: &str = "Package: sovereign-initramfs
+Status: install ok installed
+Priority: optional
+Section: kernel
+Maintainer: Sovereign <root@localhost>
+Architecture: all
+Version: 1
+Provides: linux-initramfs-tool
+Description: initramfs made together with the disk image
+
+";
 
 /// One downloaded package.
 #[derive(Debug, Clone)]
@@ -32,7 +46,7 @@ impl Apt {
         }
         let sources = sources(&mirrors()?, suite, arch);
         files::write(&state.join("sources.list"), sources, 0o644)?;
-        files::write(&state.join("status"), dpkg_db::STAND_IN, 0o644)?;
+        files::write(&state.join("status"), STAND_IN, 0o644)?;
 
         let path = |name: &str| state.join(name).display().to_string();
         let settings = [

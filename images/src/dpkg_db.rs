@@ -4,23 +4,10 @@
 //! while this machine's own dpkg configures, the database names its architecture ([`write`]); the real one is
 //! put back afterwards ([`restore`]).
 
+use crate::apt::STAND_IN;
 use crate::deb::Unpacked;
 use crate::{Arch, Error, Result, files};
 use std::path::Path;
-
-/// A package that is not there: what the kernel depends on, and what would run for minutes under emulation.
-/// apt and dpkg must both believe in it.
-pub(crate) const STAND_IN: &str = "Package: sovereign-initramfs
-Status: install ok installed
-Priority: optional
-Section: kernel
-Maintainer: Sovereign <root@localhost>
-Architecture: all
-Version: 1
-Provides: linux-initramfs-tool
-Description: initramfs made together with the disk image
-
-";
 
 /// Writes the database: all packages unpacked, none configured, of architecture `shown`.
 pub(crate) fn write(root: &Path, packages: &[Unpacked], real: Arch, shown: Arch) -> Result<()> {
