@@ -1,6 +1,6 @@
 //! The container engine of the fake server, and its stacks.
 
-use super::programs::get;
+use super::answers::get;
 use super::{Content, State};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 //!
 //! Every act on it is counted, and the power can be cut at any of them.
 
+mod answers;
 mod closings;
 mod crash;
 mod engine;

@@ -1,7 +1,7 @@
 //! The private network on the fake server: the control server's command line, the node's programs, and runs with them.
 
+use super::answers::{code, get, put, says};
 use super::flow::done;
-use super::programs::{code, get, put, says};
 use super::{Fake, State};
 use crate::steps::verify::undeclared;
 use host::{Cmd, Output};

@@ -1,5 +1,6 @@
 //! What the programs do to the fake server.
 
+use super::answers::{code, get, put, says};
 use super::{Content, Files, Luks, Node, State, engine, network};
 use host::{Cmd, Output};
 use std::path::Path;
@@ -127,24 +128,6 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
         }
         _ => code(0),
     }
-}
-
-pub(super) fn code(code: i32) -> Output {
-    Output { code: Some(code), ..Output::default() }
-}
-
-pub(super) fn says(text: &str) -> Output {
-    Output { stdout: text.as_bytes().to_vec(), ..code(0) }
-}
-
-pub(super) fn put(state: &mut State, path: &str, bytes: &[u8]) {
-    let path = Path::new(path);
-    state.files(path).insert(path.into(), Node { bytes: bytes.to_vec(), mode: 0o600, ..Node::default() });
-}
-
-pub(super) fn get(state: &mut State, path: &str) -> Vec<u8> {
-    let path = Path::new(path);
-    state.files(path).get(path).map(|n| n.bytes.clone()).unwrap_or_default()
 }
 
 fn opened(state: &mut State) -> &mut Luks {
