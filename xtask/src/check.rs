@@ -2,6 +2,7 @@
 //! say; each says one line, and a failed one what is wrong and where.
 
 mod arrows;
+mod circles;
 mod deny;
 mod text;
 
@@ -53,8 +54,9 @@ enum Held {
 type Check = (&'static str, fn(&Tree) -> Result<Held>);
 
 /// The checks in order, the quick ones first. All that run cargo refuse a lock file that is out of date.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("arrows between packages", arrows::check),
+    ("no circle of modules", circles::check),
     ("file length", text::length),
     ("nothing unfinished", text::unfinished),
     ("one door for programs", text::one_door),
