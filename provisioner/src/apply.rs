@@ -8,10 +8,10 @@ use crate::api::model::{Firewall, PrimaryIp, Resource, SshKey, StorageBox, Volum
 use crate::api::{Client, Error, Repeat};
 use crate::door;
 use crate::names::{FORMAT_NONCE, Names};
-use crate::observe::World;
 use crate::plan::{Change, Plan, Planned, Protected, Stage};
 use crate::project::{Folder, Project};
 use crate::report::{self, Report};
+use crate::world::World;
 use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 use reqwest::Method;

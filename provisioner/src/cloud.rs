@@ -5,8 +5,8 @@ mod token;
 pub use token::Sources;
 
 use crate::api::{Access, Client, DEFAULT_ENDPOINT, Notice, STORAGE_ENDPOINT};
-use crate::door::ADDRESS_SERVICE;
 use crate::errors::NeedsOperator;
+use crate::whereabouts::ADDRESS_SERVICE;
 use anyhow::Result;
 use host::Secret;
 use std::collections::BTreeMap;

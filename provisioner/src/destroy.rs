@@ -6,9 +6,9 @@ use crate::dns::added;
 use crate::errors::NeedsOperator;
 use crate::journal::Journal;
 use crate::names::Names;
-use crate::observe::World;
 use crate::project::{Folder, Project};
 use crate::report::{Report, Stage};
+use crate::world::World;
 use anyhow::Result;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -96,7 +96,7 @@ pub fn fates(project: &Project, world: &World, also: Also) -> Result<Vec<Fate>, 
         let whole = also.zone && names.own(&zone.labels);
         for set in world.rrsets.iter().filter(|_| !whole) {
             let own = names.own(&set.labels);
-            let values = added(project, set);
+            let values = added(&project.name, set);
             if own || !values.is_empty() {
                 fates.push(Fate {
                     kind: if own { "record" } else { "added record" },

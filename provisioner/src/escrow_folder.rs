@@ -12,7 +12,7 @@ use escrow::{Bundle, Expected, Identity, Problem};
 use host::{Local, files};
 use sha2::{Digest as _, Sha256};
 use spec::EscrowManifest;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const BUNDLE: &str = "bundle.age";
 const MANIFEST: &str = "manifest.json";
@@ -126,23 +126,4 @@ pub fn need_current(folder: &Folder) -> Result<Filed> {
             folder.name()
         ),
     }
-}
-
-/// Reads the offline identity. `note` is told of keys in it that nothing is opened with.
-pub fn identity(path: &Path, note: impl Fn(&str)) -> Result<Identity> {
-    let text = host::Secret::new(
-        std::fs::read(path).with_context(|| format!("reading the identity {}", path.display()))?,
-    );
-    let text = std::str::from_utf8(text.expose())
-        .ok()
-        .with_context(|| format!("reading the identity {}: not text", path.display()))?;
-    let identity =
-        Identity::from_file_contents(text).with_context(|| format!("reading {}", path.display()))?;
-    for line in identity.skipped() {
-        note(&format!(
-            "{}: the key in line {line} is post-quantum or a plugin's, kinds that are not supported yet; it is left out",
-            path.display()
-        ));
-    }
-    Ok(identity)
 }

@@ -1,12 +1,13 @@
 //! What is asked of a server in use over the pinned channel: a question answered at once, or a change that the server
 //! begins, that is followed like first boot, and confirmed from outside.
 
+use crate::context::Context;
 use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
-use crate::observe::{World, kind};
-use crate::provision::{Context, Prepared};
+use crate::provision::Prepared;
 use crate::report::Stage;
 use crate::ssh::Session;
+use crate::world::{World, kind};
 use anyhow::{Context as _, Result, bail, ensure};
 use escrow::Expected;
 use host::{Cmd, Host as _, Output};

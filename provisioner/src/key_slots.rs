@@ -3,11 +3,12 @@
 //! The server draws a new key itself and hands it over in an escrow bundle; nothing secret passes through here in the
 //! clear, so no offline identity is needed. Interrupted anywhere, the same command, or `provision`, goes on.
 
+use crate::context::Context;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::need_current;
 use crate::in_use::InUse;
-use crate::observe::World;
-use crate::provision::{Context, Prepared};
+use crate::provision::Prepared;
+use crate::world::World;
 use anyhow::Result;
 use serde::Serialize;
 pub use spec::Slot;

@@ -1,6 +1,6 @@
 //! From a project file to a server that is ready, and back from whatever state a crash left.
 //!
-//! The main job is [`provision::Context`]'s: [`prepare`](provision::Context::prepare) what must lie on this side,
+//! The main job is [`context::Context`]'s: [`prepare`](context::Context::prepare) what must lie on this side,
 //! [`observe`](observe::observe) the cloud, [`plan`](plan::plan) (pure), [`apply`](apply::apply),
 //! follow [first boot](first_boot::Server), take the [escrow](escrow_folder), [confirm](confirm::confirm) from outside.
 //!
@@ -29,6 +29,7 @@ pub mod apply;
 mod clock;
 pub mod cloud;
 pub mod confirm;
+pub mod context;
 pub mod destroy;
 pub mod dns;
 pub mod door;
@@ -52,6 +53,7 @@ pub mod packages;
 pub mod plan;
 pub mod project;
 pub mod provision;
+mod receipt;
 pub mod recipients;
 pub mod report;
 pub mod ssh;
@@ -60,5 +62,7 @@ pub mod status;
 pub mod timeline;
 pub mod unlock;
 pub mod vpn;
+pub mod whereabouts;
+mod world;
 
 pub use errors::{NeedsOperator, exit_code};

@@ -5,7 +5,7 @@ use crate::escrow_folder::Filed;
 use crate::journal::Journal;
 use crate::names::FORMAT_NONCE;
 use crate::project::{Folder, Project};
-use crate::provision::filed_receipt;
+use crate::receipt;
 use anyhow::{Context as _, Result};
 use cloud_init::{CloudConfig, HostKey, UserData, WriteFile};
 pub use spec::Registry;
@@ -108,7 +108,7 @@ fn disk(folder: &Folder, volume: &Volume) -> Result<DiskSpec> {
 fn known(folder: &Folder, escrow: EscrowManifest) -> Result<Option<KnownVolume>> {
     let volume_id = escrow.volume_id;
     let recorded = || -> Result<Option<String>> {
-        let volume = filed_receipt(folder)?.and_then(|receipt| receipt.volume);
+        let volume = receipt::filed(folder)?.and_then(|receipt| receipt.volume);
         Ok(volume.filter(|volume| volume.formatted && volume.id == volume_id).map(|volume| volume.luks_uuid))
     };
     let luks_uuid = escrow.luks_uuid.map_or_else(recorded, |uuid| Ok(Some(uuid)))?;

@@ -2,11 +2,13 @@
 
 use crate::api::{Client, Notice};
 use crate::cloud::Endpoint;
-use crate::door::{Way, Whereabouts};
-use crate::observe::{World, kind, observe};
+use crate::context::{Context, Way};
+use crate::observe::observe;
 use crate::project::{Folder, Project};
-use crate::provision::{Context, Prepared};
+use crate::provision::Prepared;
 use crate::report::Report;
+use crate::whereabouts::Whereabouts;
+use crate::world::{World, kind};
 use anyhow::Result;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,43 +1,26 @@
 //! The main job, as a list.
 
-use crate::api::Client;
 use crate::apply::{self, Inputs, UserData};
 use crate::confirm::{Depth, confirm};
-use crate::door::{self, Way};
+use crate::context::Context;
+use crate::door;
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
 use crate::journal::Journal;
 use crate::keys;
 use crate::known_hosts::KnownHosts;
 use crate::node::{ImageLock, node_spec, user_data};
-use crate::observe::{World, kind, observe, observe_settled};
+use crate::observe::{observe, observe_settled};
 use crate::plan::{Change, Plan, Wish, plan, taken_out};
-use crate::project::{Folder, Project};
-use crate::recipients;
-use crate::report::{Report, Stage};
+use crate::report::Stage;
 use crate::ssh::Session;
 use crate::timeline::Timeline;
+use crate::world::{World, kind};
+use crate::{receipt, recipients};
 use anyhow::{Context as _, Result, bail};
 use escrow::Expected;
 use serde::Serialize;
 use spec::{Check, NodeSpec, Receipt};
-
-/// The receipt of what was confirmed last, in the project folder.
-const RECEIPT: &str = "receipt.json";
-
-/// One project, one cloud, one watcher: what every verb of the main job works on.
-pub struct Context<'a> {
-    /// The project's folder.
-    pub folder: &'a Folder,
-    /// What the operator wants.
-    pub project: &'a Project,
-    /// The cloud.
-    pub client: &'a Client,
-    /// Who watches.
-    pub report: &'a dyn Report,
-    /// How ssh is let in where the cloud's firewall keeps it out.
-    pub way: &'a Way,
-}
 
 /// What is on this side before anything is asked of the cloud.
 #[derive(Debug, Clone)]
@@ -99,7 +82,7 @@ impl Context<'_> {
 
     fn plan_for(&self, world: World, public_key: &str, wish: Wish) -> Result<(World, Plan)> {
         let mut plan = plan(self.project, public_key, &world, wish);
-        plan.on_server = taken_out(&self.project.stacks, filed_receipt(self.folder)?.as_ref());
+        plan.on_server = taken_out(&self.project.stacks, receipt::filed(self.folder)?.as_ref());
         let made_anew = plan.changes.iter().any(|planned| is_rebuild(&planned.change));
         if world.server.is_some() && !made_anew {
             plan.obstacles.extend(Journal::load(self.folder)?.moved_ssh(self.project.ssh_port));
@@ -139,9 +122,9 @@ impl Context<'_> {
         receipt: &Receipt,
         changed: bool,
     ) -> Result<Option<Vec<Check>>> {
-        let confirmed = !changed && self.is_filed(receipt)?;
+        let confirmed = !changed && receipt::is_filed(self.folder, receipt)?;
         let checks = if confirmed { None } else { Some(self.confirm(prepared, world)?) };
-        self.file_receipt(receipt)?;
+        receipt::file(self.folder, receipt)?;
         Ok(checks)
     }
 
@@ -281,14 +264,6 @@ impl Context<'_> {
         let known_hosts = KnownHosts::new(self.folder, server.id);
         Ok(Session::new(address(world)?, self.project.ssh_port, &prepared.key, &known_hosts))
     }
-
-    fn is_filed(&self, receipt: &Receipt) -> Result<bool> {
-        Ok(host::files::read(&self.folder.file(RECEIPT))?.is_some_and(|filed| filed == receipt.to_json()))
-    }
-
-    fn file_receipt(&self, receipt: &Receipt) -> Result<()> {
-        Ok(host::files::write(&self.folder.file(RECEIPT), &receipt.to_json(), 0o644)?)
-    }
 }
 
 /// The address the server is reached at.
@@ -300,12 +275,6 @@ pub fn address(world: &World) -> Result<&str> {
         .as_ref()
         .context("looking for the server's address: it has no IPv4 address")?;
     Ok(&ipv4.ip)
-}
-
-/// The receipt of what was confirmed last.
-pub(crate) fn filed_receipt(folder: &Folder) -> Result<Option<Receipt>> {
-    let json = host::files::read(&folder.file(RECEIPT))?;
-    json.map(|json| Receipt::from_json(&json)).transpose().context("opening the receipt on file")
 }
 
 fn is_rebuild(change: &Change) -> bool {

@@ -8,7 +8,7 @@ use crate::project::{Folder, Project};
 use anyhow::{Context as _, Result};
 use escrow::{Canary, Identity, Recipient};
 use host::files;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The file of a rehearsal's identity.
 pub const THROWAWAY: &str = "offline-identity.txt";
@@ -26,7 +26,7 @@ pub fn recipients(folder: &Folder, project: &Project, note: impl Fn(&str)) -> Re
 fn throwaway(folder: &Folder, note: impl Fn(&str)) -> Result<Identity> {
     let path = folder.file(THROWAWAY);
     if path.exists() {
-        return crate::escrow_folder::identity(&path, note);
+        return identity(&path, note);
     }
     let identity = Identity::generate();
     files::write(&path, identity.to_file_contents().expose(), 0o600)?;
@@ -38,17 +38,33 @@ fn throwaway(folder: &Folder, note: impl Fn(&str)) -> Result<Identity> {
     Ok(identity)
 }
 
+/// Reads the offline identity. `note` is told of keys in it that nothing is opened with.
+pub fn identity(path: &Path, note: impl Fn(&str)) -> Result<Identity> {
+    let text = host::Secret::new(
+        std::fs::read(path).with_context(|| format!("reading the identity {}", path.display()))?,
+    );
+    let text = std::str::from_utf8(text.expose())
+        .ok()
+        .with_context(|| format!("reading the identity {}: not text", path.display()))?;
+    let identity =
+        Identity::from_file_contents(text).with_context(|| format!("reading {}", path.display()))?;
+    for line in identity.skipped() {
+        note(&format!(
+            "{}: the key in line {line} is post-quantum or a plugin's, kinds that are not supported yet; it is left out",
+            path.display()
+        ));
+    }
+    Ok(identity)
+}
+
 /// Stops unless every recipient was proved. A rehearsal's identity is at hand and proves itself.
 pub fn need_proof(folder: &Folder, project: &Project, recipients: &[String]) -> Result<()> {
-    let identity = if project.throwaway_identity {
-        Some(crate::escrow_folder::identity(&folder.file(THROWAWAY), |_| {})?)
-    } else {
-        None
-    };
+    let own =
+        if project.throwaway_identity { Some(identity(&folder.file(THROWAWAY), |_| {})?) } else { None };
     let mut unproved = Vec::new();
     for recipient in recipients {
         if is_proved(folder, recipient)?
-            || identity.as_ref().is_some_and(|i| prove(folder, recipient, &Proof::Identity(i)).is_ok())
+            || own.as_ref().is_some_and(|i| prove(folder, recipient, &Proof::Identity(i)).is_ok())
         {
             continue;
         }

@@ -1,9 +1,10 @@
 //! The stacks on the server, from the operator's chair: what there is of each, and the removal of one that was taken out of
 //! the project, with its data.
 
+use crate::context::Context;
 use crate::in_use::InUse;
-use crate::observe::World;
-use crate::provision::{Context, Prepared};
+use crate::provision::Prepared;
+use crate::world::World;
 use anyhow::Result;
 pub use spec::StackState;
 

@@ -1,12 +1,13 @@
 //! What is there: the cloud's side, the server's own, and the escrow's.
 
+use crate::context::Context;
 use crate::dns;
 use crate::escrow_folder::Filed;
 use crate::first_boot::{Observed, Server};
 use crate::known_hosts::KnownHosts;
-use crate::observe::kind;
 use crate::plan::{Plan, Wish};
-use crate::provision::{Context, Prepared, address};
+use crate::provision::{Prepared, address};
+use crate::world::kind;
 use anyhow::Result;
 use host::Host as _;
 use serde::Serialize;

@@ -1,14 +1,15 @@
 //! Opens the volume after a reboot or a rebuild: the key goes from the escrow over the pinned channel into firstboot's
 //! stdin.
 
+use crate::context::Context;
 use crate::errors::NeedsOperator;
 use crate::escrow_folder::need_current;
 use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
-use crate::observe::World;
-use crate::provision::{Context, Made, Prepared, Provisioned};
+use crate::provision::{Made, Prepared, Provisioned};
 use crate::report::Stage;
 use crate::ssh::Session;
+use crate::world::World;
 use anyhow::{Context as _, Result, bail};
 use escrow::{Bundle, Identity, LUKS_KEY, LUKS_RECOVERY};
 use host::{Cmd, Host as _, Secret};

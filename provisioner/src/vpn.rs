@@ -2,9 +2,10 @@
 //!
 //! A key is made on the server and comes over in an escrow bundle; nothing secret passes through here in the clear.
 
+use crate::context::Context;
 use crate::in_use::InUse;
-use crate::observe::World;
-use crate::provision::{Context, Prepared};
+use crate::provision::Prepared;
+use crate::world::World;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 

@@ -3,8 +3,8 @@
 use crate::args::{List, Print, Server};
 use crate::project;
 use anyhow::Result;
+use provisioner::context::Context;
 use provisioner::in_use::InUse;
-use provisioner::provision::Context;
 use std::path::Path;
 
 /// What to do about edits.

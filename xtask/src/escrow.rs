@@ -2,8 +2,9 @@
 
 use crate::args::{Name, Print, print_json};
 use anyhow::{Context as _, Result};
-use provisioner::escrow_folder::{identity, need_current};
+use provisioner::escrow_folder::need_current;
 use provisioner::project::Folder;
+use provisioner::recipients::identity;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 

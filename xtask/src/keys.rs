@@ -5,8 +5,8 @@ use crate::ask::{agreed, need_typed};
 use crate::project;
 use anyhow::{Result, bail};
 use provisioner::NeedsOperator;
+use provisioner::context::Context;
 use provisioner::key_slots::{KeySlots, Listed, Slot, Wish};
-use provisioner::provision::Context;
 use std::path::Path;
 
 /// What to do with the volume's keys.

@@ -4,7 +4,7 @@ use crate::args::{List, Print, Server};
 use crate::ask::need_typed;
 use crate::project;
 use anyhow::Result;
-use provisioner::provision::Context;
+use provisioner::context::Context;
 use provisioner::stacks_there::{StackState, StacksThere};
 use std::path::Path;
 

@@ -7,11 +7,11 @@ use crate::provision::{make_for, summarise};
 use crate::screen::screen;
 use anyhow::{Result, bail};
 use provisioner::confirm::{Depth, Tally, for_people};
+use provisioner::context::Context;
 use provisioner::destroy::{Also, destroy as take_away, fates};
 use provisioner::dns::{self, Addresses};
 use provisioner::opened::Opened;
 use provisioner::project::Folder;
-use provisioner::provision::Context;
 use provisioner::recipients::{self, Proof};
 use provisioner::unlock::{Unlock as Unlocking, Unlocked, With};
 use std::path::{Path, PathBuf};
@@ -199,7 +199,7 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let opened = project::with_server(projects, &options.server)?;
     let _lock = opened.folder.lock()?;
     let start = Instant::now();
-    let identity = provisioner::escrow_folder::identity(&options.identity, |text| opened.report.note(text))?;
+    let identity = provisioner::recipients::identity(&options.identity, |text| opened.report.note(text))?;
     let (prepared, world) = opened.look().await?;
     let context = opened.context();
     let with = if options.recovery { With::Recovery } else { With::Key };
@@ -296,7 +296,7 @@ pub(crate) fn init(projects: &Path, options: &Init) -> Result<u8> {
     let identity = options
         .identity
         .as_deref()
-        .map(|path| provisioner::escrow_folder::identity(path, |text| screen.note(text)));
+        .map(|path| provisioner::recipients::identity(path, |text| screen.note(text)));
     let identity = identity.transpose()?;
     for recipient in &all {
         let proofs = options

@@ -3,7 +3,7 @@
 use crate::args::{List, Server};
 use crate::project;
 use anyhow::Result;
-use provisioner::provision::Context;
+use provisioner::context::Context;
 use provisioner::vpn::{Device, Devices};
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use crate::run::record::receipt;
 use crate::run::{Cx, events, phase};
 use crate::steps::pending::{self, wish};
 use crate::steps::verify;
-use crate::system::{systemd, units};
+use crate::system::{managed, systemd, units};
 use anyhow::{Context as _, Result, bail};
 use spec::{Check, NodeSpec, Phase, paths};
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> 
     let cx = Cx::read_only(machine)?;
     units::write(&cx)?;
     let command = format!("#!/bin/sh\nexec {} \"$@\"\n", paths::BINARY);
-    if !cx.holds(paths::COMMAND, command.as_bytes())? {
+    if !managed::holds(&cx, paths::COMMAND, command.as_bytes())? {
         machine
             .write(Path::new(paths::COMMAND), command.as_bytes(), 0o755)
             .context("making the command firstboot")?;

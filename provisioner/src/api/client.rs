@@ -1,14 +1,15 @@
 use super::budget::Level;
 use super::clock::{Clock, SystemClock};
-use super::error::Error;
-use super::policy::{Effect, Step};
-use super::transport::{Access, Base, Limits, Notice, Request};
+use super::error::{self, Error, clean};
+use super::policy::{Effect, Step, Tries, Wait, jitter};
+use super::transport::{Access, Base, Limits, Notice, QUIET, Request, deepest};
 use host::Secret;
-use reqwest::Method;
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The most entries a page may have (OpenAPI document, "Pagination").
@@ -172,6 +173,151 @@ impl Client {
 
     pub(super) async fn read_path(&self, doing: &str, path: &str) -> Result<Value, Error> {
         self.change(doing, Method::GET, path, None).await
+    }
+}
+
+impl Client {
+    /// Sends a request until it is answered, or the policy says that it is enough.
+    async fn send(&self, request: &Request<'_>) -> Result<Value, Error> {
+        let start = self.clock.now();
+        let mut tries = Tries::default();
+        let mut spoke: Option<(Step, Duration)> = None;
+        loop {
+            let error = match self.send_once(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let (step, now) = (error.next_step(), self.clock.now());
+            let asked = match step {
+                Step::Again(Wait::Budget) => self.base(request.path).budget().after_refusal(now),
+                _ => None,
+            };
+            let wait =
+                if request.effect.allows(step) { tries.pause(step, now, asked, jitter()) } else { None };
+            let Some(wait) = wait else {
+                return Err(error.after(tries.count(), now.saturating_sub(start).as_secs()));
+            };
+            if spoke.is_none_or(|(of, at)| of != step || now.saturating_sub(at) >= QUIET) {
+                spoke = Some((step, now));
+                let total = step.bound().map_or(0, |bound| bound.total.as_secs());
+                let (what, wait) = (step.waits_for(), wait.as_secs_f64());
+                self.say(&format!("{error}; {what}: asking again in {wait:.0} s, for {total} s at most"));
+            }
+            self.clock.sleep(wait).await;
+        }
+    }
+
+    async fn send_once(&self, request: &Request<'_>) -> Result<Value, Error> {
+        let base = self.base(request.path);
+        let doing = request.doing;
+        if self.sent.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
+            return Err(Error::TooMany { doing: doing.into(), limit: self.limits.requests });
+        }
+        let _booking = self.pace(doing, base).await;
+        let mut built = base
+            .http
+            .request(request.method.clone(), format!("{}{}", base.access.url, request.path))
+            .header(AUTHORIZATION, base.authorization(doing)?);
+        if let Some(body) = request.body {
+            built = built.json(body);
+        }
+        let response = built.send().await.map_err(|e| self.lost(doing, base, &e))?;
+        let status = response.status();
+        let now = self.clock.now();
+        if let Some(level) = base.hear(response.headers(), now) {
+            base.budget().record(level, now);
+        }
+        let correlation =
+            response.headers().get("x-correlation-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let bytes = self.read(doing, base, response).await?;
+        if !status.is_success() {
+            let token = String::from_utf8_lossy(base.access.token.expose());
+            let mut error = error::refused(doing, status.as_u16(), &bytes, correlation.as_deref(), &token);
+            if let (StatusCode::UNAUTHORIZED, Error::Refused { message, .. }) = (status, &mut error) {
+                message.push_str(&base.access.hint());
+            }
+            return Err(error);
+        }
+        if status == StatusCode::NO_CONTENT || bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        let answer = serde_json::from_slice(&bytes).map_err(|e| self.garbled(doing, request.path, &e))?;
+        Ok(spec::cleaned(answer))
+    }
+
+    /// Books the request, and waits for its turn where the project's budget runs low.
+    async fn pace<'a>(&self, doing: &str, base: &'a Base) -> Booking<'a> {
+        let (wait, level) = {
+            let mut budget = base.budget();
+            (budget.book(self.clock.now()), budget.level())
+        };
+        let booking = Booking(base);
+        if wait.is_zero() {
+            return booking;
+        }
+        if let Some(level) = level.filter(|_| wait >= Duration::from_secs(2) && self.may_speak_of_pace()) {
+            self.say(&format!(
+                "{doing}: {} of the project's {} requests an hour are left, so that requests are spaced: the next in {} s",
+                level.remaining,
+                level.limit,
+                wait.as_secs()
+            ));
+        }
+        self.clock.sleep(wait).await;
+        booking
+    }
+
+    fn may_speak_of_pace(&self) -> bool {
+        let now = self.clock.now();
+        let mut spoke = self.spoke_of_pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = spoke.is_none_or(|at| now.saturating_sub(at) >= QUIET);
+        if may {
+            *spoke = Some(now);
+        }
+        may
+    }
+
+    /// Reads an answer's body, as far as it may go.
+    async fn read(
+        &self,
+        doing: &str,
+        base: &Base,
+        mut response: reqwest::Response,
+    ) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.lost(doing, base, &e))? {
+            if bytes.len() + chunk.len() > self.limits.answer {
+                let why = format!("the answer is larger than {} bytes", self.limits.answer);
+                return Err(base.no_answer(doing, why));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn lost(&self, doing: &str, base: &Base, error: &reqwest::Error) -> Error {
+        let why = if error.is_timeout() && error.is_connect() {
+            format!("no connection within {} s", self.limits.connect.as_secs())
+        } else if error.is_timeout() {
+            format!("no whole answer within {} s", self.limits.request.as_secs())
+        } else {
+            clean(&deepest(error))
+        };
+        base.no_answer(doing, why)
+    }
+
+    /// An answer that could not be read: what was asked for may have been done.
+    pub(super) fn garbled(&self, doing: &str, path: &str, why: &serde_json::Error) -> Error {
+        self.base(path).no_answer(doing, format!("the answer was not understood: {why}"))
+    }
+}
+
+/// A request's place in the budget, given back however it ends.
+struct Booking<'a>(&'a Base);
+
+impl Drop for Booking<'_> {
+    fn drop(&mut self) {
+        self.0.budget().free();
     }
 }
 

@@ -15,10 +15,24 @@ pub use record::{Kind, Record, comparable};
 pub(crate) use rules::{Held, contradiction};
 
 use crate::api::model::{RRSet, Zone};
-use crate::project::{Dns, Project};
 use serde::Serialize;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The names the server is reached by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The zone, e.g. `example.org`.
+    pub zone: String,
+    /// Whether the zone is in the same Hetzner project; one held elsewhere gets its records by hand.
+    pub at_hetzner: bool,
+    /// The server's own name in the zone, e.g. `srv`, or `@`.
+    pub host: String,
+    /// Seconds that resolvers may remember a record.
+    pub ttl: u32,
+    /// Records the operator wants besides the server's own and the stacks'.
+    pub records: Vec<Record>,
+}
 
 /// A value of an RRSet that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -129,7 +143,7 @@ pub(crate) fn held_at(name: &str, wanted: &[RrSetWish]) -> Vec<Held> {
 }
 
 /// What an RRSet that is not the project's would hold without the values that the project added to it.
-pub(crate) fn held_by_others(project: &Project, dns: &Dns, set: &RRSet) -> Held {
+pub(crate) fn held_by_others(project: &str, dns: &Dns, set: &RRSet) -> Held {
     let own = added(project, set);
     let others =
         set.records.iter().filter(|record| !own.contains(record)).map(|record| record.value.as_str());
@@ -146,8 +160,8 @@ pub fn comment(project: &str) -> String {
 }
 
 /// The values that the project added to an RRSet.
-pub fn added(project: &Project, set: &RRSet) -> Vec<crate::api::model::Record> {
-    let own = comment(&project.name);
+pub fn added(project: &str, set: &RRSet) -> Vec<crate::api::model::Record> {
+    let own = comment(project);
     set.records.iter().filter(|record| record.comment.as_ref() == Some(&own)).cloned().collect()
 }
 

@@ -7,16 +7,13 @@
 //! still at work is left alone by everybody else.
 
 mod tag;
-mod whereabouts;
-
-pub use whereabouts::{ADDRESS_SERVICE, Whereabouts};
 
 use crate::api::model::{Firewall, Rule};
 use crate::api::{Client, Notice};
+use crate::context::Context;
 use crate::network::Network;
-use crate::observe::{World, kind};
 use crate::project::{Folder, Project};
-use crate::provision::Context;
+use crate::world::{World, kind};
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::FutureExt as _;
 use serde_json::json;
@@ -28,15 +25,6 @@ use std::time::Duration;
 use tag::Tag;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
-
-/// How commands of a project come in.
-#[derive(Clone)]
-pub struct Way {
-    /// How the operator's address is found out, where it is wanted.
-    pub whereabouts: Whereabouts,
-    /// Told what is opened and closed.
-    pub notice: Notice,
-}
 
 /// How long the cloud may take to apply a firewall's rules.
 const APPLY_LIMIT: Duration = Duration::from_secs(60);

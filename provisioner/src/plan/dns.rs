@@ -3,9 +3,8 @@
 use super::{Change, Planner};
 use crate::api::model::RRSet;
 use crate::dns::{
-    Datum, Held, RrSetWish, added, comparable, contradiction, full_name, held_at, held_by_others,
+    Datum, Dns, Held, RrSetWish, added, comparable, contradiction, full_name, held_at, held_by_others,
 };
-use crate::project::Dns;
 use std::collections::BTreeSet;
 
 impl Planner<'_> {
@@ -71,7 +70,7 @@ impl Planner<'_> {
         for name in names {
             let sets =
                 self.world.rrsets.iter().filter(|set| set.name == name && !self.names.own(&set.labels));
-            let others = sets.map(|set| held_by_others(self.project, dns, set));
+            let others = sets.map(|set| held_by_others(&self.project.name, dns, set));
             let others: Vec<Held> = others.filter(|held| !held.values.is_empty()).collect();
             if let Some(why) = contradiction(name, &held_at(name, wanted), &others) {
                 self.obstacle(format!(
@@ -89,7 +88,7 @@ impl Planner<'_> {
             let values = wish.values(self.world.addresses()).unwrap_or_default();
             values.iter().map(|value| comparable(wish.kind, value, &dns.zone)).collect()
         });
-        let mut values = added(self.project, found);
+        let mut values = added(&self.project.name, found);
         values.retain(|record| {
             wish.is_none_or(|w| !asked.contains(&comparable(w.kind, &record.value, &dns.zone)))
         });

@@ -1,8 +1,7 @@
 //! `[dns]`: the zone, the server's name in it, and the operator's records.
 
 use super::reader::Document;
-use super::wishes::Dns;
-use crate::dns::{Record, check_in_zone, check_name, parse_domain, wanted};
+use crate::dns::{Dns, Record, check_in_zone, check_name, parse_domain, wanted};
 
 /// Reads the section; what its records and those of the stacks contradict each other in is a mistake.
 pub(super) fn read(document: &mut Document<'_>, project: &str, stacks: &[String]) -> Option<Dns> {

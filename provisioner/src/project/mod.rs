@@ -13,9 +13,9 @@ mod wishes;
 pub use access::parse_operator;
 pub use folder::Folder;
 pub use mistakes::{Mistake, Mistakes};
-pub use wishes::{Dns, Lease, StorageBoxWish};
+pub use wishes::{Lease, StorageBoxWish};
 
-use crate::dns::{RrSetWish, wanted};
+use crate::dns::{Dns, RrSetWish, wanted};
 use crate::network::Network;
 use reader::Document;
 use spec::{Exception, Port, Protocol, RebootWindow, UnlockSpec, VpnSpec};

@@ -2,8 +2,7 @@
 
 use super::reader::{Document, Section};
 use super::unlocking::tang_servers_in;
-use super::wishes::Dns;
-use crate::dns::parse_domain;
+use crate::dns::{Dns, parse_domain};
 use spec::{Port, UnlockSpec, VpnSpec};
 
 /// The name of the control server's record, which the stack asks for.

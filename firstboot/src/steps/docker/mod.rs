@@ -55,7 +55,7 @@ impl Step for Docker<'_> {
         let [daemon, containerd] = daemons_files(version);
         let configured = daemon.has_its_text(cx)? && containerd.has_its_text(cx)?;
         // Where no engine was configured yet, its start says as much, and asking it first takes as long.
-        if !configured && cx.exists(DAEMON)? {
+        if !configured && cx.machine().exists(DAEMON)? {
             validate(cx, version)?;
         }
         if torn || !configured || !runs_as_configured(cx)? {

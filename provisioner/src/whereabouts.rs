@@ -1,3 +1,5 @@
+//! How the operator's address is found out.
+
 use crate::api::is_loopback;
 use anyhow::{Context as _, Result};
 use std::net::{IpAddr, Ipv4Addr};
