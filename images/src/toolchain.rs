@@ -4,10 +4,10 @@
 //! what is kept under that key, or build, prove the result static, and keep it.
 //!
 //! Three toolchains make it, and the first that is there is used:
-//! 1. [`local`]: the machine's own Rust with rustup's musl target, fetched when rustup can have it. Linking needs
+//! 1. `local`: the machine's own Rust with rustup's musl target, fetched when rustup can have it. Linking needs
 //!    nothing but the linker and the musl that come with it.
-//! 2. [`local`] again, for the machine's own architecture only: its glibc, linked statically.
-//! 3. [`cross`]: a Debian root with Debian's Rust and its cross linker, for a machine that can reach no
+//! 2. `local` again, for the machine's own architecture only: its glibc, linked statically.
+//! 3. `cross`: a Debian root with Debian's Rust and its cross linker, for a machine that can reach no
 //!    rustup server. It needs root.
 
 mod cross;
