@@ -3,7 +3,7 @@
 //! Something may stand in the way there: two of a kind carry the labels, a stranger has a name or uses what is the
 //! project's. This is what it stops:
 //!
-//! * Whatever makes, changes or removes something in the cloud refuses, whichever [`Obstacle`] it is
+//! * Whatever makes, changes or removes something in the cloud refuses, whichever `Obstacle` it is
 //!   ([`World::refuse_obstacles`]): a plan is not applied, nothing is destroyed.
 //! * What reaches the server goes on and shows the obstacle, since the server proves by its pinned host
 //!   key that it is the right one: a company that is locked out is let in whatever lies beside its server. Only where it

@@ -10,7 +10,7 @@ use crate::project::Project;
 use crate::report::Report;
 use std::fmt;
 
-/// What there is. Made by [`observe`]; read by [`plan`](crate::plan::plan).
+/// What there is. Made by [`observe`](crate::observe::observe()); read by [`plan`](crate::plan::plan).
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// The project's server.

@@ -5,6 +5,7 @@ use crate::places;
 use crate::screen::screen;
 use anyhow::Result;
 use images::registry::{Registry, Started};
+use images::toolchain::{self, Firstboot};
 use images::{Arch, ContainerImage, OciLayout, ServerImage};
 use provisioner::node::{ImageLock, Registry as Registration};
 use provisioner::project::{ImageSource, Project};
@@ -59,7 +60,7 @@ struct Built {
 
 fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
     let screen = screen();
-    let firstboot = crate::provision::build_firstboot(arch, cache, &*screen)?;
+    let firstboot = build_firstboot(arch, cache, &*screen)?;
     let made = |name: &str, sha256: &str, path: PathBuf| Built {
         name: name.into(),
         digest: format!("sha256:{sha256}"),
@@ -187,4 +188,13 @@ impl images::Report for Building<'_> {
             finished.push(format!("{verb} {:.0} s", took.as_secs_f64()));
         }
     }
+}
+
+/// Builds the static binary, where it is not cached.
+pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &dyn Report) -> Result<Firstboot> {
+    let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.machine()));
+    let built = toolchain::firstboot(arch, cache, &|text| stage.detail(text))?;
+    let how = if built.cached { "cached" } else { built.how };
+    stage.done(&format!("{how}, {:.1} MB", built.size as f64 / 1e6));
+    Ok(built)
 }

@@ -235,7 +235,7 @@ pub(crate) async fn for_planning(project: &Project) -> Result<(Endpoint, Option<
     if let Some(endpoint) = rehearsal::find(&state)? {
         return Ok((Endpoint::new(&endpoint.url, &endpoint.token, REHEARSAL), None));
     }
-    let images = crate::provision::architectures(project).into_iter().map(|arch| ImageSource {
+    let images = crate::arch::architectures(project).into_iter().map(|arch| ImageSource {
         name: project.image.clone(),
         architecture: api_name(arch),
         ..offered()

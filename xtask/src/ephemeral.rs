@@ -1,9 +1,9 @@
 //! `ephemeral`: a leased server for one command, removed whatever happens. `reap`: what leases left behind.
 
 use crate::args::Print;
+use crate::made;
 use crate::places;
 use crate::project::endpoint;
-use crate::provision;
 use crate::screen::screen;
 use anyhow::Result;
 use provisioner::cloud::Endpoint;
@@ -68,8 +68,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
         None => lease::default_project()?,
     };
     let screen = screen();
-    let endpoint =
-        if like.rehearsal { provision::start_cloud(&like, &screen).await? } else { endpoint(&like)? };
+    let endpoint = if like.rehearsal { made::start_cloud(&like, &screen).await? } else { endpoint(&like)? };
     let user = || std::env::var_os("USER").map(|user| user.to_string_lossy().into_owned());
     let order = Order {
         like,
@@ -80,7 +79,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
         command: options.command.clone(),
         aside: options.json,
     };
-    let make = async |project: &_, world: &_| Ok(provision::make_for(project, world, &screen).await?.given);
+    let make = async |project: &_, world: &_| Ok(made::make_for(project, world, &screen).await?.given);
     let ended = lease::run(&order, &leases()?, &endpoint, screen.clone(), make).await?;
     if options.json {
         crate::args::print_json(&ended)?;

@@ -11,6 +11,7 @@ macro_rules! say {
     ($($text:tt)*) => { host::say::out(format!("{}\n", format_args!($($text)*))) };
 }
 
+mod arch;
 mod args;
 mod artifacts;
 mod ask;
@@ -20,11 +21,13 @@ mod drift;
 mod ephemeral;
 mod escrow;
 mod keys;
+mod made;
 mod places;
 mod project;
 mod provision;
 mod screen;
 mod stacks;
+mod summary;
 mod test;
 #[cfg(test)]
 mod texts;

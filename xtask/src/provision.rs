@@ -1,26 +1,22 @@
 //! `provision`: the main job from the operator's chair.
 
+use crate::arch::{architecture, architectures};
 use crate::args::{Print, Server};
-use crate::artifacts;
 use crate::ask::{agreed, need_typed};
 use crate::cloud;
-use crate::places;
+use crate::made::{Made, fitting, make, start_cloud};
 use crate::project::endpoint as project_endpoint;
 use crate::screen::screen;
+use crate::summary::{show_records_kept_elsewhere, summarise};
 use anyhow::{Result, bail};
-use images::Arch;
-use images::toolchain::{self, Firstboot};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
 use provisioner::context::Context;
-use provisioner::first_boot::Binary;
-use provisioner::observe::World;
 use provisioner::opened::Opened;
 use provisioner::packages::{self, Answer};
 use provisioner::plan::{Change, Plan, Wish};
 use provisioner::project::{Folder, Project};
-use provisioner::provision::Provisioned;
-use provisioner::report::{Report, Stage};
+use provisioner::report::Report;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,14 +38,6 @@ pub(crate) struct Options {
     yes: bool,
     #[command(flatten)]
     print: Print,
-}
-
-/// What was made for a server of one architecture.
-pub(crate) struct Made {
-    arch: Arch,
-    firstboot: Firstboot,
-    /// What the server is given of it.
-    pub(crate) given: provisioner::provision::Made,
 }
 
 /// Runs it.
@@ -79,7 +67,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     let provisioned = context.through_the_door(&world, "provision", bring_up).await?;
     options.print.json(&serde_json::json!({ "plan": plan, "provisioned": provisioned }))?;
     summarise(&context, &made, &provisioned, start);
-    crate::verbs::show_records_kept_elsewhere(&opened, addresses);
+    show_records_kept_elsewhere(&opened, addresses);
     if let Some(unseen) = world.zone.as_ref().and_then(provisioner::dns::unseen) {
         screen.note(&format!("  {unseen}"));
     }
@@ -106,82 +94,6 @@ async fn make_beside_the_cloud(project: &Project, screen: &Arc<dyn Report>) -> R
         if project.rehearsal { start_cloud(project, screen).await } else { project_endpoint(project) }
     };
     tokio::try_join!(make(project, architecture(&project.server_types[0]), screen), cloud)
-}
-
-/// Starts a rehearsal's cloud with an image for every architecture the server may turn out to have.
-pub(crate) async fn start_cloud(project: &Project, screen: &Arc<dyn Report>) -> Result<Endpoint> {
-    let images = tokio::task::spawn_blocking({
-        let (screen, project, cache) = (Arc::clone(screen), project.clone(), places::cache()?);
-        move || {
-            let architectures = architectures(&project);
-            let emulator = artifacts::emulator(&cache, &architectures, &*screen)?;
-            let image = |arch| Ok((arch, artifacts::server_image(&cache, arch, &*screen)?));
-            let images = architectures.into_iter().map(image).collect::<Result<Vec<_>>>()?;
-            anyhow::Ok((images, emulator))
-        }
-    });
-    let (images, emulator) = images.await??;
-    cloud::start(&images, emulator, &**screen).await
-}
-
-/// The static binary beside the container images, since one waits for the processor and the other mostly for the network.
-async fn make(project: &Project, arch: Arch, screen: &Arc<dyn Report>) -> Result<Made> {
-    let cache = places::cache()?;
-    let firstboot = tokio::task::spawn_blocking({
-        let (screen, cache) = (Arc::clone(screen), cache.clone());
-        move || build_firstboot(arch, &cache, &*screen)
-    });
-    let lock = tokio::task::spawn_blocking({
-        let (screen, project) = (Arc::clone(screen), project.clone());
-        move || artifacts::lock(&project, arch, &cache, &*screen)
-    });
-    let (firstboot, lock) = tokio::try_join!(firstboot, lock)?;
-    let firstboot = firstboot?;
-    let binary = Binary { path: firstboot.path.clone(), sha256: firstboot.sha256.clone() };
-    Ok(Made { arch, firstboot, given: provisioner::provision::Made { binary, lock: lock? } })
-}
-
-/// What was made, or made anew where the server turned out to be of another architecture.
-async fn fitting(made: Made, project: &Project, world: &World, screen: &Arc<dyn Report>) -> Result<Made> {
-    let arch = architecture_found(world).unwrap_or(made.arch);
-    if arch == made.arch { Ok(made) } else { make(project, arch, screen).await }
-}
-
-/// What the server that is there is given.
-pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<dyn Report>) -> Result<Made> {
-    make(project, architecture_found(world).unwrap_or(architecture(&project.server_types[0])), screen).await
-}
-
-/// The architecture the server turned out to have. An API that stopped saying it leaves the type's name.
-fn architecture_found(world: &World) -> Option<Arch> {
-    let kind = &world.server.as_ref()?.server_type;
-    Some(match kind.architecture.as_str() {
-        "arm" => Arch::Arm64,
-        "x86" => Arch::Amd64,
-        _ => architecture(&kind.name),
-    })
-}
-
-/// Hetzner's Arm types are the CAX line; all others are x86.
-pub(crate) fn architecture(server_type: &str) -> Arch {
-    if server_type.starts_with("cax") { Arch::Arm64 } else { Arch::Amd64 }
-}
-
-/// The architectures the project's server may have, that of the type tried first before the others.
-pub(crate) fn architectures(project: &Project) -> Vec<Arch> {
-    let mut all: Vec<Arch> = project.server_types.iter().map(|name| architecture(name)).collect();
-    all.dedup();
-    all.truncate(2);
-    all
-}
-
-/// Builds the static binary, where it is not cached.
-pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &dyn Report) -> Result<Firstboot> {
-    let stage = Stage::begin(screen, format!("building firstboot, static, {}", arch.machine()));
-    let built = toolchain::firstboot(arch, cache, &|text| stage.detail(text))?;
-    let how = if built.cached { "cached" } else { built.how };
-    stage.done(&format!("{how}, {:.1} MB", built.size as f64 / 1e6));
-    Ok(built)
 }
 
 /// `--plan`: for a rehearsal against a copy of the cloud's state, so that nothing at all is started or changed.
@@ -228,31 +140,4 @@ fn agree(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<()> {
             "provisioning {name}: there is no terminal to ask on; look at the plan above and run the command again with --yes"
         ))),
     }
-}
-
-/// What was done, in figures, and what comes next.
-pub(crate) fn summarise(context: &Context<'_>, made: &Made, provisioned: &Provisioned, start: Instant) {
-    let name = context.folder.name();
-    let note = |text: &str| context.report.note(text);
-    let total = start.elapsed().as_secs_f64();
-    if !provisioned.changed {
-        note(&format!("No changes: {name} is ready at {} ({total:.1} s).", provisioned.address));
-        return;
-    }
-    note("");
-    note(&format!("{name} is ready at {} after {total:.1} s.", provisioned.address));
-    if let Some(timeline) = &provisioned.timeline {
-        note(&timeline.table());
-    }
-    note(&format!("  firstboot {} bytes ({})", made.firstboot.size, made.firstboot.how));
-    note(&format!("  {} checks passed from outside and on the server", provisioned.checks.len()));
-    note("");
-    note("What you do next:");
-    note(&format!(
-        "  copy {} to a second place: it holds the escrow and the keys",
-        context.folder.path().display()
-    ));
-    note(&format!("  cargo xtask escrow verify --project {name}"));
-    note(&format!("  cargo xtask ssh --project {name}"));
-    note(&format!("  after a reboot: cargo xtask unlock --project {name} --identity FILE"));
 }

@@ -2,14 +2,15 @@
 
 use crate::args::{Name, Print, Server};
 use crate::ask::need_typed;
+use crate::made::make_for;
 use crate::project;
-use crate::provision::{make_for, summarise};
 use crate::screen::screen;
+use crate::summary::summarise;
 use anyhow::{Result, bail};
 use provisioner::confirm::{Depth, Tally, for_people};
 use provisioner::context::Context;
 use provisioner::destroy::{Also, destroy as take_away, fates};
-use provisioner::dns::{self, Addresses};
+use provisioner::dns;
 use provisioner::opened::Opened;
 use provisioner::project::Folder;
 use provisioner::recipients::{self, Proof};
@@ -112,18 +113,6 @@ pub(crate) struct Init {
     identity: Option<PathBuf>,
     #[command(flatten)]
     print: Print,
-}
-
-/// The records of a zone that is held elsewhere, as a table to enter them from.
-pub(crate) fn show_records_kept_elsewhere(opened: &Opened, addresses: Addresses) {
-    if opened.project.dns.as_ref().is_some_and(|dns| !dns.at_hetzner) {
-        let note = |text: &str| opened.report.note(text);
-        note("");
-        note("The zone is held elsewhere. Enter these records there:");
-        dns::table(&opened.project.records(), addresses).lines().for_each(|line| note(&format!("  {line}")));
-        let name = opened.folder.name();
-        note(&format!("  as a zone file: cargo xtask status --project {name} --zone-file"));
-    }
 }
 
 /// The records alone, as a table or a zone file on stdout.

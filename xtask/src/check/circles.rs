@@ -13,24 +13,6 @@ use std::path::Path;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree};
 
-const REHEARSAL: &str = "provisioner/rehearsal/src/lib.rs";
-const ITS_CLOUD: &str = "provisioner/rehearsal/src/cloud.rs";
-
-/// Arrows that are left out although they close a circle: below which file, from which child to which. Each is to be mended;
-/// one that closes none any more is refused, so that the list can only get shorter.
-const EXCEPTIONS: [(&str, &str, &str); 7] = [
-    // What is wrong with a machine, and what it boots from, are told in the words of the cloud's state.
-    (REHEARSAL, "machine", "cloud"),
-    // The cloud starts the metadata service of each server, which answers from the cloud's state.
-    (REHEARSAL, "cloud", "metadata"),
-    // The state holds jobs, zones, boxes and rescue systems, each of which is said beside what it does to the state.
-    (ITS_CLOUD, "job", "dns"),
-    (ITS_CLOUD, "state", "dns"),
-    (ITS_CLOUD, "state", "job"),
-    (ITS_CLOUD, "state", "rescue"),
-    (ITS_CLOUD, "state", "storage"),
-];
-
 /// Names from the root of the package on: `["steps", "disk"]` is `crate::steps::disk`.
 type Names = Vec<String>;
 
@@ -42,7 +24,7 @@ pub(super) fn check(tree: &Tree) -> Result<Held> {
         let package = manifest.trim_end_matches("Cargo.toml");
         let roots = ["lib.rs", "main.rs"].map(|root| format!("{package}src/{root}"));
         if let Some(root) = roots.into_iter().find(|root| files.contains(root)) {
-            wrong.extend(Package::read(&root, &read)?.circles(&EXCEPTIONS));
+            wrong.extend(Package::read(&root, &read)?.circles());
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -123,8 +105,8 @@ impl Package {
         targets
     }
 
-    /// A sentence about each knot of modules, folder by folder, and about each exception that is not needed.
-    fn circles(&self, exceptions: &[(&str, &str, &str)]) -> Vec<String> {
+    /// A sentence about each knot of modules, folder by folder.
+    fn circles(&self) -> Vec<String> {
         let mut folders: BTreeMap<Names, Graph<'_>> = BTreeMap::new();
         for (from, module) in &self.modules {
             for path in &module.paths {
@@ -140,23 +122,8 @@ impl Package {
                 }
             }
         }
-        let mut wrong = Vec::new();
-        for (folder, mut graph) in folders {
-            let below = &self.modules[&folder].file;
-            let ours = exceptions.iter().filter(|(file, ..)| file == below);
-            let (needed, not): (Vec<_>, Vec<_>) = ours.partition(|(_, from, to)| {
-                graph.get(from).is_some_and(|arrows| arrows.contains_key(*to))
-                    && way(&graph, to, from).is_some()
-            });
-            wrong.extend(not.iter().map(|(_, from, to)| {
-                format!("below {below}: {from} -> {to} closes no circle any more; take out its exception")
-            }));
-            for (_, from, to) in needed {
-                graph.entry(from).or_default().remove(to);
-            }
-            wrong.extend(circles(below, &graph));
-        }
-        wrong
+        let knots = folders.iter().map(|(folder, graph)| circles(&self.modules[folder].file, graph));
+        knots.flatten().collect()
     }
 }
 
@@ -330,14 +297,10 @@ mod tests {
     use super::*;
 
     fn wrong(files: &[(&str, &str)]) -> Vec<String> {
-        without(&[], files)
-    }
-
-    fn without(exceptions: &[(&str, &str, &str)], files: &[(&str, &str)]) -> Vec<String> {
         let read = |file: &str| {
             files.iter().find(|(name, _)| format!("src/{name}") == file).map(|(_, text)| (*text).to_owned())
         };
-        Package::read("src/lib.rs", &read).unwrap().circles(exceptions)
+        Package::read("src/lib.rs", &read).unwrap().circles()
     }
 
     fn root(a: &str, b: &str) -> Vec<String> {
@@ -418,15 +381,6 @@ mod tests {
         let found = wrong(&within_one);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("below src/a/mod.rs: one -> two -> one"), "{found:?}");
-    }
-
-    #[test]
-    fn an_exception_holds_for_one_arrow_and_as_long_as_that_closes_a_circle() {
-        let files = |b| [("lib.rs", "mod a; mod b;"), ("a.rs", "use crate::b;"), ("b.rs", b)];
-        let with = |b| without(&[("src/lib.rs", "a", "b")], &files(b));
-        assert_eq!(with("use crate::a;"), Vec::<String>::new());
-        let gone = with("");
-        assert!(gone.len() == 1 && gone[0].contains("a -> b closes no circle"), "{gone:?}");
     }
 
     #[test]
