@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use spec::{Check, Port, Protocol, Verdict, paths};
 pub use spec::{Tally, for_people};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 /// What attackers and mistakes open first: looked at besides the declared ports.
@@ -26,19 +26,43 @@ pub enum Depth {
     Audit,
 }
 
+/// A server as it is seen from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Outside<'a> {
+    /// Where it is reached.
+    pub address: &'a str,
+    /// The port of its ssh.
+    pub ssh_port: u16,
+    /// What it declares besides.
+    pub open: &'a [Port],
+    /// Where names lead its clients to.
+    pub names: Option<Names<'a>>,
+}
+
+/// Names that lead to a server's address over either protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// Those with an AAAA record, to be shown.
+    pub names: &'a str,
+    /// Where their A records lead.
+    pub ipv4: Ipv4Addr,
+    /// Where their AAAA records lead.
+    pub ipv6: Ipv6Addr,
+}
+
 /// Looks from outside at the ports and the clock, and has the server look at itself.
-pub fn confirm(
-    session: &Session,
-    address: &str,
-    ssh_port: u16,
-    open: &[Port],
-    depth: Depth,
-) -> Result<Vec<Check>> {
+pub fn confirm(session: &Session, outside: Outside<'_>, depth: Depth) -> Result<Vec<Check>> {
+    let Outside { address, ssh_port, open, names } = outside;
     let mut checks = vec![
         ssh_answers(address, ssh_port),
         nothing_else_answers(address, ssh_port, open),
         clock::agrees(session),
     ];
+    if let Some(names) = names.filter(|names| depth == Depth::Audit && is_reached_from_here(names.ipv6)) {
+        let tcp = open.iter().filter(|port| port.protocol == Protocol::Tcp).map(|port| port.port);
+        let answers = |ip: IpAddr, port| connect(&ip.to_string(), port).is_ok();
+        checks.push(same_over_both(names, &tcp.chain([ssh_port]).collect::<Vec<_>>(), answers));
+    }
     let quick = (depth == Depth::Ready).then_some("--quick");
     let said = session.probe(&Cmd::new(paths::BINARY).args(["verify", "--json"]).args(quick))?;
     match Check::list_from_json(&said.stdout) {
@@ -73,6 +97,30 @@ fn nothing_else_answers(address: &str, ssh_port: u16, open: &[Port]) -> Check {
     Check::new(format!("none of {} commonly open ports answers undeclared", probed.len()), verdict)
 }
 
+/// Whether this machine has a way to an IPv6 address. Where it has none the server's own look at what listens must do.
+fn is_reached_from_here(address: Ipv6Addr) -> bool {
+    // Nothing is sent: connecting such a socket only asks the kernel for a route.
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok_and(|socket| socket.connect((address, 9)).is_ok())
+}
+
+/// A name with both records takes its clients to either address: what answers over one protocol must over the other.
+fn same_over_both(names: Names<'_>, ports: &[u16], answers: impl Fn(IpAddr, u16) -> bool) -> Check {
+    let differ = ports.iter().filter_map(|port| {
+        match (answers(names.ipv4.into(), *port), answers(names.ipv6.into(), *port)) {
+            (true, false) => Some(format!("port {port} answers at {} and not at {}", names.ipv4, names.ipv6)),
+            (false, true) => Some(format!("port {port} answers at {} and not at {}", names.ipv6, names.ipv4)),
+            _ => None,
+        }
+    });
+    let differ: Vec<_> = differ.collect();
+    let verdict = if differ.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail(format!("{}; {} leads clients to both", differ.join(", "), names.names))
+    };
+    Check::new("what answers over IPv4 answers over IPv6, where names lead to both", verdict)
+}
+
 fn connect(address: &str, port: u16) -> std::io::Result<TcpStream> {
     let mut found = (address, port).to_socket_addrs()?;
     let target = found.next().ok_or_else(|| std::io::Error::other("no such address"))?;
@@ -86,4 +134,35 @@ fn banner(address: &str, port: u16) -> std::io::Result<String> {
     let mut line = String::new();
     BufReader::new(stream.take(LONGEST_BANNER)).read_line(&mut line)?;
     Ok(line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_over_one_protocol_alone_is_told_with_the_names_that_lead_there() {
+        let names = Names { names: "www, @", ipv4: Ipv4Addr::LOCALHOST, ipv6: Ipv6Addr::LOCALHOST };
+        let over_v4_alone = |ip: IpAddr, port| ip.is_ipv4() || port == 22;
+        let Verdict::Fail(said) = same_over_both(names, &[22, 443], over_v4_alone).verdict else {
+            panic!("it passed")
+        };
+        assert_eq!(said, "port 443 answers at 127.0.0.1 and not at ::1; www, @ leads clients to both");
+        assert_eq!(same_over_both(names, &[22], over_v4_alone).verdict, Verdict::Pass);
+        assert_eq!(same_over_both(names, &[443], |_, _| false).verdict, Verdict::Pass);
+        let over_v6_alone = |ip: IpAddr, _| ip.is_ipv6();
+        assert!(matches!(same_over_both(names, &[443], over_v6_alone).verdict, Verdict::Fail(_)));
+    }
+
+    #[test]
+    fn a_real_port_is_seen_over_the_protocol_it_listens_on() {
+        if !is_reached_from_here(Ipv6Addr::LOCALHOST) {
+            return;
+        }
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let names = Names { names: "www", ipv4: Ipv4Addr::LOCALHOST, ipv6: Ipv6Addr::LOCALHOST };
+        let check = same_over_both(names, &[port], |ip, port| connect(&ip.to_string(), port).is_ok());
+        assert!(matches!(check.verdict, Verdict::Fail(_)), "{check:?}");
+    }
 }

@@ -1,8 +1,9 @@
 //! The main job, as a list.
 
 use crate::apply::{self, Inputs, UserData};
-use crate::confirm::{Depth, confirm};
+use crate::confirm::{Depth, Names, Outside, confirm};
 use crate::context::Context;
+use crate::dns::Addresses;
 use crate::door;
 use crate::errors::NeedsOperator;
 use crate::first_boot::{Binary, Observed, Server};
@@ -230,7 +231,17 @@ impl Context<'_> {
     /// What holds of the server and what does not, looked at from outside and on it, as deep as that.
     pub fn inspect(&self, prepared: &Prepared, world: &World, depth: Depth) -> Result<Vec<Check>> {
         let session = self.session(prepared, world)?;
-        confirm(&session, address(world)?, self.project.ssh_port, &self.project.open, depth)
+        let names = self.project.names_over_ipv6();
+        let Addresses { ipv4, ipv6 } = world.addresses();
+        // A rehearsal's machines have no IPv6 of their own.
+        let both = ipv4.zip(ipv6).filter(|_| !names.is_empty() && !self.project.rehearsal);
+        let outside = Outside {
+            address: address(world)?,
+            ssh_port: self.project.ssh_port,
+            open: &self.project.open,
+            names: both.map(|(ipv4, ipv6)| Names { names: &names, ipv4, ipv6 }),
+        };
+        confirm(&session, outside, depth)
     }
 
     fn confirm(&self, prepared: &Prepared, world: &World) -> Result<Vec<Check>> {

@@ -15,7 +15,7 @@ pub use folder::Folder;
 pub use mistakes::{Mistake, Mistakes};
 pub use wishes::{Lease, StorageBoxWish};
 
-use crate::dns::{Dns, RrSetWish, wanted};
+use crate::dns::{Datum, Dns, RrSetWish, wanted};
 use crate::network::Network;
 use reader::Document;
 use spec::{Exception, Port, Protocol, RebootWindow, UnlockSpec, VpnSpec};
@@ -179,6 +179,13 @@ impl Project {
     pub fn records(&self) -> Vec<RrSetWish> {
         // What contradicts itself was a mistake when the file was read.
         self.dns.as_ref().and_then(|dns| wanted(dns, &self.stacks).ok()).unwrap_or_default()
+    }
+
+    /// The names whose AAAA record leads to the server, with commas between them.
+    pub(crate) fn names_over_ipv6(&self) -> String {
+        let records = self.records();
+        let names = records.iter().filter(|set| set.data.contains(&Datum::Ipv6)).map(|set| set.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
     }
 }
 
