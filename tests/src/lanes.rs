@@ -1,4 +1,4 @@
-//! Machine trials side by side: two lanes for each core, and in each one trial after the other, in a process of its own with
+//! Machine trials side by side: a lane for each core, and in it one trial after the other, each in a process of its own with
 //! namespaces of its own. No port, address or process of a trial is another's, and all that a trial started ends with it.
 
 use crate::{rig, trial, world};
@@ -14,9 +14,6 @@ const CHILD: &str = "SOVEREIGN_TRIAL";
 /// Before the trial begins: a loopback, and a place for the network namespaces it makes itself.
 const PREPARE: &str =
     "ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && \"$0\" \"$@\"; exit $?";
-
-/// How many trials share a core: much of a trial is waiting, for a lease to run out or a door to open again.
-const LANES_PER_CORE: usize = 2;
 
 /// A trial on machines.
 pub struct Subject {
@@ -60,10 +57,13 @@ pub fn run(subjects: Vec<Subject>, fetch: fn() -> Result<()>) -> Result<u8> {
         return Ok(0);
     }
     let cores = std::thread::available_parallelism().context("counting this machine's cores")?.get();
-    arguments.test_threads = Some(cores * LANES_PER_CORE);
+    arguments.test_threads = Some(cores);
     fetch()?;
-    let lanes =
-        Arc::new(Lanes { key: world::key()?, trials: Mutex::new(vec![0; cores]), aloud: chosen == 1 });
+    let lanes = Arc::new(Lanes {
+        key: world::key()?,
+        cores: Mutex::new((0..cores).rev().collect()),
+        aloud: chosen == 1,
+    });
     let trials = subjects.into_iter().map(|subject| {
         let lanes = Arc::clone(&lanes);
         trial(subject.name, move || lanes.run(&subject))
@@ -87,27 +87,19 @@ fn can_part() -> Result<bool> {
 struct Lanes {
     /// What the worlds are cached under.
     key: String,
-    /// How many trials run on each core. A machine gets one processor: two that wait for each other on one core take a third
-    /// longer.
-    trials: Mutex<Vec<usize>>,
+    /// Those no trial has. Machines get one processor each: two that wait for each other on one core take a third longer. Nor
+    /// do two machines share a core: emulators push each other's code out of its caches, and both take three times as long.
+    cores: Mutex<Vec<usize>>,
     /// What the one trial says is shown while it says it.
     aloud: bool,
 }
 
 impl Lanes {
     fn run(&self, subject: &Subject) -> Result<()> {
-        let core = self.least_busy()?;
+        let core = lock(&self.cores).pop().context("finding a core: there are more trials than cores")?;
         let outcome = self.run_on(core, subject);
-        lock(&self.trials)[core] -= 1;
+        lock(&self.cores).push(core);
         outcome
-    }
-
-    /// The core with the fewest trials, which now has one more.
-    fn least_busy(&self) -> Result<usize> {
-        let mut trials = lock(&self.trials);
-        let core = (0..trials.len()).min_by_key(|core| trials[*core]).context("there is no core")?;
-        trials[core] += 1;
-        Ok(core)
     }
 
     fn run_on(&self, core: usize, subject: &Subject) -> Result<()> {

@@ -69,42 +69,40 @@ impl Undisturbed {
     }
 }
 
-pub(crate) fn matrix() -> Result<()> {
+/// Every fault at every call of one kind of run.
+pub(crate) fn matrix(job: Job) -> Result<()> {
     block_on(async {
         let faults = faults();
         let mut table: BTreeMap<String, [u32; 3]> = BTreeMap::new();
         let mut first_wrong = None;
-        println!("| run | calls that change something |\n| --- | --- |");
-        for job in Job::ALL {
-            let undisturbed = Undisturbed::run(job).await?;
-            println!("| {job:?} | {} |", undisturbed.calls.len());
-            let cases =
-                faults.iter().flat_map(|fault| undisturbed.calls.iter().map(move |call| (fault, call)));
-            let undisturbed = &undisturbed;
-            let outcomes = side_by_side(cases.collect(), async |(fault, call)| {
-                let case = format!("{job:?}: {} at {} {} ({})", fault.name, call.method, call.path, call.nth);
-                (&fault.name, strike(undisturbed, call, fault).await.context(case))
-            });
-            for (name, outcome) in outcomes.await {
-                let row = table.entry(name.clone()).or_default();
-                match outcome {
-                    Ok(Outcome::Converged) => row[0] += 1,
-                    Ok(Outcome::Stopped) => row[1] += 1,
-                    Err(error) => {
-                        row[2] += 1;
-                        eprintln!("wrong: {error:#}");
-                        first_wrong.get_or_insert(error);
-                    }
+        let undisturbed = Undisturbed::run(job).await?;
+        let cases = faults.iter().flat_map(|fault| undisturbed.calls.iter().map(move |call| (fault, call)));
+        let outcomes = side_by_side(cases.collect(), async |(fault, call)| {
+            let case = format!("{job:?}: {} at {} {} ({})", fault.name, call.method, call.path, call.nth);
+            (&fault.name, strike(&undisturbed, call, fault).await.context(case))
+        });
+        for (name, outcome) in outcomes.await {
+            let row = table.entry(name.clone()).or_default();
+            match outcome {
+                Ok(Outcome::Converged) => row[0] += 1,
+                Ok(Outcome::Stopped) => row[1] += 1,
+                Err(error) => {
+                    row[2] += 1;
+                    eprintln!("wrong: {error:#}");
+                    first_wrong.get_or_insert(error);
                 }
             }
         }
-        println!("| fault | cases | converged | stopped rightly | wrong |\n| --- | --- | --- | --- | --- |");
+        let calls = undisturbed.calls.len();
+        let mut text = format!("{job:?}: {calls} calls that change something\n");
+        text += "| fault | cases | converged | stopped rightly | wrong |\n| --- | --- | --- | --- | --- |\n";
         let mut all = [0; 3];
         for (name, row) in &table {
-            println!("| {name} | {} | {} | {} | {} |", row.iter().sum::<u32>(), row[0], row[1], row[2]);
+            text +=
+                &format!("| {name} | {} | {} | {} | {} |\n", row.iter().sum::<u32>(), row[0], row[1], row[2]);
             all = [all[0] + row[0], all[1] + row[1], all[2] + row[2]];
         }
-        println!("| all | {} | {} | {} | {} |", all.iter().sum::<u32>(), all[0], all[1], all[2]);
+        println!("{text}| all | {} | {} | {} | {} |", all.iter().sum::<u32>(), all[0], all[1], all[2]);
         first_wrong.map_or(Ok(()), Err)
     })
 }

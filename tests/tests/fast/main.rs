@@ -12,6 +12,7 @@ mod scene;
 mod ssh_door;
 mod worlds;
 
+use job::Job;
 use libtest_mimic::Arguments;
 use tests::trial;
 
@@ -31,7 +32,10 @@ fn main() {
             crash::killed_at_every_call,
         ),
         trial("fast_a_project_is_locked_and_a_stale_lock_recognised", crash::lock),
-        trial("fast_every_fault_at_every_call_converges_or_stops_rightly", faults::matrix),
+        trial("fast_every_fault_at_every_call_of_create_ends_rightly", || faults::matrix(Job::Create)),
+        trial("fast_every_fault_at_every_call_of_repair_ends_rightly", || faults::matrix(Job::Repair)),
+        trial("fast_every_fault_at_every_call_of_rebuild_ends_rightly", || faults::matrix(Job::Rebuild)),
+        trial("fast_every_fault_at_every_call_of_destroy_ends_rightly", || faults::matrix(Job::Destroy)),
         trial("fast_a_fault_that_never_ends_is_given_up", faults::endless),
         trial("fast_random_worlds_are_put_right", worlds::are_put_right),
         trial("fast_out_of_stock_destroys_nothing_and_says_what_was_tried", behaviour::out_of_stock),

@@ -60,11 +60,11 @@ fn main() -> Result<()> {
     std::process::exit(lanes::run(trials, fetch)?.into())
 }
 
-/// What trials need of the world outside.
+/// What trials need of the world outside, or of more than a part of a core.
 fn fetch() -> Result<()> {
     main_job::fetch_readers()?;
     hardening::ssh_audit()?;
-    Ok(())
+    vpn::compile()
 }
 
 pub(crate) const PROGRAMS: [&str; 3] = ["qemu-system-aarch64", "qemu-img", "docker-registry"];

@@ -33,9 +33,7 @@ pub(crate) fn private_network() -> Result<()> {
         return Ok(());
     }
     let start = Instant::now();
-    let arch = images::Arch::of_this_machine()?;
-    let programs = images::go_programs(&tests::cache()?, &images::TAILSCALE, arch, &images::Silent)?;
-    println!("programs of the second node: {:.1} s", start.elapsed().as_secs_f64());
+    let programs = programs()?;
     let rig = World::Network.fork()?;
     let wire = Wire::lay(&rig, server_id(&rig)?)?;
     ssh(&rig, &Wire::addresses())?;
@@ -43,6 +41,17 @@ pub(crate) fn private_network() -> Result<()> {
     through(&scene)?;
     println!("private network: {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The programs of the second node, compiled where they are not cached.
+fn programs() -> Result<PathBuf> {
+    let arch = images::Arch::of_this_machine()?;
+    Ok(images::go_programs(&tests::cache()?, &images::TAILSCALE, arch, &images::Silent)?)
+}
+
+/// Compiles them on every core; the trial itself has a part of one.
+pub(crate) fn compile() -> Result<()> {
+    if images::has_go() { programs().map(drop) } else { Ok(()) }
 }
 
 fn through(scene: &Scene<'_>) -> Result<()> {
