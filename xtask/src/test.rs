@@ -1,10 +1,9 @@
 //! `test`: the tiers, by name.
 
 use crate::screen::screen;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use host::Cmd;
 use provisioner::packages::{self, Answer};
-use std::process::{Child, Stdio};
 
 /// For `test`.
 #[derive(clap::Args)]
@@ -61,7 +60,6 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     if let Err(error) = packages::ensure(&needed, Answer::Yes, &*screen()) {
         host::say::err(format_args!("{error:#}\ntests that need what is missing will say SKIPPED"));
     }
-    let mut images = (tier == Tier::All && options.only.is_none()).then(build_images).transpose()?;
     if matches!(tier, Tier::Fast | Tier::All)
         && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())?
     {
@@ -75,10 +73,6 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
         Tier::All => &["fast", "clients", "vm"],
     };
     for tier in tiers {
-        if let ("vm", Some(images)) = (*tier, &mut images) {
-            // What did not come to be is built again there, where its failure is somebody's.
-            images.wait().context("waiting for the images")?;
-        }
         let filter = options.only.as_deref().unwrap_or(tier);
         if !cargo(&["test", "--package", "tests", "--test", tier], (filter != *tier).then_some(filter))? {
             failed.push(tier);
@@ -88,13 +82,6 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
         return Ok(0);
     }
     bail!("testing: failed in {}", failed.join(", "))
-}
-
-/// Begins to build what machines are made of, for which the other tiers leave a core idle now and then.
-fn build_images() -> Result<Child> {
-    let own = std::env::current_exe().context("finding this program")?;
-    let mut build = Cmd::new(own).args(["images", "build"]).whole_env_from_parent().to_std()?;
-    build.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("building the images")
 }
 
 /// Runs cargo with the caller's own environment, since the toolchain is found through it.
