@@ -88,7 +88,7 @@ struct Lanes {
     /// What the worlds are cached under.
     key: String,
     /// Those no trial has. Machines get one processor each: two that wait for each other on one core take a third longer. Nor
-    /// do two machines share a core, for each of them takes more than twice as long then.
+    /// do two trials share a core: all of them together take longer then.
     cores: Mutex<Vec<usize>>,
     /// What the one trial says is shown while it says it.
     aloud: bool,

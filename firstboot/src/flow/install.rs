@@ -5,7 +5,7 @@ use crate::run::record::receipt;
 use crate::run::{Cx, events, phase};
 use crate::steps::pending::{self, wish};
 use crate::steps::verify;
-use crate::system::{managed, systemd, units};
+use crate::system::{systemd, units};
 use anyhow::{Context as _, Result, bail};
 use spec::{Check, NodeSpec, Phase, paths};
 use std::path::Path;
@@ -51,12 +51,6 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> 
     }
     let cx = Cx::read_only(machine)?;
     units::write(&cx)?;
-    let command = format!("#!/bin/sh\nexec {} \"$@\"\n", paths::BINARY);
-    if !managed::holds(&cx, paths::COMMAND, command.as_bytes())? {
-        machine
-            .write(Path::new(paths::COMMAND), command.as_bytes(), 0o755)
-            .context("making the command firstboot")?;
-    }
     let running = running();
     if !running && is_done(&cx)? {
         return Ok("done".into());
@@ -100,6 +94,9 @@ mod tests {
         let command = String::from_utf8(fake.get(paths::COMMAND).unwrap()).unwrap();
         assert_eq!(command, "#!/bin/sh\nexec /usr/local/lib/sovereign/firstboot \"$@\"\n");
         assert_eq!(fake.state.borrow().root[Path::new(paths::COMMAND)].mode, 0o755);
+        fake.put(paths::COMMAND, b"edited by hand");
+        assert!(install(&fake, &fake.spec().to_json(), &|| false).is_err());
+        assert_eq!(fake.get(paths::COMMAND).unwrap(), b"edited by hand");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The systemd units and drop-ins, written whole from the files in `systemd/`.
+//! The systemd units and drop-ins, written whole from the files in `systemd/`, and the command for people.
 
 use super::{managed, systemd};
 use crate::run::Cx;
@@ -51,6 +51,9 @@ pub(crate) const UNITS: [(&str, &str); 12] = [
     ),
 ];
 
+/// What `firstboot` runs, typed on the server.
+const COMMAND: &[u8] = b"#!/bin/sh\nexec /usr/local/lib/sovereign/firstboot \"$@\"\n";
+
 /// What is started at boot.
 const WANTED: [&str; 2] = [spec::paths::UNIT, "sovereign-put-back.service"];
 
@@ -66,7 +69,7 @@ fn written(cx: &Cx<'_>) -> Result<bool> {
             return Ok(false);
         }
     }
-    Ok(true)
+    managed::holds(cx, spec::paths::COMMAND, COMMAND)
 }
 
 /// Writes the units that differ and tells systemd.
@@ -76,6 +79,7 @@ pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
     for (path, text) in UNITS {
         written |= managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
     }
+    managed::ensure_file(cx, spec::paths::COMMAND, COMMAND, 0o755)?;
     reload(cx, written)?;
     for unit in WANTED {
         if !is_wanted(cx, unit)? {
