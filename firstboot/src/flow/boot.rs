@@ -52,20 +52,19 @@ pub(crate) fn needs_operator(error: &anyhow::Error) -> bool {
 }
 
 /// Each step takes what the earlier ones gave, so none can be run before its time. What does not need one another runs
-/// side by side. The door is closed before there is an engine.
+/// side by side, the lane that the rest waits for first: an engine that starts and images that are unpacked keep two
+/// processors busy, a stack that starts mostly one. The door is closed before there is an engine.
 fn steps(cx: &Cx<'_>) -> Result<()> {
     let server = ensure(cx, &preflight::Preflight)?;
     let identity = ensure(cx, &identity::Identity { server })?;
     let (volume, door) = in_parallel(cx, |cx| volume(cx, server), |cx| door(cx, server))?;
-    let ((escrowed, pulled), hardened) = in_parallel(
-        cx,
-        |cx| {
-            let escrow = escrow::Escrow { volume: &volume, identity: &identity };
-            in_parallel(cx, |cx| ensure(cx, &escrow), |cx| images(cx, &volume, door.closed))
-        },
-        |cx| ensure(cx, &harden::Harden { programs: door.programs }),
-    )?;
-    let running = ensure(cx, &stacks::Stacks { pulled, escrowed })?;
+    let docker = docker::Docker { volume: &volume, closed: door.closed };
+    let escrow = escrow::Escrow { volume: &volume, identity: &identity };
+    let (engine, escrowed) = in_parallel(cx, |cx| ensure(cx, &docker), |cx| ensure(cx, &escrow))?;
+    let pulled = ensure(cx, &images::Images { engine })?;
+    let stacks = stacks::Stacks { pulled, escrowed };
+    let harden = harden::Harden { programs: door.programs };
+    let (running, hardened) = in_parallel(cx, |cx| ensure(cx, &stacks), |cx| ensure(cx, &harden))?;
     let vpn::Joined { .. } = ensure(cx, &vpn::Vpn { running })?;
     let verified = ensure(cx, &verify::Verify { running, hardened })?;
     managed::forget_replaced(cx)?;
@@ -87,9 +86,4 @@ fn door(cx: &Cx<'_>, server: preflight::ThisServer) -> Result<Door> {
     let programs = ensure(cx, &packages::Packages { server })?;
     let closed = ensure(cx, &firewall::Firewall { programs })?;
     Ok(Door { programs, closed })
-}
-
-fn images(cx: &Cx<'_>, volume: &disk::Volume, closed: firewall::Closed) -> Result<images::Pulled> {
-    let engine = ensure(cx, &docker::Docker { volume, closed })?;
-    ensure(cx, &images::Images { engine })
 }

@@ -82,8 +82,8 @@ pub trait Machine: Host + Send + Sync {
     fn sleep(&self, time: Duration);
     /// GET over HTTP on a Unix socket: status and body, or `None` when nobody listens there.
     fn ask(&self, socket: &Path, path: &str) -> Result<Option<(u16, Vec<u8>)>, Error>;
-    /// Does two pieces of work at the same time and ends when both have.
-    fn side_by_side(&self, one: Work<'_>, other: Work<'_>);
+    /// Does two pieces of work at the same time and ends when both have. Where processors are few the second gives way.
+    fn side_by_side(&self, first: Work<'_>, second: Work<'_>);
 }
 
 /// Something that can be done on a thread of its own.

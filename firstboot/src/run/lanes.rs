@@ -3,8 +3,8 @@
 use super::Cx;
 use anyhow::Result;
 
-/// Runs two lanes at the same time and ends when both have. When a step fails in one, the other finishes the step it is
-/// at and begins no further one; what failed in either is in the error.
+/// Runs two lanes at the same time and ends when both have; where processors are few, the main lane is served first. When a
+/// step fails in one, the other finishes the step it is at and begins no further one; what failed in either is in the error.
 pub(crate) fn in_parallel<A: Send, B: Send>(
     cx: &Cx<'_>,
     main: impl FnOnce(&Cx<'_>) -> Result<A> + Send,

@@ -16,7 +16,9 @@ pub(crate) fn at_boot<'u>(
     verb: &str,
     units: impl IntoIterator<Item = &'u str>,
 ) -> Result<(), Error> {
-    cx.run(&Cmd::new("systemctl").args([verb, "--quiet", "--no-reload"]).args(units)).map(drop)
+    let told_nobody = Cmd::new("systemctl").args([verb, "--quiet", "--no-reload"]).args(units);
+    // For a unit whose package has a script in /etc/init.d too, `update-rc.d` would be run, which reloads systemd twice.
+    cx.run(&told_nobody.env("SYSTEMCTL_SKIP_SYSV", "1")).map(drop)
 }
 
 /// Has systemd read its units anew.

@@ -80,13 +80,13 @@ pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
         written |= managed::ensure_file(cx, path, text.as_bytes(), 0o644)?;
     }
     managed::ensure_file(cx, spec::paths::COMMAND, COMMAND, 0o755)?;
-    reload(cx, written)?;
     for unit in WANTED {
         if !is_wanted(cx, unit)? {
             systemd::at_boot(cx, "enable", [unit])?;
+            written = true;
         }
     }
-    Ok(())
+    reload(cx, written)
 }
 
 /// The link that has a unit started with its target.

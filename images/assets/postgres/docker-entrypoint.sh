@@ -50,14 +50,23 @@ make_cluster() {
 
     printf '%s\n' "$POSTGRES_PASSWORD" > /tmp/.password
     [ -n "$POSTGRES_PASSWORD" ] && set -- --pwfile=/tmp/.password || set --
+    # Where no time zone is named, initdb compares every one there is with the clock.
     # shellcheck disable=SC2086 -- POSTGRES_INITDB_ARGS is a list of words, as upstream.
-    initdb --pgdata="$new" --username="$POSTGRES_USER" --encoding=UTF8 --no-sync --auth-local=trust \
+    TZ=${TZ:-Etc/UTC} initdb --pgdata="$new" --username="$POSTGRES_USER" --encoding=UTF8 --no-sync --auth-local=trust \
         --auth-host="$POSTGRES_HOST_AUTH_METHOD" "$@" ${POSTGRES_INITDB_ARGS:-}
     rm -f /tmp/.password
     unset POSTGRES_PASSWORD
     echo "host all all all $POSTGRES_HOST_AUTH_METHOD" >> "$new/pg_hba.conf"
     echo "listen_addresses = '*'" >> "$new/postgresql.conf"
 
+    if [ "$POSTGRES_DB" != postgres ] || [ -n "$(ls -A /docker-entrypoint-initdb.d)" ]; then
+        fill_cluster
+    fi
+    sync
+    mv "$new" "$PGDATA/.made"
+}
+
+fill_cluster() {
     # On no port, and its socket not where pg_isready looks: until the cluster is whole it must not seem to be up.
     export PGHOST=/tmp
     pg_ctl -D "$new" -w -s -o "-c listen_addresses='' -c unix_socket_directories=/tmp -c fsync=off" start
@@ -73,8 +82,6 @@ make_cluster() {
     done
     pg_ctl -D "$new" -m fast -w -s stop
     unset PGHOST
-    sync
-    mv "$new" "$PGDATA/.made"
 }
 
 move_up() {

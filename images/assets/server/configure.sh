@@ -40,7 +40,7 @@ chroot "$root" dpkg --force-unsafe-io --force-depends --configure base-passwd
 chroot "$root" dpkg --force-unsafe-io --configure -a
 # One process for all modules instead of one for each package: py3compile is a stub.
 if [ -d "$root/usr/lib/python3" ]; then
-    chroot "$root" python3 -m compileall -q -j0 /usr/lib/python3 /usr/lib/python3.*
+    chroot "$root" python3 -m compileall -q -j0 --invalidation-mode timestamp /usr/lib/python3 /usr/lib/python3.*
 fi
 chroot "$root" dpkg --audit
 

@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         apart("vm_administrators_come_in_over_the_private_network_only", vpn::private_network),
         apart("vm_main_job", main_job::main_job),
         Subject { name: "vm_two_builds_give_the_same_bytes", run: builds::two_builds, place: Place::Here },
-        apart("vm_power_cut_up_to_the_hardening", power_cuts::up_to_the_hardening),
+        apart("vm_power_cut_up_to_the_disk", power_cuts::up_to_the_disk),
         apart("vm_power_cut_up_to_the_images", power_cuts::up_to_the_images),
         apart("vm_power_cut_up_to_the_end", power_cuts::up_to_the_end),
         apart("vm_only_declared_ports_answer", packets::only_declared),

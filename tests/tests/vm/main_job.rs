@@ -119,7 +119,8 @@ fn user_data_is_small_and_holds_no_secret(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-/// The door was closed while the disk's keys were derived, and the host hardened while images were pulled.
+/// The door was closed while the disk's keys were derived, the escrow handed over while the engine started, and the host
+/// hardened while the stacks started.
 fn steps_ran_side_by_side(rig: &Rig) -> Result<()> {
     let timeline = std::fs::read(rig.projects().join("demo/timeline.json"))?;
     let timeline: serde_json::Value = serde_json::from_slice(&timeline)?;
@@ -129,7 +130,7 @@ fn steps_ran_side_by_side(rig: &Rig) -> Result<()> {
         let at = |key: &str| step[key].as_u64().context("a step without its time");
         Ok((at("began")?, at("began")? + at("millis")?))
     };
-    for (one, other) in [("firewall", "disk"), ("harden", "docker")] {
+    for (one, other) in [("firewall", "disk"), ("escrow", "docker"), ("harden", "stacks")] {
         let ((began, ended), (other_began, other_ended)) = (span(one)?, span(other)?);
         ensure!(began < other_ended && other_began < ended, "{one} and {other} ran one after the other");
     }

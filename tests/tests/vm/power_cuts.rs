@@ -58,7 +58,6 @@ const GROUPS: [Group; 3] = [
             StepName::Packages,
             StepName::Firewall,
             StepName::Disk,
-            StepName::Harden,
         ],
         operator_killed: None,
     },
@@ -70,12 +69,12 @@ const GROUPS: [Group; 3] = [
     },
     Group {
         world: World::ImagesDone,
-        steps: &[StepName::Stacks, StepName::Vpn, StepName::Verify, StepName::Finish],
+        steps: &[StepName::Harden, StepName::Stacks, StepName::Vpn, StepName::Verify, StepName::Finish],
         operator_killed: None,
     },
 ];
 
-pub(crate) fn up_to_the_hardening() -> Result<()> {
+pub(crate) fn up_to_the_disk() -> Result<()> {
     of(&GROUPS[0])
 }
 

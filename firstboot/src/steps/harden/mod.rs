@@ -72,13 +72,20 @@ impl Step for Harden {
         if swaps(cx)? {
             cx.run(&Cmd::new("swapoff").arg("--all")).context("taking swap out of use")?;
         }
-        write_and_reload(cx, &table::files(release, &cx.spec))?;
         let unstarted = unstarted(cx)?;
-        let enable = || Ok(systemd::at_boot(cx, "enable", unstarted.iter().copied())?);
-        // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
-        let start =
-            Cmd::new("systemctl").args(["start", "--no-block"]).args(table::STARTED.map(|(unit, _)| unit));
-        START.ensure(cx, unstarted.is_empty(), enable, || Ok(cx.run(&start).map(drop)?))?;
+        if !unstarted.is_empty() {
+            START.mark_due(cx)?;
+            // Where systemd has not read of it, it takes none of its units for current.
+            RELOAD.mark_due(cx)?;
+            systemd::at_boot(cx, "enable", unstarted.iter().copied())?;
+        }
+        write_and_reload(cx, &table::files(release, &cx.spec))?;
+        if START.is_due(cx)? {
+            // Not waited for: fail2ban takes its time, and nothing that follows needs any of them.
+            let start = Cmd::new("systemctl").args(["start", "--no-block"]);
+            cx.run(&start.args(table::STARTED.map(|(unit, _)| unit)))?;
+            START.done(cx)?;
+        }
         sshd::apply(cx, release)
     }
 }

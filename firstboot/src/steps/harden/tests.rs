@@ -143,14 +143,16 @@ fn who_reads_a_file_is_told_once_and_again_after_a_run_that_was_cut_off() {
 }
 
 #[test]
-fn systemd_hears_what_was_masked_wherever_the_run_is_cut_off() {
+fn systemd_hears_what_was_masked_and_enabled_wherever_the_run_is_cut_off() {
     let start = Fake::new();
     done(&start);
-    Cx::begin(&start).unwrap().remove(Path::new("/etc/systemd/system/rpcbind.service")).unwrap();
+    for link in ["rpcbind.service", "multi-user.target.wants/fail2ban.service"] {
+        Cx::begin(&start).unwrap().remove(&Path::new("/etc/systemd/system").join(link)).unwrap();
+    }
     let heard = |fake: &Fake| {
         let state = fake.state.borrow();
         let last = |part| state.lines.iter().rposition(|line: &String| line.contains(part));
-        last("daemon-reload") > last("systemctl mask")
+        last("daemon-reload") > last("systemctl mask") && last("daemon-reload") > last("systemctl enable")
     };
     let whole = start.copy();
     done(&whole);
