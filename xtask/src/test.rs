@@ -1,9 +1,12 @@
 //! `test`: the tiers, by name.
 
 use crate::screen::screen;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use host::Cmd;
 use provisioner::packages::{self, Answer};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// For `test`.
 #[derive(clap::Args)]
@@ -50,8 +53,6 @@ const TOOLS: [(&str, &str); 10] = [
 
 /// Runs them; everything runs even when something failed.
 pub(crate) fn run(options: &Options) -> Result<u8> {
-    let tier = options.tier.unwrap_or(Tier::All);
-    let mut failed = Vec::new();
     let needed: Vec<_> = TOOLS
         .into_iter()
         .chain(rehearsal::host_packages(rehearsal::Architecture::Arm).iter().copied())
@@ -60,21 +61,29 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     if let Err(error) = packages::ensure(&needed, Answer::Yes, &*screen()) {
         host::say::err(format_args!("{error:#}\ntests that need what is missing will say SKIPPED"));
     }
-    if matches!(tier, Tier::Fast | Tier::All)
-        && !cargo(&["test", "--workspace", "--exclude", "tests"], options.only.as_deref())?
-    {
-        failed.push("units");
-    }
-    let tiers: &[&str] = match tier {
-        Tier::Fast => &["fast", "clients"],
-        Tier::Clients => &["clients"],
-        Tier::Vm => &["vm"],
-        Tier::Cloud => &["cloud"],
-        Tier::All => &["fast", "clients", "vm"],
+    let tier = options.tier.unwrap_or(Tier::All);
+    let (selected, tiers): (&[&str], &[&str]) = match tier {
+        Tier::All => (&["--workspace"], &["fast", "clients", "vm"]),
+        Tier::Fast => (&["--workspace"], &["fast", "clients"]),
+        Tier::Clients => (&["--package", TRIALS, "--test", "clients"], &["clients"]),
+        Tier::Vm => (&["--package", TRIALS, "--test", "vm"], &["vm"]),
+        Tier::Cloud => (&["--package", TRIALS, "--test", "cloud"], &["cloud"]),
     };
+    let programs = compile(selected)?;
+    let filter = options.only.as_deref();
+    let mut failed = Vec::new();
+    for unit in programs.iter().filter(|program| program.package() != TRIALS) {
+        if !unit.run(filter)? {
+            failed.push(unit.target.name.as_str());
+        }
+    }
+    if selected.contains(&"--workspace") && !documentation(filter)? {
+        failed.push("documentation");
+    }
     for tier in tiers {
-        let filter = options.only.as_deref().unwrap_or(tier);
-        if !cargo(&["test", "--package", "tests", "--test", tier], (filter != *tier).then_some(filter))? {
+        let trials =
+            programs.iter().find(|program| program.package() == TRIALS && program.target.name == *tier);
+        if !trials.with_context(|| format!("running {tier}: cargo built no such program"))?.run(filter)? {
             failed.push(tier);
         }
     }
@@ -84,9 +93,67 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     bail!("testing: failed in {}", failed.join(", "))
 }
 
-/// Runs cargo with the caller's own environment, since the toolchain is found through it.
-fn cargo(args: &[&str], filter: Option<&str>) -> Result<bool> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let cmd = Cmd::new(cargo).args(args.iter().copied()).args(filter).whole_env_from_parent();
-    Ok(cmd.run_inherited()? == 0)
+/// The package of the trials, of which each tier is a program; every other package's tests are units.
+const TRIALS: &str = "tests";
+
+/// A program with tests, as cargo reports that it was built.
+#[derive(serde::Deserialize)]
+struct TestProgram {
+    manifest_path: PathBuf,
+    target: Target,
+    profile: Profile,
+    executable: Option<PathBuf>,
+}
+
+#[derive(serde::Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// Compiles all tests of these packages in one run of cargo: each further one would choose other features of the crates they
+/// share, and compile those again.
+fn compile(selected: &[&str]) -> Result<Vec<TestProgram>> {
+    let compile = cargo().args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    let mut compile = compile.args(selected.iter().copied()).to_std()?;
+    let built = compile.stderr(Stdio::inherit()).output().context("compiling the tests")?;
+    ensure!(built.status.success(), "compiling the tests: {}", built.status);
+    // Messages of other kinds have other fields.
+    let programs =
+        built.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    Ok(programs
+        .filter(|program: &TestProgram| program.profile.test && program.executable.is_some())
+        .collect())
+}
+
+impl TestProgram {
+    /// Its package, by the name of the folder.
+    fn package(&self) -> &str {
+        let folder = self.manifest_path.parent().and_then(Path::file_name);
+        folder.and_then(OsStr::to_str).unwrap_or_default()
+    }
+
+    /// Runs the tests whose names contain this, where cargo would.
+    fn run(&self, filter: Option<&str>) -> Result<bool> {
+        let (Some(executable), Some(folder)) = (&self.executable, self.manifest_path.parent()) else {
+            bail!("running {}: cargo names no program", self.target.name)
+        };
+        host::say::err(format_args!("     Running {} of {}", self.target.name, self.package()));
+        let cmd = Cmd::new(executable).args(filter).current_dir(folder).whole_env_from_parent();
+        Ok(cmd.run_inherited()? == 0)
+    }
+}
+
+/// Runs the examples in the documentation.
+fn documentation(filter: Option<&str>) -> Result<bool> {
+    Ok(cargo().args(["test", "--workspace", "--doc"]).args(filter).run_inherited()? == 0)
+}
+
+/// cargo with the caller's own environment, since the toolchain is found through it.
+fn cargo() -> Cmd {
+    Cmd::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).whole_env_from_parent()
 }

@@ -14,6 +14,7 @@ pub(crate) fn main_job() -> Result<()> {
     }
     let rig = World::Ready.fork()?;
     steps_ran_side_by_side(&rig)?;
+    systemd_was_reloaded_seldom(&rig)?;
     again_changes_nothing(&rig)?;
     the_escrow_is_whole_and_opens(&rig)?;
     exit_codes_pass_through(&rig)?;
@@ -134,6 +135,14 @@ fn steps_ran_side_by_side(rig: &Rig) -> Result<()> {
         let ((began, ended), (other_began, other_ended)) = (span(one)?, span(other)?);
         ensure!(began < other_ended && other_began < ended, "{one} and {other} ran one after the other");
     }
+    Ok(())
+}
+
+/// Once for the units, once for the hardening, once for the stacks: while systemd reads every unit anew it starts none.
+fn systemd_was_reloaded_seldom(rig: &Rig) -> Result<()> {
+    let asked = "journalctl --boot --identifier systemd --output cat --grep 'Reload requested' | wc -l";
+    let reloads = rig.xtask(&["ssh", "--project", "demo", "--", asked])?.expect(0)?.stdout;
+    ensure!(reloads.trim() == "3", "systemd was reloaded {} times", reloads.trim());
     Ok(())
 }
 
