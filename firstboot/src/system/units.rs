@@ -100,7 +100,8 @@ pub(crate) fn is_wanted(cx: &Cx<'_>, unit: &str) -> Result<bool> {
     Ok(cx.machine().exists(link(unit))?)
 }
 
-/// Has units started with the stacks, from now on: the engine starts them whenever it is started itself.
+/// Has units started with the stacks: the engine starts them whenever it is started itself, once systemd has read its units
+/// anew, which it is told to before the run ends.
 pub(crate) fn want<'u>(cx: &Cx<'_>, units: impl IntoIterator<Item = &'u str>) -> Result<()> {
     let mut missing = Vec::new();
     for unit in units {
@@ -108,13 +109,10 @@ pub(crate) fn want<'u>(cx: &Cx<'_>, units: impl IntoIterator<Item = &'u str>) ->
             missing.push(unit);
         }
     }
-    if !missing.is_empty() {
-        systemd::at_boot(cx, "enable", missing.iter().copied())?;
-    }
-    reload(cx, !missing.is_empty())
+    if missing.is_empty() { Ok(()) } else { Ok(systemd::at_boot(cx, "enable", missing)?) }
 }
 
-/// The contrary.
+/// Has a unit not started with them any more, from now on.
 pub(crate) fn unwant(cx: &Cx<'_>, unit: &str) -> Result<()> {
     let is_wanted = is_wanted(cx, unit)?;
     if is_wanted {

@@ -138,11 +138,11 @@ fn steps_ran_side_by_side(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-/// Once for the units, once for the hardening, once for the stacks: while systemd reads every unit anew it starts none.
+/// Once for the units, once for the hardening, perhaps once for a stack: while systemd reads every unit anew it starts none.
 fn systemd_was_reloaded_seldom(rig: &Rig) -> Result<()> {
     let asked = "journalctl --boot --identifier systemd --output cat --grep 'Reload requested' | wc -l";
     let reloads = rig.xtask(&["ssh", "--project", "demo", "--", asked])?.expect(0)?.stdout;
-    ensure!(reloads.trim() == "3", "systemd was reloaded {} times", reloads.trim());
+    ensure!(reloads.trim().parse::<u8>()? <= 3, "systemd was reloaded {} times", reloads.trim());
     Ok(())
 }
 

@@ -50,11 +50,12 @@ impl Step for Stacks {
         disabled::stop_and_remove(cx)?;
         let all: Vec<Rendered<'_>> =
             cx.spec.stacks.iter().map(|stack| Rendered::new(cx, stack)).collect::<Result<_>>()?;
+        // First, so that the hardening beside it, which has systemd read its units, finds the links there.
+        let names: Vec<String> = all.iter().map(|one| compose::unit(one.stack.name)).collect();
+        units::want(cx, names.iter().map(String::as_str))?;
         for one in &all {
             one.put_files(cx).with_context(|| format!("writing the files of stack {}", one.stack.name))?;
         }
-        let names: Vec<String> = all.iter().map(|one| compose::unit(one.stack.name)).collect();
-        units::want(cx, names.iter().map(String::as_str))?;
         for one in &all {
             if !one.holds(cx)? {
                 one.start(cx)?;
