@@ -39,7 +39,7 @@ impl Endpoint {
             storage_url: url.into(),
             storage_token: token,
             source: source.into(),
-            address_service: beside(url),
+            address_service: address_service(url),
         }
     }
 
@@ -70,7 +70,7 @@ impl Endpoint {
         // Where one URL serves both, it knows one token.
         let storage_token = set("HETZNER_TOKEN").filter(|_| own || named.is_some());
         let storage_token = storage_token.map_or_else(|| token.clone(), |t| Secret::new(t.trim().into()));
-        let address_service = if own { ADDRESS_SERVICE.into() } else { beside(url) };
+        let address_service = if own { ADDRESS_SERVICE.into() } else { address_service(url) };
         let (url, storage_url) = (url.into(), storage_url.into());
         Ok(Self { url, token, storage_url, storage_token, source, address_service })
     }
@@ -87,7 +87,7 @@ impl Endpoint {
 }
 
 /// The service of a cloud that is not Hetzner's: `/address` beside its API.
-fn beside(url: &str) -> String {
+fn address_service(url: &str) -> String {
     format!("{}/address", url.trim_end_matches('/').trim_end_matches("/v1"))
 }
 

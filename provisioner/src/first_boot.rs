@@ -280,11 +280,12 @@ impl Server<'_> {
 
     /// Drops every key but the lasting one, once the server has changed over to that. Which one it is, the server says:
     /// an interrupted rebuild leaves the key of the system before, or that of the system that never came, among the pins.
-    pub fn settle_host_key(&self) -> Result<()> {
+    pub fn keep_lasting_host_key(&self) -> Result<()> {
         if self.known_hosts.keys()?.len() > 1 {
             let lasting = self.observe(|_| {})?.receipt().and_then(|receipt| receipt.host_key.clone());
-            self.known_hosts
-                .settle(&lasting.context("settling the host key: the server's receipt does not name it")?)?;
+            self.known_hosts.keep_only(
+                &lasting.context("keeping the lasting host key: the server's receipt does not name it")?,
+            )?;
             self.session.wait("true", CONNECT_LIMIT, |_| {})?;
         }
         keys::forget_first_contact(self.folder)

@@ -59,10 +59,10 @@ impl<'a> KnownHosts<'a> {
     }
 
     /// Pins this key alone, which must be among the pinned ones.
-    pub fn settle(&self, lasting: &str) -> Result<()> {
+    pub fn keep_only(&self, lasting: &str) -> Result<()> {
         if !self.keys()?.contains(&bare(lasting)) {
             bail!(
-                "settling the host key: the server names one that is not pinned, so nothing was changed; look at {}",
+                "keeping the lasting host key alone: the server names one that is not pinned, so nothing was changed; look at {}",
                 self.path().display()
             );
         }
@@ -108,10 +108,10 @@ mod tests {
         ];
         for keys in interrupted {
             keys.iter().try_for_each(|key| known_hosts.add(key)).unwrap();
-            known_hosts.settle(lasting).unwrap();
+            known_hosts.keep_only(lasting).unwrap();
             assert_eq!(known_hosts.keys().unwrap(), [lasting]);
         }
-        let error = known_hosts.settle("ssh-ed25519 AAAAstranger").unwrap_err().to_string();
+        let error = known_hosts.keep_only("ssh-ed25519 AAAAstranger").unwrap_err().to_string();
         assert!(error.contains("not pinned"), "{error}");
         assert_eq!(known_hosts.keys().unwrap(), [lasting]);
     }

@@ -24,7 +24,7 @@ use crate::world::{Obstacle, kind};
 use std::time::Duration;
 
 /// How long what a crashed run began may take to end.
-const SETTLE_LIMIT: Duration = Duration::from_secs(15 * 60);
+const ACTIONS_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Looks, with all requests side by side; changes nothing.
 pub async fn observe(client: &Client, project: &Project) -> Result<World, Error> {
@@ -73,20 +73,21 @@ pub async fn observe_settled(client: &Client, project: &Project) -> Result<World
     if let Some(server) = &world.server
         && !matches!(server.status.as_str(), "running" | "off")
     {
-        waited = settle(client, &format!("server, which is {}", server.status), "servers", server.id).await?;
+        waited = await_actions(client, &format!("server, which is {}", server.status), "servers", server.id)
+            .await?;
     }
     if let Some(volume) = &world.volume
         && volume.status == "creating"
     {
-        waited |= settle(client, "volume, which is being made", "volumes", volume.id).await?;
+        waited |= await_actions(client, "volume, which is being made", "volumes", volume.id).await?;
     }
     if waited { observe(client, project).await } else { Ok(world) }
 }
 
 /// Waits for what a resource is doing. How that ends is looked at afterwards, not here.
-async fn settle(client: &Client, what: &str, plural: &str, id: u64) -> Result<bool, Error> {
+async fn await_actions(client: &Client, what: &str, plural: &str, id: u64) -> Result<bool, Error> {
     let (doing, actions) = (format!("waiting for the {what}"), format!("/{plural}/{id}/actions"));
-    match client.finish_running(&doing, &actions, SETTLE_LIMIT).await {
+    match client.finish_running(&doing, &actions, ACTIONS_LIMIT).await {
         Err(Error::ActionFailed { .. }) => Ok(true),
         waited => waited,
     }

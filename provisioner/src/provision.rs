@@ -199,7 +199,7 @@ impl Context<'_> {
         };
         let Some(from) = server.hand_over(node, binary, &there)? else {
             // A rebuild that did not come about has pinned a key beside this server's.
-            server.settle_host_key()?;
+            server.keep_lasting_host_key()?;
             let receipt = there.receipt().context("reading the receipt: the server is done but has none")?;
             return Ok((receipt.clone(), None));
         };

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod catalog;
 pub(crate) mod clock;
+mod complete;
 pub(crate) mod dns;
 pub(crate) mod faults;
 pub(crate) mod forwards;
@@ -14,7 +15,6 @@ mod metadata;
 mod price;
 pub(crate) mod rate;
 pub(crate) mod rescue;
-mod settle;
 pub(crate) mod state;
 pub(crate) mod storage;
 mod watch;

@@ -97,6 +97,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     };
     let cloud = Cloud::open(config, token)?;
     cloud.resume();
+    // Before the first answer: where this machine was restarted, no server runs any more.
+    cloud.look_after_all().await;
     let router =
         api::router(Arc::clone(&cloud)).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let server = tokio::spawn(async move {

@@ -10,7 +10,7 @@
 //!    of the API is played, `api::legacy`. It reaches `api::resource`, which does what resources have in common and asks the
 //!    resource's module in `api` for the rest.
 //! 3. It changes `cloud::state` through `cloud::Cloud::change`: all of it or nothing, on disk before the reply.
-//!    What takes time is an action with a `cloud::job::Job` in it, which `cloud::work` does and `cloud::settle` puts into the
+//!    What takes time is an action with a `cloud::job::Job` in it, which `cloud::work` does and `cloud::complete` puts into the
 //!    records; after a crash it is done again from its start. Time is `cloud::clock`'s, which is the real one or a virtual one.
 //! 4. Jobs act on machines through the trait `machine::Hypervisor`, and the watch marks a server `off` whose
 //!    machine has ended.

@@ -2,6 +2,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/paper.rs"]
+mod paper;
 
 use host::{Cmd, Host as _, Local};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -22,6 +24,9 @@ fn main() -> ExitCode {
                 Trial::test("a_killed_daemon_is_started_again_with_its_state", || run(killed)),
                 Trial::test("another_configuration_replaces_the_daemon", || run(replaced)),
                 Trial::test("a_daemon_that_cannot_come_up_says_why", || run(failing)),
+                Trial::test("a_machine_that_ended_meanwhile_is_off_from_the_first_answer_on", || {
+                    run(ended_meanwhile)
+                }),
                 Trial::test("the_relay_carries_both_directions_to_their_ends", relayed),
             ];
             libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -118,6 +123,26 @@ fn replaced(config: &Config, exe: &Path) -> Result<(), Failed> {
     let other = Config { rate_limit: 7, ..config.clone() };
     let second = ensure_running(&other, exe)?;
     check(second.started && second.pid != first.pid && second.url == first.url, "replaced")
+}
+
+/// As after a restart of this machine, which no QEMU outlives: here there never was one.
+fn ended_meanwhile(config: &Config, exe: &Path) -> Result<(), Failed> {
+    let before = ensure_running(&paper::config(&config.state_dir), exe)?;
+    let wanted = r#"{"name": "one", "server_type": "cax11", "image": "debian-13"}"#;
+    let made = common::ask(&before.url, &before.token, "POST", "/v1/servers", Some(wanted))?;
+    let path = format!("/v1/servers/{}", made.body["server"]["id"]);
+    let status = |url: &str| -> Result<String, Failed> {
+        let answer = common::ask(url, &before.token, "GET", &path, None)?;
+        Ok(answer.body["server"]["status"].as_str().unwrap_or_default().to_owned())
+    };
+    let start = std::time::Instant::now();
+    while status(&before.url)? != "running" {
+        check(start.elapsed() < Duration::from_secs(60), "it was started")?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stop(&config.state_dir, false)?;
+    let after = ensure_running(&Config { machines: Machines::Qemu, ..config.clone() }, exe)?;
+    check(status(&after.url)? == "off", "it does not seem to run")
 }
 
 fn failing(config: &Config, exe: &Path) -> Result<(), Failed> {

@@ -224,7 +224,7 @@ impl Client {
         let response = built.send().await.map_err(|e| self.lost(doing, base, &e))?;
         let status = response.status();
         let now = self.clock.now();
-        if let Some(level) = base.hear(response.headers(), now) {
+        if let Some(level) = base.take_headers(response.headers(), now) {
             base.budget().record(level, now);
         }
         let correlation =

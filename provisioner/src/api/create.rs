@@ -80,7 +80,7 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            let error = doubt.settle(self, error).await?;
+            let error = doubt.pause_for_a_look(self, error).await?;
             if let Some(object) = look().await? {
                 noted(&object);
                 self.say(&format!("{doing}: it is there and ours, so that it is taken up"));
@@ -89,7 +89,7 @@ impl Client {
                 }
                 return Ok(Made { object, adopted: true });
             }
-            doubt.go_on(self, error).await?;
+            doubt.may_ask_again(self, error).await?;
         }
     }
 
@@ -121,13 +121,13 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let error = doubt.settle(self, error).await?;
+            let error = doubt.pause_for_a_look(self, error).await?;
             let begun = self.begun(doing, path, command).await?;
             if let Some(action) = begun.into_iter().find(|action| !before.contains(&action.id)) {
                 self.say(&format!("{doing}: {command} had begun, so that it is followed"));
                 return Ok(json!({ "action": action }));
             }
-            doubt.go_on(self, error).await?;
+            doubt.may_ask_again(self, error).await?;
         }
     }
 
@@ -159,13 +159,13 @@ struct Doubt {
 
 impl Doubt {
     /// Gives the error back once a look is of use, or as the outcome where none is.
-    async fn settle(&mut self, client: &Client, error: Error) -> Result<Error, Error> {
+    async fn pause_for_a_look(&mut self, client: &Client, error: Error) -> Result<Error, Error> {
         self.posts += 1;
         match error.next_step() {
             // The cloud may still be at it, so give it a moment.
             Step::LookFirst => {
                 self.may_be_mine = true;
-                self.rest(client, error, "looking whether it was done").await
+                self.back_off(client, error, "looking whether it was done").await
             }
             Step::Adopt => Ok(error),
             _ => Err(error),
@@ -173,19 +173,19 @@ impl Doubt {
     }
 
     /// Whether it is asked for again, now that nothing was found.
-    async fn go_on(&mut self, client: &Client, error: Error) -> Result<(), Error> {
+    async fn may_ask_again(&mut self, client: &Client, error: Error) -> Result<(), Error> {
         let taken = error.next_step() == Step::Adopt;
         if self.posts >= POSTS || (taken && !self.may_be_mine) {
             return Err(error);
         }
         if taken {
             // The name is taken, perhaps by what is ours and not listed yet.
-            self.rest(client, error, "trying again").await?;
+            self.back_off(client, error, "trying again").await?;
         }
         Ok(())
     }
 
-    async fn rest(&mut self, client: &Client, error: Error, what: &str) -> Result<Error, Error> {
+    async fn back_off(&mut self, client: &Client, error: Error, what: &str) -> Result<Error, Error> {
         let Some(wait) = self.tries.pause(Step::LookFirst, client.clock.now(), None, jitter()) else {
             return Err(error);
         };

@@ -127,7 +127,7 @@ impl Base {
     }
 
     /// Takes in what an answer's headers say, and gives back what they say of the budget by the client's clock.
-    pub(super) fn hear(&self, headers: &HeaderMap, now: Duration) -> Option<Level> {
+    pub(super) fn take_headers(&self, headers: &HeaderMap, now: Duration) -> Option<Level> {
         let told = Told::read(headers, now);
         if told.is_some() {
             *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;

@@ -50,8 +50,8 @@ pub async fn through<T>(
 ) -> Result<T> {
     let Some(door) = Door::needed(context, world, verb).await? else { return work().await };
     let hinges = Arc::new(Mutex::new(door));
-    // First the ears, then the door: a signal in between is heard.
-    let watch = tokio::spawn(close_on_signal(Ears::new()?, Arc::clone(&hinges)));
+    // First the signals, then the door: a signal in between is heard.
+    let watch = tokio::spawn(close_on_signal(Signals::new()?, Arc::clone(&hinges)));
     let opened = hinges.lock().await.open().await;
     let done = match opened {
         Ok(()) => AssertUnwindSafe(work()).catch_unwind().await,
@@ -76,18 +76,18 @@ pub async fn through<T>(
     }
 }
 
-struct Ears(Vec<(i32, Signal)>);
+struct Signals(Vec<(i32, Signal)>);
 
-impl Ears {
+impl Signals {
     fn new() -> Result<Self> {
         let kinds =
             [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
-        let ears = kinds.into_iter().map(|kind| Ok((kind.as_raw_value(), signal(kind)?)));
-        Ok(Self(ears.collect::<std::io::Result<_>>().context("listening for signals")?))
+        let signals = kinds.into_iter().map(|kind| Ok((kind.as_raw_value(), signal(kind)?)));
+        Ok(Self(signals.collect::<std::io::Result<_>>().context("listening for signals")?))
     }
 
     /// The number of the signal that comes first.
-    async fn hear(&mut self) -> i32 {
+    async fn next(&mut self) -> i32 {
         let signals = self.0.iter_mut().map(|(number, signal)| {
             Box::pin(async move {
                 signal.recv().await;
@@ -98,8 +98,8 @@ impl Ears {
     }
 }
 
-async fn close_on_signal(mut ears: Ears, hinges: Arc<Mutex<Door>>) {
-    let number = ears.hear().await;
+async fn close_on_signal(mut signals: Signals, hinges: Arc<Mutex<Door>>) {
+    let number = signals.next().await;
     let door = hinges.lock().await;
     (door.notice)("broken off by a signal; closing the door for ssh first");
     if let Err(open) = door.close().await {

@@ -138,7 +138,7 @@ impl Follower<'_, '_> {
                 };
                 self.end(step, outcome, Some(Duration::from_millis(millis)));
                 if step == StepName::Identity {
-                    self.server.settle_host_key()?;
+                    self.server.keep_lasting_host_key()?;
                 }
             }
             EventKind::GateWaiting { gate } => {

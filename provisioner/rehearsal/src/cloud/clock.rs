@@ -178,17 +178,17 @@ impl Virtual {
     }
 
     /// Waits until every task waits for the clock.
-    async fn settle(&self) {
+    async fn quiesce(&self) {
         let _ = tokio::time::timeout(PATIENCE, self.working.subscribe().wait_for(|n| *n == 0)).await;
     }
 
     async fn advance(&self, target: impl FnOnce(&Inner) -> u64) {
         let _one_at_a_time = self.moving.lock().await;
         // What was begun just now gets as far as to its first sleep.
-        self.settle().await;
+        self.quiesce().await;
         let target = target(&self.lock());
         while self.wake_next(target) {
-            self.settle().await;
+            self.quiesce().await;
         }
         {
             let mut inner = self.lock();
@@ -196,7 +196,7 @@ impl Virtual {
             let ticking = std::mem::take(&mut inner.ticking);
             self.wake(ticking);
         }
-        self.settle().await;
+        self.quiesce().await;
     }
 
     /// Goes to the next moment at which something is due and wakes all of it; false where there is none up to the target.

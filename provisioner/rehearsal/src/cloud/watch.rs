@@ -16,14 +16,19 @@ impl Cloud {
                 Machines::Qemu => working.wait(tokio::time::sleep(PERIOD)).await,
                 Machines::None => working.tick(PERIOD).await,
             }
-            let servers = self.read(|state| {
-                let idle = |id: &u64| !state.is_locked("server", *id);
-                let running = state.servers.iter().filter(|(_, s)| s.status == "running");
-                running.map(|(id, _)| *id).filter(idle).collect::<Vec<_>>()
-            });
-            for server in servers {
-                self.look_after(server).await;
-            }
+            self.look_after_all().await;
+        }
+    }
+
+    /// Looks once after every machine that is said to run.
+    pub(crate) async fn look_after_all(self: &Arc<Self>) {
+        let servers = self.read(|state| {
+            let idle = |id: &u64| !state.is_locked("server", *id);
+            let running = state.servers.iter().filter(|(_, s)| s.status == "running");
+            running.map(|(id, _)| *id).filter(idle).collect::<Vec<_>>()
+        });
+        for server in servers {
+            self.look_after(server).await;
         }
     }
 

@@ -40,7 +40,7 @@ impl Cloud {
             };
             self.change_surely(|state| {
                 match &outcome {
-                    Ok(()) => job.settle(state),
+                    Ok(()) => job.complete(state),
                     Err(_) => job.fail(state, runs),
                 }
                 state.finish(id, outcome.clone().err());

@@ -91,7 +91,7 @@ impl World {
     /// Posts and waits for every action in the answer to succeed.
     pub(crate) fn done(&self, path: &str, body: Value) -> Value {
         let body = self.post(path, body);
-        self.settle(&body);
+        self.complete(&body);
         body
     }
 
@@ -99,7 +99,7 @@ impl World {
         let reply = self.ask("DELETE", path, None);
         assert!(matches!(reply.status, 200 | 201 | 204), "DELETE {path}: {}", reply.body);
         if reply.status != 204 {
-            self.settle(&reply.body);
+            self.complete(&reply.body);
         }
     }
 
@@ -136,7 +136,7 @@ impl World {
         last
     }
 
-    fn settle(&self, body: &Value) {
+    fn complete(&self, body: &Value) {
         let last = self.wait(body);
         assert!(last.is_null() || last["status"] == "success", "{last}");
     }

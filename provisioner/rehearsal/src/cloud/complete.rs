@@ -12,7 +12,7 @@ const BACKUP_WINDOW: &str = "22-02";
 
 impl Job {
     /// What the records say once the work is done.
-    pub(super) fn settle(&self, state: &mut State) {
+    pub(super) fn complete(&self, state: &mut State) {
         match self {
             Self::CreateServer { server } | Self::StopServer { server } => set_status(state, *server, "off"),
             Self::StartServer { server }
