@@ -144,6 +144,7 @@ impl TestProgram {
         };
         host::say::err(format_args!("     Running {} of {}", self.target.name, self.package()));
         let cmd = Cmd::new(executable).args(filter).current_dir(folder).whole_env_from_parent();
+        let cmd = cmd.env("CARGO_MANIFEST_DIR", folder);
         Ok(cmd.run_inherited()? == 0)
     }
 }
@@ -153,7 +154,14 @@ fn documentation(filter: Option<&str>) -> Result<bool> {
     Ok(cargo().args(["test", "--workspace", "--doc"]).args(filter).run_inherited()? == 0)
 }
 
-/// cargo with the caller's own environment, since the toolchain is found through it.
+/// cargo with the caller's own environment, since the toolchain is found through it, but for what cargo says of the package
+/// whose program this is: `ring`, whose build looks at that, would be compiled anew each time, and all that stands on it.
 fn cargo() -> Cmd {
-    Cmd::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).whole_env_from_parent()
+    let of_this_package = |name: &OsStr| {
+        name.to_str()
+            .is_some_and(|name| ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|of| name.starts_with(of)))
+    };
+    let cargo = Cmd::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let passed_on = std::env::vars_os().filter(|(name, _)| !of_this_package(name));
+    passed_on.fold(cargo, |cargo, (name, value)| cargo.env(name, value))
 }
