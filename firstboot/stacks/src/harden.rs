@@ -1,9 +1,13 @@
 //! What every service of every stack shares, added in this one place.
 //!
 //! Confinement is set whatever the compose file says; limits only where it names none, because a database
-//! knows better how much memory it needs. What is published answers over IPv6 as over IPv4: names lead to both.
+//! knows better how much memory it needs.
 
+use crate::manifest::Size;
 use serde_json::{Value, json};
+
+/// What a service may use that says nothing of it.
+pub(crate) const MEMORY: Size = Size::from_mib(256);
 
 /// Set on every service, over whatever stood there.
 fn confinement() -> Value {
@@ -20,7 +24,7 @@ fn confinement() -> Value {
 
 /// Set on a service that names no limit of its own.
 fn limits() -> Value {
-    json!({ "pids_limit": 200, "mem_limit": "256m", "cpus": 1.0 })
+    json!({ "pids_limit": 200, "mem_limit": format!("{}m", MEMORY.mib()), "cpus": 1.0 })
 }
 
 /// Hardens one service.
@@ -31,27 +35,6 @@ pub fn harden(service: &mut Value) {
     }
     for (key, value) in limits().as_object().into_iter().flatten() {
         service.entry(key.clone()).or_insert_with(|| value.clone());
-    }
-}
-
-/// Gives the networks of services that publish ports IPv6, beside IPv4.
-pub fn publish_on_both(compose: &mut Value) {
-    let mut keys: Vec<String> = Vec::new();
-    for service in compose["services"].as_object().into_iter().flat_map(|services| services.values()) {
-        if service.get("ports").is_none() {
-            continue;
-        }
-        match &service["networks"] {
-            Value::Object(named) => keys.extend(named.keys().cloned()),
-            Value::Array(named) => keys.extend(named.iter().filter_map(Value::as_str).map(str::to_owned)),
-            _ => keys.push("default".into()),
-        }
-    }
-    for key in keys {
-        let network = &mut compose["networks"][&key];
-        if network["internal"] != true {
-            network["enable_ipv6"] = true.into();
-        }
     }
 }
 
@@ -66,27 +49,6 @@ mod tests {
         assert_eq!(service["read_only"], true);
         assert_eq!(service["security_opt"], json!(["no-new-privileges:true"]));
         assert_eq!(service["cap_drop"], json!(["ALL"]));
-    }
-
-    #[test]
-    fn only_networks_that_something_is_published_from_get_ipv6() {
-        for (networks, key) in [
-            (json!({ "web": { "ipv4_address": "172.29.0.2" } }), "web"),
-            (json!(["web", "inside"]), "web"),
-            (Value::Null, "default"),
-        ] {
-            let mut compose = json!({
-                "services": {
-                    "proxy": { "ports": ["443:443"], "networks": networks },
-                    "database": { "networks": ["data"] },
-                },
-                "networks": { "web": null, "inside": { "internal": true }, "data": {} },
-            });
-            publish_on_both(&mut compose);
-            assert_eq!(compose["networks"][key]["enable_ipv6"], true, "{compose}");
-            assert_eq!(compose["networks"]["inside"], json!({ "internal": true }));
-            assert_eq!(compose["networks"]["data"], json!({}));
-        }
     }
 
     #[test]

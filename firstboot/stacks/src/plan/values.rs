@@ -1,0 +1,135 @@
+//! The closed set of values that a stack's templates may name.
+
+use super::network::name_of;
+use super::{Plan, Planned, Wish};
+use crate::manifest::From;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Addresses that devices of the private network have; the firewall sees to it that nobody else comes by one.
+const PRIVATE: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
+
+/// What the templates of each stack may name, by the stack.
+pub(super) fn of_all(plan: &Plan, wish: Wish<'_>) -> BTreeMap<String, Value> {
+    let shared = json!({
+        "project": { "name": wish.project, "domain": wish.domain },
+        "vpn": wish.vpn.map(|vpn| json!({ "host": vpn.host, "base_domain": vpn.base_domain, "addresses": PRIVATE })),
+        "sign_in": sign_in(plan),
+        "gate": gate(plan),
+    });
+    plan.stacks.iter().map(|stack| (stack.name.clone(), of(plan, stack, &shared))).collect()
+}
+
+fn of(plan: &Plan, stack: &Planned, shared: &Value) -> Value {
+    let mut values = shared.as_object().cloned().unwrap_or_default();
+    let mut add = |key: &str, value: Value| drop(values.insert(key.into(), value));
+    add("option", json!(stack.options));
+    add("route", own_routes(plan, stack));
+    add("import", imports(plan, stack));
+    add("front_door", front_door(plan, stack));
+    // What concerns all stacks is for the two who serve them.
+    if stack.manifest.provides.front_door.is_some() {
+        add("routes", json!(plan.routes));
+    }
+    if stack.manifest.provides.sign_in.is_some() {
+        add("clients", clients(plan));
+        add("roles", roles(plan));
+    }
+    Value::Object(values)
+}
+
+/// `route.NAME.host`, `.url` and `.path`.
+fn own_routes(plan: &Plan, stack: &Planned) -> Value {
+    let own = plan.routes.iter().filter(|route| route.stack == stack.name);
+    let value = |route: &super::PlannedRoute| json!({ "host": route.host, "path": route.path, "url": url(&route.host, &route.path) });
+    own.map(|route| (route.name.clone(), value(route))).collect::<Map<_, _>>().into()
+}
+
+fn url(host: &str, path: &str) -> String {
+    format!("https://{host}{}", path.trim_end_matches('/'))
+}
+
+/// `import.EXPORT.host` and `.port`.
+fn imports(plan: &Plan, stack: &Planned) -> Value {
+    let mut values = Map::new();
+    for import in &stack.manifest.imports {
+        let from = plan.stack(&import.stack);
+        let exports = from.into_iter().flat_map(|from| &from.manifest.exports);
+        for export in exports.filter(|export| export.name == import.export) {
+            let value = json!({ "host": name_of(&import.stack, &export.service), "port": export.port });
+            values.insert(export.name.to_string(), value);
+        }
+    }
+    values.into()
+}
+
+/// Where what comes from the front door comes from, as seen by this stack; nothing where there is no door.
+fn front_door(plan: &Plan, stack: &Planned) -> Value {
+    let Some(door) = &plan.front_door else { return Value::Null };
+    let shared = plan.networks.iter().filter(|network| network.stack == stack.name);
+    let places = shared.filter_map(|network| network.member(&door.stack, &door.service));
+    let addresses: Vec<String> = places.map(|place| place.address.to_string()).collect();
+    json!({ "addresses": addresses })
+}
+
+fn sign_in(plan: &Plan) -> Value {
+    let provider =
+        plan.stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.sign_in.as_ref()?)));
+    let Some((stack, sign_in)) = provider else { return Value::Null };
+    let route =
+        plan.routes.iter().find(|route| route.stack == stack.name && route.name == sign_in.route.as_str());
+    route.map_or(
+        Value::Null,
+        |route| json!({ "host": route.host, "issuer": url(&route.host, &sign_in.issuer) }),
+    )
+}
+
+fn gate(plan: &Plan) -> Value {
+    let gate = plan.stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.gate.as_ref()?)));
+    gate.map_or(
+        Value::Null,
+        |(stack, gate)| json!({ "upstream": name_of(&stack.name, &gate.service), "port": gate.port }),
+    )
+}
+
+/// Every client of sign-in, with the whole addresses that its log-in may end at.
+fn clients(plan: &Plan) -> Value {
+    let mut clients = Vec::new();
+    for stack in &plan.stacks {
+        for client in &stack.manifest.clients {
+            let route = plan
+                .routes
+                .iter()
+                .find(|route| route.stack == stack.name && route.name == client.route.as_str());
+            let host = route.map(|route| route.host.as_str()).unwrap_or_default();
+            let redirects: Vec<String> =
+                client.redirects.iter().map(|path| format!("https://{host}{path}")).collect();
+            clients.push(json!({ "id": client.id.as_str(), "secret": client.secret.as_str(), "redirects": redirects, "origin": format!("https://{host}") }));
+        }
+    }
+    clients.into()
+}
+
+/// The roles that routes ask for.
+fn roles(plan: &Plan) -> Value {
+    let mut roles: Vec<&str> = plan.routes.iter().filter_map(|route| route.role.as_deref()).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    json!(roles)
+}
+
+impl Plan {
+    /// The names that lead to the server inside the private network, besides those the project gives it: hosts with
+    /// something that is reached over that network only.
+    pub fn names_inside(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .routes
+            .iter()
+            .filter(|route| route.from == From::Vpn)
+            .map(|route| route.host.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
