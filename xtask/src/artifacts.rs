@@ -131,7 +131,7 @@ fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &dyn Re
     let registry = Registry::at(&registry_directory()?)?;
     let mut lock = ImageLock::default();
     let needed = project.image_names();
-    for image in images::CONTAINERS.into_iter().filter(|image| needed.contains(&image.name)) {
+    for image in images::CONTAINERS.into_iter().filter(|image| needed.iter().any(|name| name == image.name)) {
         let layout = container_image(cache, image, arch, screen)?;
         registry.publish(&layout)?;
         lock.references.insert(image.name.to_owned(), registry.reference(&layout));

@@ -8,7 +8,7 @@ use crate::access::{acknowledge as file_acknowledgement, closing, sealing};
 use crate::flow::{boot, install, status};
 use crate::machine::{Here, Machine, free_space};
 use crate::run::{Cx, follow};
-use crate::steps::stacks::{compose, disabled};
+use crate::steps::stacks::disabled;
 use crate::steps::{firewall, pending, verify, vpn};
 use crate::system::managed::drift;
 use crate::upkeep::{outdated, refresh};
@@ -116,7 +116,7 @@ fn dispatch(args: &[&str]) -> Result<u8> {
         }
         ["vpn", "list"] => print(&serde_json::to_string(&vpn::list(&Cx::read_only(&here)?)?)?),
         ["vpn", "renew", device] => change(&here, || vpn::renew(&Cx::read_only(&here)?, device)),
-        ["vpn", "certificate"] => cat(&here, compose::CERTIFICATE),
+        ["vpn", "certificate"] => cat(&here, vpn::certificate_file(&Cx::read_only(&here)?)?),
         ["refresh"] => refresh(&here),
         ["firewall"] => firewall::ask_docker_user_first(&here).map(|()| DONE),
         ["--version"] => print(&here.firstboot()?),
@@ -302,10 +302,11 @@ fn acknowledge(here: &Here, name: &str, value: &str) -> Result<u8> {
     file_acknowledgement(here, name, value).map(|()| DONE)
 }
 
-fn cat(here: &Here, path: &str) -> Result<u8> {
-    let bytes = host::Host::read(here, Path::new(path))?;
+fn cat(here: &Here, path: impl AsRef<Path>) -> Result<u8> {
+    let path = path.as_ref();
+    let bytes = host::Host::read(here, path)?;
     output(&bytes.with_context(|| {
-        format!("reading {path}: nothing was sealed yet; see `cargo xtask status --project NAME`")
+        format!("reading {}: it is not there yet; see `cargo xtask status --project NAME`", path.display())
     })?)
 }
 

@@ -79,8 +79,7 @@ pub fn lint(plan: &Plan, stack: &Planned, rendered: &str, inbound: &[Port]) -> V
         .extend(interpolations(&compose).into_iter().chain(granted_files(plan, stack, &compose)).map(whole));
     for (name, service) in services {
         let named = |(rule, found)| Finding { service: name.clone(), rule, found };
-        let loosened =
-            |rule| stack.manifest.exceptions.iter().any(|e| e.rule == rule && e.service.as_str() == name);
+        let loosened = |rule| stack.is_excepted(name, rule);
         findings.extend(check(service, &loosened).into_iter().chain(ports(service, &published)).map(named));
         findings.extend(mounts(stack, service, &names(&compose, "volumes")).into_iter().map(named));
         findings.extend(networks(plan, stack, name, service).into_iter().map(named));

@@ -21,12 +21,8 @@ impl Plan {
             let image = service["image"].as_str().unwrap_or_default();
             service["image"] = wanted.images.get(image).cloned().into();
             harden::harden(service);
-            for exception in
-                stack.manifest.exceptions.iter().filter(|exception| exception.service.as_str() == name)
-            {
-                if exception.rule == Loosened::ReadOnly {
-                    service["read_only"] = false.into();
-                }
+            if stack.is_excepted(name, Loosened::ReadOnly) {
+                service["read_only"] = false.into();
             }
             let mut joined = Map::new();
             for (network, place) in self.networks_of(&stack.name, name) {

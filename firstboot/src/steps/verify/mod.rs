@@ -7,7 +7,7 @@ pub(crate) use listening::undeclared;
 
 use super::docker::{self, engine};
 use super::harden::{self, Hardened};
-use super::stacks::{Running, disabled};
+use super::stacks::{Running, disabled, networks};
 use super::{firewall, identity};
 use crate::access::store::{BOOTSTRAP_KEY, HOST_KEY, WAITING};
 use crate::machine::free_space;
@@ -15,6 +15,7 @@ use crate::run::{Cx, Step, phase};
 use crate::system::managed::drift;
 use crate::system::units;
 use crate::volume::{self, device, luks, vanished};
+use ::stacks::manifest::Loosened;
 use anyhow::{Result, bail};
 use host::{Cmd, Host as _};
 use serde_json::Value;
@@ -60,6 +61,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
     look("no other stack is up".into(), disabled::complaints(cx));
+    look("containers' networks are those that the plan has".into(), networks::complaints(cx));
     if cx.spec.vpn.is_some() {
         look(
             "this server and its administrators' names are in the private network".into(),
@@ -167,11 +169,16 @@ fn stack_confined(cx: &Cx<'_>, stack: &str) -> Result<Vec<String>> {
     if containers.is_empty() {
         return Ok(vec!["it has no containers".into()]);
     }
-    Ok(containers.iter().flat_map(unconfined).collect())
+    let planned = cx.plan()?.stack(stack);
+    let excepted = |container: &Value, rule| {
+        let service = engine::service(container);
+        planned.is_some_and(|planned| service.is_some_and(|service| planned.is_excepted(service, rule)))
+    };
+    Ok(containers.iter().flat_map(|one| unconfined(one, &|rule| excepted(one, rule))).collect())
 }
 
-/// What a container may that it must not.
-fn unconfined(container: &Value) -> Vec<String> {
+/// What a container may that it must not. `excepted` are the rules that its service cannot keep.
+fn unconfined(container: &Value, excepted: &dyn Fn(Loosened) -> bool) -> Vec<String> {
     let host = &container["HostConfig"];
     let has = |list: &Value, wanted: &[&str]| {
         list.as_array().into_iter().flatten().filter_map(Value::as_str).any(|item| wanted.contains(&item))
@@ -182,7 +189,7 @@ fn unconfined(container: &Value) -> Vec<String> {
     [
         (engine::healthy(container), "is not healthy"),
         (host["Privileged"] == false, "is privileged"),
-        (host["ReadonlyRootfs"] == true, "can write its root file system"),
+        (host["ReadonlyRootfs"] == true || excepted(Loosened::ReadOnly), "can write its root file system"),
         (has(&host["CapDrop"], &["ALL"]), "keeps capabilities"),
         (host["CapAdd"].as_array().is_none_or(Vec::is_empty), "has added capabilities"),
         (
@@ -191,7 +198,7 @@ fn unconfined(container: &Value) -> Vec<String> {
         ),
         (positive("PidsLimit") && positive("Memory") && positive("NanoCpus"), "has no limits"),
         (host["NetworkMode"] != "host" && host["PidMode"] != "host", "shares the host's namespaces"),
-        (uid.parse::<u32>().is_ok_and(|uid| uid != 0), "runs as root"),
+        (uid.parse::<u32>().is_ok_and(|uid| uid != 0 || excepted(Loosened::Root)), "runs as root"),
         (container["AppArmorProfile"] == "docker-default", "is not confined by AppArmor"),
     ]
     .into_iter()
@@ -242,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_confined_container_has_no_complaint() {
-        assert_eq!(unconfined(&confined()), Vec::<String>::new());
+        assert_eq!(unconfined(&confined(), &|_| false), Vec::<String>::new());
     }
 
     #[test]
@@ -264,8 +271,11 @@ mod tests {
             ("/AppArmorProfile", json!("unconfined")),
         ] {
             let mut container = confined();
-            *container.pointer_mut(pointer).unwrap() = value;
-            assert_eq!(unconfined(&container).len(), 1, "{pointer}");
+            *container.pointer_mut(pointer).unwrap() = value.clone();
+            assert_eq!(unconfined(&container, &|_| false).len(), 1, "{pointer}");
+            let pardoned =
+                ["/HostConfig/ReadonlyRootfs", "/Config/User"].contains(&pointer) && value != json!("");
+            assert_eq!(unconfined(&container, &|_| true).is_empty(), pardoned, "{pointer}");
         }
     }
 

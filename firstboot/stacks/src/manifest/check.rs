@@ -1,6 +1,6 @@
 //! Holds a manifest against the rest of its folder: what it names is there, and what is there is named.
 
-use super::{Format, Hook, Manifest, Word};
+use super::{Hook, Manifest, Word};
 use crate::folder::{COMPOSE, CONFIG, Folder, MANIFEST};
 use crate::{Mistake, template};
 use serde_json::Value;
@@ -8,6 +8,8 @@ use spec::Setting;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// What firstboot's own secrets, and its notes beside them, begin with.
+const RESERVED: [&str; 7] = ["luks-", "vpn-", "complete", "escrowed", "acknowledged", "next", "kept"];
 /// The least chance a secret may hold, in bits.
 const LEAST_BITS: usize = 120;
 
@@ -34,7 +36,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn wrong(&mut self, path: &[&str], why: String) {
+    fn wrong(&mut self, path: &[&str], why: impl std::fmt::Display) {
         let text = self.folder.text(MANIFEST).unwrap_or_default();
         let line = Manifest::line_of(text, path);
         let key = path.join(".");
@@ -100,7 +102,7 @@ impl Look<'_> {
             self.wrong(&path, format!("there is no service {service} in {COMPOSE}, which has: {list}"));
         }
         for (name, _) in hooks.iter().filter(|(_, hook)| hook.command.is_empty()) {
-            self.wrong(&["hooks", name], "its command is empty".into());
+            self.wrong(&["hooks", name], "its command is empty");
         }
     }
 
@@ -211,7 +213,7 @@ impl Look<'_> {
             if around > 1 {
                 self.wrong(
                     &["data", &dir.path],
-                    "it lies below another one, where a container could put a link".into(),
+                    "it lies below another one, where a container could put a link",
                 );
             }
         }
@@ -233,8 +235,14 @@ impl Look<'_> {
                     format!("{of} is no secret of this stack that could be hashed"),
                 );
             }
-            if matches!(secret.format, Format::Bytes { .. }) && secret.purpose.trim().is_empty() {
-                self.wrong(&["secrets", name], "it does not say what it is for".into());
+            if secret.purpose.trim().is_empty() {
+                self.wrong(&["secrets", name], "it does not say what it is for");
+            }
+            if RESERVED.iter().any(|reserved| name.starts_with(reserved)) {
+                self.wrong(
+                    &["secrets", name],
+                    format!("names that begin with {} are firstboot's own", RESERVED.join(", ")),
+                );
             }
         }
         for client in self
@@ -271,13 +279,10 @@ impl Look<'_> {
 
     fn routes(&mut self) {
         let routes = &self.manifest.routes;
-        for (at, route) in routes
-            .iter()
-            .enumerate()
-            .filter(|(at, route)| routes[..*at].iter().any(|other| other.name == route.name))
-        {
-            let _ = at;
-            self.wrong(&["routes", &route.name], "there are two of that name".into());
+        let twice =
+            |(at, route): &(usize, &super::Route)| routes[..*at].iter().any(|other| other.name == route.name);
+        for (_, route) in routes.iter().enumerate().filter(twice) {
+            self.wrong(&["routes", &route.name], "there are two of that name");
         }
         let known = |name: &str| routes.iter().any(|route| route.name.as_str() == name);
         let sign_in = self

@@ -308,6 +308,8 @@ pub struct Client {
 pub struct Certificate {
     /// Who reads its key.
     pub reader: Owner,
+    /// The option that names a public authority: where it does, there is no such certificate.
+    pub unless: Option<Word>,
 }
 
 /// What is run at certain moments, each inside a service.

@@ -32,15 +32,19 @@ impl FrontDoor {
 
 /// The front door, of which there is at most one; as of whatever else is provided.
 pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
-    let provided: [(&str, fn(&Planned) -> bool); 4] = [
-        ("the front door", |stack| stack.manifest.provides.front_door.is_some()),
-        ("the gate", |stack| stack.manifest.provides.gate.is_some()),
-        ("sign-in", |stack| stack.manifest.provides.sign_in.is_some()),
-        ("the private network", |stack| stack.manifest.provides.private_network.is_some()),
+    type Provides = fn(&crate::manifest::Provides) -> bool;
+    let provided: [(&str, Provides); 4] = [
+        ("the front door", |provides| provides.front_door.is_some()),
+        ("the gate", |provides| provides.gate.is_some()),
+        ("sign-in", |provides| provides.sign_in.is_some()),
+        ("the private network", |provides| provides.private_network.is_some()),
     ];
     for (what, provides) in provided {
-        let by: Vec<&str> =
-            stacks.iter().filter(|stack| provides(stack)).map(|stack| stack.name.as_str()).collect();
+        let by: Vec<&str> = stacks
+            .iter()
+            .filter(|stack| provides(&stack.manifest.provides))
+            .map(|stack| stack.name.as_str())
+            .collect();
         if by.len() > 1 {
             return Err(Error::Clash(format!(
                 "stacks {} all provide {what}: enable one of them",
@@ -82,6 +86,19 @@ pub(super) fn check_ports(stacks: &[Planned]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+impl Planned {
+    /// Who reads the key of the certificates that firstboot makes for it, where it has such.
+    pub fn own_certificate(&self) -> Option<crate::manifest::Owner> {
+        let certificate = self.manifest.certificate.as_ref()?;
+        // An authority vouches for it, once the project names one.
+        let named = certificate.unless.as_ref().and_then(|option| self.options.get(option.as_str()));
+        let vouched = named.is_some_and(|option| {
+            !matches!(option, Setting::Switch(false)) && *option != Setting::Text(String::new())
+        });
+        (!vouched).then_some(certificate.reader)
+    }
 }
 
 /// The public host of whoever provides sign-in.

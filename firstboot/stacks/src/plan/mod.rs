@@ -8,6 +8,7 @@
 
 mod address;
 mod door;
+mod memory;
 mod network;
 mod order;
 mod route;
@@ -51,8 +52,8 @@ impl<'a> std::convert::From<&'a NodeSpec> for Wish<'a> {
     }
 }
 
-/// What follows from all enabled stacks together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What follows from all enabled stacks together; by default, from none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The stacks, each after those that it needs.
     pub stacks: Vec<Planned>,
@@ -101,6 +102,16 @@ pub struct PlannedSecret {
     pub readers: Vec<(String, Owner)>,
 }
 
+impl Planned {
+    /// Whether a service of it is excepted from a rule.
+    pub fn is_excepted(&self, service: &str, rule: manifest::Loosened) -> bool {
+        self.manifest
+            .exceptions
+            .iter()
+            .any(|exception| exception.rule == rule && exception.service.as_str() == service)
+    }
+}
+
 impl Plan {
     /// Works the plan out.
     pub fn resolve(wish: Wish<'_>) -> Result<Self, Error> {
@@ -135,6 +146,18 @@ impl Plan {
     /// The stack that serves the private network.
     pub fn private_network(&self) -> Option<(&Planned, &manifest::PrivateNetwork)> {
         self.stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.private_network.as_ref()?)))
+    }
+
+    /// Where the host itself reaches whoever answers by the private network's name: the front door, or the control server.
+    pub fn private_network_address(&self) -> Option<std::net::Ipv4Addr> {
+        let (stack, network) = self.private_network()?;
+        match &self.front_door {
+            Some(door) => door.address,
+            None => self
+                .networks_of(&stack.name, &network.service)
+                .find(|(network, _)| !network.internal)
+                .map(|(_, place)| place.address),
+        }
     }
 
     /// The ports that are open to the world, or over the private network only, because of the stacks; sorted.
