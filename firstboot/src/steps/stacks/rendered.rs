@@ -150,7 +150,7 @@ impl<'a> Rendered<'a> {
                 return Ok(false);
             }
         }
-        Ok(managed::holds(cx, compose_file(&self.stack.name), labelled.yaml.as_bytes())?)
+        managed::holds(cx, compose_file(&self.stack.name), labelled.yaml.as_bytes())
     }
 
     /// Whether what runs is what is wanted, and nothing besides.
