@@ -364,7 +364,7 @@ impl Manifest {
     /// Reads a manifest; a mistake is named with its line. What can be seen with the rest of the folder only, [`check()`] sees.
     pub(crate) fn parse(stack: &str, text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map(|span| line_at(text, span.start));
             Error::file(stack, MANIFEST, line, error.message().trim().to_owned())
         })
     }
@@ -393,6 +393,11 @@ impl Manifest {
             at = Some(next.span().start);
             here = Some(next.get_ref());
         }
-        at.map(|start| text[..start].lines().count().max(1))
+        at.map(|start| line_at(text, start))
     }
+}
+
+/// The line, from 1, that a byte of a text is in.
+fn line_at(text: &str, byte: usize) -> usize {
+    text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
 }
