@@ -71,6 +71,18 @@ impl<'a> Cx<'a> {
         })
     }
 
+    /// The same by another node spec than the one that is installed.
+    #[must_use]
+    pub(crate) fn by(self, spec: NodeSpec) -> Self {
+        let run = Run {
+            receipt: Mutex::new(self.receipt()),
+            log: None,
+            failed: Mutex::default(),
+            plan: OnceLock::new(),
+        };
+        Self { spec: Arc::new(spec), run: Arc::new(run), ..self }
+    }
+
     /// For acting: counts the start in the receipt and says that it started.
     pub fn begin(machine: &'a dyn Machine) -> anyhow::Result<Self> {
         let looking = Self::read_only(machine)?;

@@ -125,13 +125,14 @@ fn container(state: &State, stack: &str, service: &str, digest: &str) -> Value {
         "State": { "Running": true, "Pid": 77, "Health": { "Status": "healthy" } },
         "NetworkSettings": { "Ports": state.published, "Networks": joined },
         "Config": {
-            "User": user, "Labels": { "com.docker.compose.project": stack, "com.docker.compose.service": service, "sovereign.digest": digest },
+            "User": user, "Image": "r/x@sha256:00", "Labels": { "com.docker.compose.project": stack, "com.docker.compose.service": service, "sovereign.digest": digest },
         },
         "AppArmorProfile": "docker-default",
         "HostConfig": {
             "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
             "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
             "NetworkMode": "of_its_own", "PidMode": "",
+            "RestartPolicy": { "Name": "on-failure", "MaximumRetryCount": 5 },
         },
     })
 }

@@ -6,8 +6,9 @@
 //!
 //! * `compose` knows where a stack lies, and compose's command line.
 //! * `rendered` is one stack as it shall be; `certificate` what it answers with where no public authority vouches for it.
-//! * `networks` makes the networks of containers.
+//! * `networks` makes the networks of containers; `by_hand` is what an administrator does to one stack.
 
+pub(crate) mod by_hand;
 pub(crate) mod certificate;
 pub(crate) mod compose;
 pub(crate) mod disabled;

@@ -182,6 +182,25 @@ impl<'a> Rendered<'a> {
         ))
     }
 
+    /// Its files that are not as they must be, each with a diff; of what is one reader's alone it says no more than that.
+    pub(super) fn differences(&self, cx: &Cx<'_>) -> Result<Vec<(PathBuf, String)>> {
+        let mut found = Vec::new();
+        let mut look = |path: &Path, wanted: &[u8], hidden: bool| -> Result<()> {
+            let there = Zeroizing::new(cx.read(path)?.unwrap_or_default());
+            if there.as_slice() != wanted {
+                let shown =
+                    if hidden { "  its content, which is not shown\n".into() } else { diff(&there, wanted) };
+                found.push((path.to_owned(), shown));
+            }
+            Ok(())
+        };
+        for read in self.reads(cx)? {
+            look(&read.path, &read.content, read.owner.is_some())?;
+        }
+        look(&compose_file(&self.stack.name), self.labelled(cx)?.yaml.as_bytes(), false)?;
+        Ok(found)
+    }
+
     pub(super) fn put_files(&self, cx: &Cx<'_>) -> Result<()> {
         let machine = cx.machine();
         let folder = folder(&self.stack.name);
@@ -227,6 +246,13 @@ impl<'a> Rendered<'a> {
         managed::ensure_file(cx, compose_file(&self.stack.name), self.labelled(cx)?.yaml.as_bytes(), 0o600)?;
         Ok(())
     }
+}
+
+/// From what is there to what is wanted.
+fn diff(there: &[u8], wanted: &[u8]) -> String {
+    let (there, wanted) = (String::from_utf8_lossy(there), String::from_utf8_lossy(wanted));
+    let diff = similar::TextDiff::from_lines(there.as_ref(), wanted.as_ref());
+    diff.unified_diff().header("as it is", "as it will be").to_string()
 }
 
 fn config_path(stack: &Planned, file: &str) -> PathBuf {
