@@ -59,3 +59,27 @@ fn lay_over(made: &Path, root: &Path) -> Result<()> {
             .map_err(Error::io("setting the mode of", &to))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::tests::reading;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_was_made_goes_through_debians_links_and_the_recipe_has_the_last_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let [made, root] = ["made", "root"].map(|name| dir.path().join(name));
+        files::write(&made.join("bin/tool"), "made", 0o700).unwrap();
+        files::write(&made.join("etc/x"), "made", 0o600).unwrap();
+        files::make_dir(&root.join("usr/bin")).unwrap();
+        files::link(&root.join("bin"), "usr/bin").unwrap();
+        let text = "[[file]]\npath = \"etc/x\"\nmode = \"0640\"\ntext = \"said\"\n\
+                    [[owned]]\npath = \"data\"\nmode = \"0700\"\n[run]\nuser = \"0:0\"\n";
+        add_files(&reading(text, &[]).unwrap(), Some(&made), &root).unwrap();
+        let mode = |path: &str| root.join(path).symlink_metadata().unwrap().mode() & 0o7777;
+        assert_eq!((mode("usr/bin/tool"), mode("etc"), mode("data")), (0o755, 0o755, 0o700));
+        assert_eq!((files::read_text(&root.join("etc/x")).unwrap(), mode("etc/x")), ("said".into(), 0o640));
+        assert!(root.join("bin").is_symlink());
+    }
+}

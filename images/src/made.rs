@@ -131,3 +131,52 @@ fn run(recipe: &Recipe, build: &Build, arch: Arch, places: &Places<'_>) -> Resul
     Local.run(&cmd.with_children().shown_as(format!("{}'s {}", recipe.name, build.script.as_str())))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::tests::reading;
+    use crate::{Silent, build};
+
+    const RUN: &str = "[run]\nuser = \"1:2\"\n";
+
+    fn recipe(script: &str) -> Recipe {
+        reading(&format!("[build]\nscript = \"b.sh\"\n{RUN}"), &[("b.sh", script), ("deep/beside", "1")])
+            .unwrap()
+    }
+
+    #[test]
+    fn a_script_works_in_a_copy_and_a_clean_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "mkdir $OUT/etc\nmv deep/beside $OUT/etc/file\necho $ARCH > $OUT/arch\nenv | sed 's/=.*//' > $OUT/env\n";
+        let root = made(dir.path(), &recipe(script), Arch::Arm64, &Silent).unwrap();
+        assert_eq!(files::read_text(&root.join("etc/file")).unwrap(), "1");
+        assert_eq!(files::read_text(&root.join("arch")).unwrap(), "arm64\n");
+        let variables = files::read_text(&root.join("env")).unwrap();
+        assert!(variables.contains("DOWNLOADS\n") && !variables.contains("CARGO"), "{variables}");
+        assert!(!root.with_file_name("work").exists());
+    }
+
+    #[test]
+    fn a_script_that_fails_is_named_with_its_last_words_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = recipe("echo first >&2\ncat nothing-there\necho after > $OUT/x\n");
+        let error = made(dir.path(), &recipe, Arch::Arm64, &Silent).unwrap_err().to_string();
+        assert!(error.contains("small's b.sh") && error.contains("nothing-there"), "{error}");
+        assert_eq!(files::sorted(&dir.path().join("images")).unwrap(), [dir.path().join("images/lock")]);
+    }
+
+    #[test]
+    fn an_image_is_the_same_bytes_wherever_it_is_made_and_made_once() {
+        let script = "umask 077\nmkdir $OUT/bin\nprintf '#!x' > $OUT/bin/run\nchmod 0700 $OUT/bin/run\nln -s run $OUT/bin/also\n";
+        let digest = |script: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let image = || build::container_image(dir.path(), &recipe(script), Arch::Arm64, &Silent).unwrap();
+            let (first, again) = (image(), image());
+            assert!(!first.cached && again.cached && first.digest == again.digest);
+            first.digest
+        };
+        assert_eq!(digest(script), digest(&script.replace("077", "022")));
+        assert_ne!(digest(script), digest(&script.replace("#!x", "#!y")));
+    }
+}

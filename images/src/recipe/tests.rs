@@ -13,7 +13,7 @@ fn catalogue() -> PathBuf {
 const SMALL: &str = "[run]\nuser = \"1:2\"\n";
 
 /// A folder `small` with a recipe, and what reading it gives.
-fn reading(recipe: &str, beside: &[(&str, &str)]) -> Result<Recipe> {
+pub(crate) fn reading(recipe: &str, beside: &[(&str, &str)]) -> Result<Recipe> {
     let dir = tempfile::tempdir().unwrap();
     lay(&dir.path().join("small"), recipe, beside);
     read(&dir.path().join("small"))
