@@ -8,7 +8,7 @@ use crate::deb::{self, For};
 use crate::made::made;
 use crate::modules::Modules;
 use crate::packages::{BASE, BOOT_MODULES, BUSYBOX, NEEDED_MODULES, SUITE, TOOLS};
-use crate::recipe::Recipe;
+use crate::recipe::{PackageName, Recipe};
 use crate::report::timed;
 use crate::{Arch, Error, Report, Result, disk, dpkg_db, files, initrd, oci, settings, verify};
 use serde::{Deserialize, Serialize};
@@ -183,7 +183,7 @@ fn build_container(
     report: &dyn Report,
 ) -> Result<()> {
     let root = dir.join("work");
-    let names: Vec<&str> = recipe.says.packages.iter().map(|package| package.as_str()).collect();
+    let names: Vec<&str> = recipe.says.packages.iter().map(PackageName::as_str).collect();
     let packages = timed(report, &format!("downloading the packages of {}", recipe.name), || {
         if names.is_empty() {
             return Ok(Vec::new());

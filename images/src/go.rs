@@ -3,7 +3,7 @@
 //! The versions are pinned by the `go.mod` and `go.sum` beside the recipe, which Go checks every download against. A
 //! program is static and the same bytes wherever it is built: no C, no paths, no build ids, no time.
 
-use crate::recipe::{Go, Recipe, Wrong};
+use crate::recipe::{Argument, Go, Recipe, Wrong};
 use crate::{Arch, Error, Result};
 use host::{Cmd, Host as _, Local};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const PASSED_ON: [&str; 7] =
 impl Go {
     /// Refuses one whose pins are not beside the recipe.
     pub(crate) fn check(&self, beside: &BTreeMap<String, Vec<u8>>) -> std::result::Result<(), Wrong> {
-        let about = self.module.as_ref().or(self.commands.first()).map_or("", |word| word.as_str());
+        let about = self.module.as_ref().or(self.commands.first()).map_or("", Argument::as_str);
         if let Some(missing) = ["go.mod", "go.sum"].into_iter().find(|name| !beside.contains_key(*name)) {
             return Err(Wrong::new(
                 about,
@@ -61,7 +61,7 @@ pub(crate) fn compile(recipe: &Recipe, go: &Go, arch: Arch, source: &Path, out: 
         .env("GOARCH", arch.name())
         .args(["-ldflags", &go.linker_flags(&recipe.beside), "-o"])
         .path(out.join(""))
-        .args(go.commands.iter().map(|command| command.as_str()));
+        .args(go.commands.iter().map(Argument::as_str));
     Local.run(&cmd.current_dir(source).timeout(BUILD))?;
     Ok(())
 }
