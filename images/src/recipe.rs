@@ -295,6 +295,9 @@ impl Recipe {
             }
             (None, None) => {}
         }
+        if says.go.is_some() && says.build.as_ref().is_some_and(|build| build.any_arch) {
+            return Err(Wrong::new("any-arch", "programs of Go are made for one architecture"));
+        }
         let has_busybox = says.packages.iter().any(|package| package.as_str() == BUSYBOX);
         if let Some(applet) = says.applets.first().filter(|_| !has_busybox) {
             let why = format!("applets are programs of {BUSYBOX}, which is not among the packages");

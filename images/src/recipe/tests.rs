@@ -84,6 +84,11 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
         (&download("npm = \"--global\""), ":4", "'--global' is neither a path nor a name"),
         (&download("npm = \"a@1\", maven = \"g:a:1:zip\""), ":4", "say one of maven and npm"),
         (&unused("npm = \"a@1\""), ":2", "there is no [build]"),
+        (
+            "[go]\ncommands = [\"x\"]\ndirectory = \"bin\"\n[build]\nscript = \"b.sh\"\nany-arch = true\n",
+            ":6",
+            "made for one architecture",
+        ),
         ("[go]\ncommands = [\"-x\"]\ndirectory = \"bin\"\n", ":2", "'-x' is neither a path nor a name"),
         ("[go]\ncommands = [\"x.test/y\"]\ndirectory = \"bin\"\n", ":2", "there is no go.mod beside"),
     ];
