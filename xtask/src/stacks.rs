@@ -172,7 +172,7 @@ async fn pass_on(projects: &Path, server: &Server, words: &[&str]) -> Result<u8>
 async fn diff(projects: &Path, server: &Server) -> Result<u8> {
     let opened = project::with_server(projects, server)?;
     let architecture = arch::architecture(&opened.project.server_types[0]);
-    let lock = artifacts::lock(&opened.project, architecture, &places::cache()?, &*screen())?;
+    let lock = artifacts::lock(&opened.folder, &opened.project, architecture, &places::cache()?, &*screen())?;
     let work = |context: &Context<'_>, prepared: &_, world: &_| {
         StacksThere::new(context, prepared, world)?.diff(&lock)
     };
