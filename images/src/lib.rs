@@ -16,7 +16,7 @@
 //!
 //! [`container_image`] shares the first two steps and stops there: a container needs files, not a configured system.
 //! [`go_programs`] are those that Debian does not carry, from Go modules whose every byte is pinned.
-//! [`unpacked_package`] is one package of any release for this machine itself.
+//! [`unpacked_package`] is one package of any release for this machine itself, [`unpacked_root`] several with all they need.
 //! [`emulator`] is what a rehearsed server runs under where this machine's QEMU is old.
 //! [`toolchain`] builds the static `firstboot` that goes onto every server.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
@@ -65,7 +65,7 @@ pub use container::{CONTAINERS, ContainerImage, File};
 pub use emulator::emulator;
 pub use error::Error;
 pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};
-pub use program::{Unpacked, unpacked_package};
+pub use program::{Unpacked, unpacked_package, unpacked_root};
 pub use report::{Report, Silent};
 
 /// What an image build returns.

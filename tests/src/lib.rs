@@ -1,13 +1,23 @@
 //! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud; a
-//! [`World`] is one that was provisioned once and is forked by every trial on machines; [`lanes`] run those side by side.
+//! [`World`] is one that was provisioned once and is forked by every trial on machines; [`lanes`] run those side by side. An
+//! [`Engine`](engine::Engine) runs stacks natively, in networks of its own, with a [`Browser`](browser::Browser) outside.
 
+pub mod artifacts;
+pub mod browser;
+pub mod engine;
 mod hurried;
+pub mod isolation;
 pub mod lanes;
+pub mod leaks;
 pub mod live;
+pub mod network;
+pub mod otp;
 mod peer;
 mod rig;
+pub mod samples;
 pub mod server;
 pub mod tang;
+pub mod tied;
 pub mod wire;
 mod world;
 

@@ -1,0 +1,79 @@
+//! Who reaches whom is measured rightly, with stacks that have nothing to do with each other.
+
+use crate::stack::{self, HARDENED};
+use anyhow::{Result, ensure};
+use std::time::Instant;
+use tests::engine::{self, Engine, Open, SERVER};
+use tests::isolation::{INTERNET, VPN, measure};
+use tests::samples;
+
+/// A site that is published at a port, and what only it may ask. `number` makes it another one.
+fn compose(image: &str, number: u16, published: u16) -> String {
+    let service = |name: &str, port: u16, more: &str| {
+        format!(
+            "  {name}:\n    image: {image}\n    command: [httpd, -f, -p, \"{port}\", -h, /www]\n{HARDENED}{more}"
+        )
+    };
+    let site =
+        service("site", 8080, &format!("    networks: [edge, inside]\n    ports: [\"{published}:8080\"]\n"));
+    let data = service("data", 5432, "    networks: [inside]\n");
+    // This version of the engine finds no second subnet for IPv6 by itself.
+    let subnets =
+        format!("[{{ subnet: 10.128.0.{}/28 }}, {{ subnet: \"fd00:128:{number}::/64\" }}]", 16 * number);
+    format!(
+        "services:\n{site}{data}networks:\n  inside: {{ internal: true }}\n  \
+         edge: {{ enable_ipv6: true, ipam: {{ config: {subnets} }} }}\n"
+    )
+}
+
+const ALWAYS: [(&str, &str); 6] = [
+    ("one/site", "one/data:5432"),
+    ("one/data", "one/site:8080"),
+    ("two/site", "two/data:5432"),
+    ("two/data", "two/site:8080"),
+    ("three/site", "three/data:5432"),
+    ("three/data", "three/site:8080"),
+];
+
+/// Three stacks: one is open to the world, two to the private network, and nobody declared three.
+pub(crate) fn is_measured() -> Result<()> {
+    if !engine::can_run("parts_who_reaches_whom_is_measured", &[])? {
+        return Ok(());
+    }
+    let mut engine = Engine::start(1)?;
+    let image = engine.pull(&samples::native(&samples::BUSYBOX)?)?;
+    for (name, number, port) in [("one", 1, 443), ("two", 2, 9090), ("three", 3, 8081)] {
+        stack::compose(&engine, name, &compose(&image, number, port))?;
+        engine.up(name)?;
+    }
+    // As the engine leaves it: who knows a container's own address reaches what it publishes.
+    let start = Instant::now();
+    let open = measure(&engine)?;
+    println!("measured in {:.2} s\n{open}", start.elapsed().as_secs_f64());
+    let sites = ["one/site:8080", "two/site:8080", "three/site:8080"];
+    let published = ["server:443", "server:9090", "server:8081"];
+    let outside = [INTERNET, VPN]
+        .into_iter()
+        .flat_map(|side| sites.iter().chain(&published).map(move |to| (side, *to)));
+    open.is(&ALWAYS.into_iter().chain(outside).collect::<Vec<_>>())?;
+
+    engine.close(Open { tcp: &[443], udp: &[], vpn: &[9090] })?;
+    let closed = measure(&engine)?;
+    println!("closed:\n{closed}");
+    let declared = [(INTERNET, "server:443"), (VPN, "server:443"), (VPN, "server:9090")];
+    let expected: Vec<_> = ALWAYS.into_iter().chain(declared).collect();
+    closed.is(&expected)?;
+    for (table, port) in [(&open, "server:443"), (&open, "server:8081"), (&closed, "server:443")] {
+        for address in SERVER {
+            let reached = table.addresses(INTERNET, port);
+            ensure!(reached.contains(&address.parse()?), "{port} is not published at {address}: {reached:?}");
+        }
+    }
+    // The measure is one: what is laid between two stacks is seen.
+    engine.docker(["network", "connect", "one_inside", "two-site-1"])?;
+    let error = measure(&engine)?.is(&expected).err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(error.contains("two/site reaches and should not: one/data:5432"), "{error}");
+    let nobody = closed.is(&[("four/site", "one/data:5432")]).err().map(|error| error.to_string());
+    ensure!(nobody.is_some_and(|error| error.contains("nobody is called four/site")));
+    Ok(())
+}
