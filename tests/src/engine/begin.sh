@@ -1,13 +1,16 @@
 # The first process of a machine with an engine, in namespaces of its own. $1 the root that Debian's packages make, $2 a
-# directory to mount on, $3 the registry's directory, $4 the size of the data volume.
+# directory to mount on, $3 the registry's directory, $4 the size of the data volume, $5 the program that is firstboot.
 set -eu
 mount --make-rprivate /
 mount -t tmpfs -o mode=0755 engine "$2"
 mkdir "$2/upper" "$2/work" "$2/root"
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" engine "$2/root"
 cd "$2/root"
-mkdir -p srv/sovereign etc/docker old
-mount -t tmpfs -o "mode=0755,size=$4" volume srv/sovereign
+mkdir -p srv/sovereign etc/docker usr/local/lib/sovereign old
+# By the name of the open LUKS volume, which firstboot looks for.
+mount -t tmpfs -o "mode=0755,size=$4" /dev/mapper/sovereign srv/sovereign
+: >usr/local/lib/sovereign/firstboot
+mount --bind "$5" usr/local/lib/sovereign/firstboot
 mount -t tmpfs -o mode=0755 run run
 mkdir run/registry
 mount --bind "$3" run/registry

@@ -27,9 +27,10 @@ use images::OciLayout;
 use leftovers::Place;
 use registry::Registry;
 use serde_json::Value;
+use spec::paths;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// The server's addresses on the internet.
@@ -84,6 +85,13 @@ pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
+/// Where this program was started as a server's firstboot: what that does, to its end. The first words of a program with
+/// trials of engines.
+pub fn be_firstboot() -> Option<ExitCode> {
+    let called = std::env::args_os().next()?;
+    (Path::new(&called) == Path::new(paths::BINARY)).then(firstboot::cli::main)
+}
+
 /// One of the networks outside the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -119,7 +127,8 @@ impl Engine {
         let script = BEGIN.replace("LAST", Tied::LAST);
         let unshare = Cmd::new("unshare").args(["--net", "--mount", "--uts", "--ipc"]);
         let size = PathBuf::from(format!("{gib}g"));
-        let words = [root.as_path(), &mounts, &images, &size];
+        let own = std::env::current_exe().context("finding this program")?;
+        let words = [root.as_path(), &mounts, &images, &size, &own];
         let machine = Tied::start(unshare, &script, &words, &place.path().join("begin.log"))?;
         let outside = |name: &str| Space::at(machine.path(Path::new("/run/netns").join(name)));
         let (internet, vpn) = (outside("internet")?, outside("vpn")?);
@@ -163,6 +172,11 @@ impl Engine {
     /// A program of the server's, run on it.
     pub fn program(&self, program: &str) -> Cmd {
         on_the_server(&self.machine, program).timeout(LIMIT).with_children()
+    }
+
+    /// firstboot, run on the server: this very program, which has it in it. See [`be_firstboot`].
+    pub fn firstboot<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Cmd {
+        self.program(paths::BINARY).args(words)
     }
 
     /// Runs `docker` with these words; gives what it said.

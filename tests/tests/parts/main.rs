@@ -8,11 +8,15 @@ mod postgres;
 mod stack;
 
 use libtest_mimic::Arguments;
+use std::process::ExitCode;
 use tests::trial;
 
-fn main() {
+fn main() -> ExitCode {
+    if let Some(code) = tests::engine::be_firstboot() {
+        return code;
+    }
     if let Some(run) = engine::be_the_killed() {
-        std::process::exit(i32::from(run.is_err()));
+        return if run.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let trials = vec![
         trial("parts_postgres_comes_up_from_nothing_and_again", postgres::twice),
@@ -24,7 +28,7 @@ fn main() {
         trial("parts_two_engines_run_side_by_side", engine::side_by_side),
         trial("parts_a_one_time_password_is_what_an_app_shows", otp),
     ];
-    tests::run(&Arguments::from_args(), trials).exit();
+    tests::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// RFC 6238's own example, and the way a page writes a secret.

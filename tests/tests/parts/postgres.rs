@@ -1,8 +1,9 @@
 //! The catalogue's PostgreSQL, whole, at the paths that a server has.
 
 use crate::stack;
-use anyhow::{Context as _, Result, ensure};
-use spec::StackSpec;
+use anyhow::{Context as _, Result, bail, ensure};
+use host::{Host as _, Local};
+use spec::{StackSpec, StackState, paths};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tests::engine::{self, Engine};
@@ -32,7 +33,19 @@ pub(crate) fn twice() -> Result<()> {
     ensure!(engine.containers(Some(STACK))?.is_empty(), "containers are left");
     comes_up(&engine, "again")?;
     ensure!(sql(&engine, "SELECT what FROM kept")? == "a row");
-    leaks::none(&engine, &[leaks::Sought { name: PASSWORD, bytes: SECRET }])
+    leaks::none(&engine, &[leaks::Sought { name: PASSWORD, bytes: SECRET }])?;
+    firstboot_sees_it(&engine, wanted)
+}
+
+/// What firstboot itself says of the stack, asked where it runs.
+fn firstboot_sees_it(engine: &Engine, wanted: StackSpec) -> Result<()> {
+    host::files::write(&engine.path(paths::NODE_SPEC), &stack::node(vec![wanted]).to_json(), 0o644)?;
+    let said = Local.run(&engine.firstboot(["stacks", "list"]))?;
+    let seen: Vec<StackState> = serde_json::from_slice(&said.stdout)?;
+    let [postgres] = seen.as_slice() else { bail!("firstboot sees {seen:?}") };
+    ensure!(postgres.enabled && (postgres.containers, postgres.healthy) == (1, 1), "{postgres:?}");
+    ensure!(postgres.secrets == [PASSWORD], "{postgres:?}");
+    Ok(())
 }
 
 fn comes_up(engine: &Engine, how: &str) -> Result<()> {

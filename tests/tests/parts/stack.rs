@@ -1,7 +1,7 @@
 //! Stacks' files, put where a server has them.
 
 use anyhow::{Context as _, Result};
-use spec::{Port, StackSpec};
+use spec::{DiskSpec, NodeSpec, Port, ServerSpec, SshSpec, StackSpec, UnlockSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tests::engine::Engine;
@@ -35,6 +35,25 @@ pub(crate) fn put(
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(dir.mode))?;
     }
     compose(engine, &wanted.name, &stacks::render(wanted, inbound)?)
+}
+
+/// What a server with these stacks shall be.
+pub(crate) fn node(stacks: Vec<StackSpec>) -> NodeSpec {
+    NodeSpec {
+        version: spec::VERSION,
+        project: "parts".into(),
+        server: ServerSpec { id: 1, name: "server".into() },
+        disk: DiskSpec { volume_id: 1, size_gb: 10, format: None, known: None },
+        recipients: vec!["age1nobody".into()],
+        ssh: SshSpec { port: 22 },
+        inbound: vec![],
+        registries: vec![],
+        stacks,
+        unlock: UnlockSpec::Operator,
+        reboot: None,
+        vpn: None,
+        exceptions: vec![],
+    }
 }
 
 /// Puts a compose file where a stack of this name has it.
