@@ -6,7 +6,7 @@ use host::Cmd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,6 +76,14 @@ impl Space {
     /// Where it is found.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Lets connections in at these addresses, for as long as what it gives is kept.
+    pub fn listen(&self, at: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+        let listen = |address: &SocketAddr| {
+            TcpListener::bind(address).with_context(|| format!("listening at {address}"))
+        };
+        self.inside(|| at.iter().map(listen).collect())?
     }
 
     /// Tries a TCP connection to each, all at once.

@@ -192,7 +192,8 @@ impl Engine {
         }
         let registry = self.registry.as_ref().context("there is a registry")?;
         let reference = registry.publish(image)?;
-        self.docker(["pull", "--quiet", &reference])?;
+        let pull = self.program("docker").args(["pull", "--quiet", &reference]);
+        Local.run(&pull.timeout(STACK_LIMIT))?;
         Ok(reference)
     }
 
@@ -295,10 +296,8 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // They die with their namespace, and the programs that entered it for them see that.
         let _ = self.machine.stop();
-        for mut child in self.dockerd.take().into_iter() {
-            let _ = child.wait();
-        }
-        let _ = self.containerd.wait();
+        let daemons = self.dockerd.iter_mut().chain([&mut self.containerd]);
+        daemons.for_each(|daemon| drop(daemon.wait()));
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::stack::{self, HARDENED};
 use anyhow::{Result, ensure};
+use std::net::SocketAddr;
 use std::time::Instant;
-use tests::engine::{self, Engine, Open, SERVER};
+use tests::engine::{self, Engine, FAR_AWAY, METADATA, Open, SERVER, Side};
 use tests::isolation::{INTERNET, VPN, measure};
+use tests::network::Reach;
 use tests::samples;
 
 /// A site that is published at a port, and what only it may ask. `number` makes it another one.
@@ -69,11 +71,39 @@ pub(crate) fn is_measured() -> Result<()> {
             ensure!(reached.contains(&address.parse()?), "{port} is not published at {address}: {reached:?}");
         }
     }
+    nobody_gets_out_but_who_may(&engine)?;
     // The measure is one: what is laid between two stacks is seen.
     engine.docker(["network", "connect", "one_inside", "two-site-1"])?;
     let error = measure(&engine)?.is(&expected).err().map(|error| error.to_string()).unwrap_or_default();
     ensure!(error.contains("two/site reaches and should not: one/data:5432"), "{error}");
     let nobody = closed.is(&[("four/site", "one/data:5432")]).err().map(|error| error.to_string());
     ensure!(nobody.is_some_and(|error| error.contains("nobody is called four/site")));
+    Ok(())
+}
+
+/// A site may go out, but neither send mail nor ask for the server's user-data; and no container reaches the server's own
+/// programs, nor does anybody outside.
+fn nobody_gets_out_but_who_may(engine: &Engine) -> Result<()> {
+    let at = |address: &str, port| -> Result<SocketAddr> { Ok(SocketAddr::new(address.parse()?, port)) };
+    let [v4, v6] = FAR_AWAY;
+    let outside = [at(v4, 443)?, at(v6, 443)?, at(v4, 25)?, at(v6, 25)?, at(METADATA, 80)?];
+    let of_the_server = [at(SERVER[0], 5555)?, at(SERVER[1], 5555)?];
+    let (internet, server) = (engine.outside(Side::Internet), engine.server());
+    let _listening = (internet.listen(&outside)?, server.listen(&of_the_server)?);
+    // They are there for whoever is let in.
+    ensure!(server.connect(&outside[..2])? == [Reach::Open; 2], "nobody is far away");
+    ensure!(server.connect(&of_the_server)? == [Reach::Open; 2], "nothing listens on the server");
+    let all = [outside.as_slice(), &of_the_server].concat();
+    for container in engine.containers(None)? {
+        let open: Vec<_> = all.iter().zip(container.network()?.connect(&all)?).collect();
+        let open: Vec<_> =
+            open.into_iter().filter(|(_, reach)| *reach == Reach::Open).map(|(to, _)| *to).collect();
+        let may: &[SocketAddr] = if container.service == "site" { &outside[..2] } else { &[] };
+        ensure!(open == may, "{} reaches {open:?}, and may reach {may:?}", container.title());
+    }
+    ensure!(
+        internet.connect(&of_the_server)? == [Reach::Silent; 2],
+        "the server's own program is open to all"
+    );
     Ok(())
 }
