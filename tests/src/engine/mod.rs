@@ -62,6 +62,7 @@ const PACKAGES: [&str; 11] = [
     "runc",
 ];
 const BEGIN: &str = include_str!("begin.sh");
+const POWER_CUT: &str = include_str!("power-cut.sh");
 /// What firstboot tells this version of the engine, held to its word by firstboot's own tests.
 const DAEMON: &str = include_str!("../../../firstboot/src/steps/docker/golden/23-26.json");
 /// The unit that a server's stacks are started by.
@@ -264,6 +265,18 @@ impl Engine {
         self.start_daemon()
     }
 
+    /// Ends the daemons and every container at once, as when the power goes, and starts the daemons again on the same volume. No
+    /// stack is started, and nothing is [closed](Self::close) any more. What was written is there, synced or not.
+    pub fn power_cut(&mut self) -> Result<()> {
+        Local.run(&self.program("sh").args(["-c", POWER_CUT]).shown_as("power-cut.sh"))?;
+        let started = containerd(&self.machine, self.place.path())?;
+        let ended = std::mem::replace(&mut self.containerd, started);
+        for mut daemon in self.dockerd.take().into_iter().chain([ended]) {
+            daemon.wait().context("waiting for a daemon's end")?;
+        }
+        self.start_daemon()
+    }
+
     fn start_daemon(&mut self) -> Result<()> {
         let log = self.beside("dockerd.log");
         let cmd = on_the_server(&self.machine, "dockerd").arg("--containerd=/run/containerd/containerd.sock");
@@ -305,7 +318,7 @@ impl Drop for Engine {
 fn on_the_server(machine: &Tied, program: &str) -> Cmd {
     let first = machine.first().to_string();
     let cmd = Cmd::new("nsenter").args(["--target", &first, "--net", "--mount", "--pid", "--uts", "--ipc"]);
-    cmd.args(["--root", "--wd=/", "--", program]).env("HOME", "/root")
+    cmd.args(["--root", "--wd", "--", program]).env("HOME", "/root")
 }
 
 /// What firstboot tells the engine, but for a limit that this machine's own does not allow.

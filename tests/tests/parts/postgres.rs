@@ -33,6 +33,10 @@ pub(crate) fn twice() -> Result<()> {
     ensure!(engine.containers(Some(STACK))?.is_empty(), "containers are left");
     comes_up(&engine, "again")?;
     ensure!(sql(&engine, "SELECT what FROM kept")? == "a row");
+    engine.power_cut()?;
+    comes_up(&engine, "after the power went")?;
+    ensure!(sql(&engine, "SELECT what FROM kept")? == "a row");
+    ensure!(engine.logs(STACK)?.contains("was not properly shut down"), "the power did not go");
     leaks::none(&engine, &[leaks::Sought { name: PASSWORD, bytes: SECRET }])?;
     firstboot_sees_it(&engine, wanted)
 }
