@@ -7,7 +7,6 @@ use crate::tied::Tied;
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _, Local};
 use std::path::Path;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thirtyfour::{ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver};
 
@@ -16,7 +15,6 @@ pub const PROGRAMS: [&str; 3] = ["chromium", "chromedriver", "certutil"];
 
 /// Chromium's driver, with all it starts; `$1` is its home.
 const DRIVER: &str = "HOME=\"$1\" chromedriver --port=0 >\"$1/driver.log\" 2>&1 & LAST";
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How large a window is, for pictures of it.
 const WINDOW: &str = "--window-size=1280,900";
 
@@ -127,18 +125,12 @@ fn trust(home: &Path, authority: &str) -> Result<()> {
 
 /// The port that the driver says it is at.
 fn port(log: &Path) -> Result<u16> {
-    let start = Instant::now();
-    loop {
+    let mut port = None;
+    crate::until("chromedriver has started", || {
         let said = std::fs::read_to_string(log).unwrap_or_default();
-        let port = said
-            .lines()
-            .find_map(|line| line.split_once("started successfully on port ")?.1.strip_suffix('.'));
-        if let Some(port) = port {
-            return port.parse().with_context(|| format!("reading the port of chromedriver: {port}"));
-        }
-        if start.elapsed() > PATIENCE {
-            bail!("starting chromedriver: {said}");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let line = said.lines().find_map(|line| line.split_once("started successfully on port "));
+        port = line.and_then(|(_, port)| port.strip_suffix('.')?.parse().ok());
+        Ok(port.is_some())
+    })?;
+    port.context("chromedriver says no port")
 }

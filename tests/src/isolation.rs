@@ -7,9 +7,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What one that asks is called: a container `stack/service`, or one of these.
 pub const INTERNET: &str = "internet";
@@ -36,7 +33,10 @@ struct Target {
 pub fn measure(engine: &Engine) -> Result<Table> {
     let containers: Vec<Container> =
         engine.containers(None)?.into_iter().filter(|container| container.pid.is_some()).collect();
-    wait_until_settled(&containers)?;
+    for container in &containers {
+        let settled = format!("the addresses of {} are settled", container.title());
+        crate::until(&settled, || container.is_settled())?;
+    }
     let mut askers: Vec<(String, Space)> = Vec::new();
     for container in &containers {
         askers.push((container.title(), container.network()?));
@@ -66,17 +66,6 @@ pub fn measure(engine: &Engine) -> Result<Table> {
         }
     }
     Ok(table)
-}
-
-fn wait_until_settled(containers: &[Container]) -> Result<()> {
-    let start = Instant::now();
-    for container in containers {
-        while !container.is_settled()? {
-            ensure!(start.elapsed() < PATIENCE, "the addresses of {} do not settle", container.title());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-    Ok(())
 }
 
 fn ask(name: &str, space: &Space, targets: &[Target]) -> Result<Vec<(String, IpAddr)>> {

@@ -36,6 +36,9 @@ use std::time::{Duration, Instant};
 /// How long installing PyPI packages may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
+/// How long something is waited for that nothing but its own work keeps.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 static TOOK: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
 
 /// A trial that fails with the whole chain of its error, and whose time is in the [table](run).
@@ -72,6 +75,16 @@ pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {
     );
     eprintln!("SKIPPED {test}: {missing:?} are not installed");
     Ok(false)
+}
+
+/// Waits until this is so, for a minute.
+pub fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !so()? {
+        anyhow::ensure!(start.elapsed() < PATIENCE, "waiting until {what}: it is not after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// A real line of `authorized_keys`; its private half was never kept.

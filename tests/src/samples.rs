@@ -55,7 +55,7 @@ pub const TLS_PAGE: ContainerImage = ContainerImage {
     ],
     volume: None,
     port: Some("8443/tcp"),
-    healthcheck: &["CMD", "nc", "-w", "2", "127.0.0.1", "8443"],
+    healthcheck: &["CMD", "true"],
     stop_signal: "SIGTERM",
 };
 

@@ -31,7 +31,7 @@ use spec::paths;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The server's addresses on the internet.
 pub const SERVER: [&str; 2] = ["192.0.2.10", "2001:db8:77::10"];
@@ -261,7 +261,7 @@ impl Engine {
         let stop = self.program("sh").args(["-c", "kill $(cat /run/docker.pid)"]);
         Local.run(&stop)?;
         let mut dockerd = self.dockerd.take().context("stopping Docker: it does not run")?;
-        ends(&mut dockerd).context("stopping Docker")?;
+        crate::until("Docker has stopped", || Ok(dockerd.try_wait()?.is_some()))?;
         self.start_daemon()
     }
 
@@ -284,14 +284,12 @@ impl Engine {
         let cmd = cmd.arg(format!("--cgroup-parent=/{}", self.place.name()));
         self.dockerd = Some(start(&cmd, &log)?);
         // It lets clients in when it is ready, and not before.
-        let start = Instant::now();
-        while !self.path("/run/docker.sock").exists() {
-            let ended = self.dockerd.as_mut().map(Child::try_wait).transpose()?.flatten();
-            if ended.is_some() || start.elapsed() > LIMIT {
-                bail!("starting Docker: {}", last_lines(&log)?);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let (socket, mut dockerd) = (self.path("/run/docker.sock"), self.dockerd.as_mut());
+        crate::until("Docker listens", || {
+            let ended = dockerd.as_mut().map(|dockerd| dockerd.try_wait()).transpose()?.flatten();
+            ensure!(ended.is_none(), "starting Docker: {}", last_lines(&log)?);
+            Ok(socket.exists())
+        })?;
         self.docker(["version"]).map(drop).or_else(|error| bail!("{error:#}\n{}", last_lines(&log)?))
     }
 
@@ -344,17 +342,6 @@ fn start(cmd: &Cmd, log: &Path) -> Result<Child> {
     let mut command = cmd.to_std()?;
     let started = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
     started.with_context(|| format!("starting {}", cmd.line()))
-}
-
-fn ends(child: &mut Child) -> Result<()> {
-    let start = Instant::now();
-    while child.try_wait()?.is_none() {
-        if start.elapsed() > LIMIT {
-            bail!("it goes on after {LIMIT:?}");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
 }
 
 fn last_lines(log: &Path) -> Result<String> {

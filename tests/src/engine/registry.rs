@@ -1,13 +1,12 @@
 //! The server's own registry, on its loopback, so that images are known by their digests as they are on a server.
 
-use super::{LIMIT, last_lines, start};
+use super::{last_lines, start};
 use crate::network::{Reach, Space};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use host::Cmd;
 use images::OciLayout;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 /// Docker asks what is on a loopback without TLS.
 const ADDRESS: &str = "127.0.0.1:5000";
@@ -31,13 +30,10 @@ impl Registry {
         let log = place.join("registry.log");
         let mut child = start(&command.args(["serve", "/run/registry/config.yml"]), &log)?;
         let address = ADDRESS.parse().context("reading the registry's address")?;
-        let begun = Instant::now();
-        while server.connect(&[address])? != [Reach::Open] {
-            if child.try_wait()?.is_some() || begun.elapsed() > LIMIT {
-                bail!("starting the registry: {}", last_lines(&log)?);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        crate::until("the registry answers", || {
+            ensure!(child.try_wait()?.is_none(), "starting the registry: {}", last_lines(&log)?);
+            Ok(server.connect(&[address])? == [Reach::Open])
+        })?;
         // Only its layout of files is taken, none of its ports.
         Ok(Self { layout: images::registry::Registry::new(directory, 0), child })
     }

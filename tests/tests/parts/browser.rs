@@ -1,6 +1,6 @@
 //! A real browser on the internet opens a page that a container serves over TLS.
 
-use crate::stack::{self, HARDENED};
+use crate::stack::{self, hardened};
 use anyhow::{Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::time::Instant;
@@ -45,9 +45,10 @@ pub(crate) fn opens_a_page() -> Result<()> {
 
 fn compose(image: &str) -> String {
     format!(
-        "services:\n  page:\n    image: {image}\n{HARDENED}    ports: [\"443:8443\"]\n    secrets: [page.pem]\n    \
+        "services:\n  page:\n    image: {image}\n{}    ports: [\"443:8443\"]\n    secrets: [page.pem]\n    \
          networks: [edge]\nnetworks:\n  edge: {{ enable_ipv6: true }}\nsecrets:\n  page.pem:\n    \
          file: {}/secrets/page.pem\n",
+        hardened(8443),
         stack::folder("page")
     )
 }

@@ -15,8 +15,6 @@ use tests::samples;
 /// Tells this program that it is the one to be killed.
 const KILLED: &str = "SOVEREIGN_ENGINE_OF_A_KILLED";
 const NAME: &str = "hardened";
-/// How long the kernel may take to end what a killed program started.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// See the module.
 pub(crate) fn leaves_nothing() -> Result<()> {
@@ -57,10 +55,7 @@ pub(crate) fn killed_leaves_nothing() -> Result<()> {
     child.kill()?;
     child.wait()?;
     let start = Instant::now();
-    while !traces.running()?.is_empty() {
-        ensure!(start.elapsed() < PATIENCE, "it goes on: {:#?}", traces.running()?);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    tests::until("all ended that the killed program started", || Ok(traces.running()?.is_empty()))?;
     println!("all ended {:.2} s after the kill", start.elapsed().as_secs_f64());
     ensure!(Path::new(folder).exists(), "somebody else removed its folder, and nothing is shown");
     drop(Engine::start(1)?);
@@ -104,6 +99,10 @@ pub(crate) fn side_by_side() -> Result<()> {
             "-p",
             "8080",
         ])?;
+    }
+    for engine in [&one, &two] {
+        let container = &engine.containers(None)?[0];
+        tests::until("the container listens", || Ok(container.listening()? == [8080]))?;
     }
     let both = [8081, 8082].map(|port| format!("{}:{port}", SERVER[0]).parse());
     let both: Vec<_> = both.into_iter().collect::<std::result::Result<_, _>>()?;

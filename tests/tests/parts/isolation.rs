@@ -1,6 +1,6 @@
 //! Who reaches whom is measured rightly, with stacks that have nothing to do with each other.
 
-use crate::stack::{self, HARDENED};
+use crate::stack::{self, hardened};
 use anyhow::{Result, ensure};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -13,7 +13,8 @@ use tests::samples;
 fn compose(image: &str, number: u16, published: u16) -> String {
     let service = |name: &str, port: u16, more: &str| {
         format!(
-            "  {name}:\n    image: {image}\n    command: [httpd, -f, -p, \"{port}\", -h, /www]\n{HARDENED}{more}"
+            "  {name}:\n    image: {image}\n    command: [httpd, -f, -p, \"{port}\", -h, /www]\n{}{more}",
+            hardened(port)
         )
     };
     let site =

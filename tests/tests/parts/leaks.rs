@@ -30,6 +30,7 @@ pub(crate) fn found_wherever() -> Result<()> {
     run("in-arguments", &[], &["sh", "-c", "sleep 1d; exit 1", SECRET])?;
     run("says", &[], &["sh", "-c", &said])?;
     engine.docker(["network", "create", "--label", &format!("x={SECRET}"), "labelled"])?;
+    tests::until("everything is said", || Ok(!engine.docker(["logs", "says"])?.is_empty()))?;
     let places = found(&engine, &sought)?;
     for expected in [
         "docker inspect in-environment Config Env",

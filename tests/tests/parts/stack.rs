@@ -72,12 +72,23 @@ fn write(engine: &Engine, path: &str, content: &[u8], mode: u32) -> Result<()> {
     Ok(host::files::write(&engine.path(path), content, mode)?)
 }
 
-/// What every service of a trial's own compose files says: the hardening of a server's stacks.
-pub(crate) const HARDENED: &str = "    user: \"65534:65534\"
+/// What every service of a trial's own compose files says: the hardening of a server's stacks. It is well when it listens on
+/// this port.
+pub(crate) fn hardened(port: u16) -> String {
+    format!(
+        "    user: \"65534:65534\"
     cap_drop: [ALL]
     security_opt: [\"no-new-privileges:true\"]
     read_only: true
     init: true
     mem_limit: 64m
-    healthcheck: { interval: 1s, timeout: 5s, retries: 30, start_period: 20s, start_interval: 100ms }
-";
+    healthcheck:
+      test: [CMD, nc, -w, \"2\", 127.0.0.1, \"{port}\"]
+      interval: 1s
+      timeout: 5s
+      retries: 30
+      start_period: 20s
+      start_interval: 100ms
+"
+    )
+}
