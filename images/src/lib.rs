@@ -16,7 +16,7 @@
 //!
 //! [`container_image`] follows a [`recipe`], shares the first two steps and stops there: a container needs files, not a
 //! configured system. [`made()`] is what no package of Debian's carries, from Go modules, Maven and npm, pinned by hash.
-//! [`unpacked_package`] is one package of any release for this machine itself.
+//! [`unpacked_package`] is one package of any release for this machine itself, [`unpacked_root`] several with all they need.
 //! [`emulator`] is what a rehearsed server runs under where this machine's QEMU is old.
 //! [`toolchain`] builds the static `firstboot` that goes onto every server.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
@@ -67,7 +67,7 @@ pub use emulator::emulator;
 pub use error::Error;
 pub use go::has_go;
 pub use made::made;
-pub use program::{Unpacked, unpacked_package};
+pub use program::{Unpacked, unpacked_package, unpacked_root};
 pub use recipe::Recipe;
 pub use report::{Report, Silent};
 
