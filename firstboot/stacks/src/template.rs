@@ -57,6 +57,16 @@ impl Text {
         })
     }
 
+    /// The text with a value for each secret.
+    pub(crate) fn with(&self, value: impl Fn(&str) -> String) -> String {
+        let part = |part| match part {
+            Part::Plain(text) => text.to_owned(),
+            Part::Secret(name) => value(name),
+            Part::QuotedSecret(name) => Value::from(value(name)).to_string(),
+        };
+        self.parts().map(part).collect()
+    }
+
     /// For people: each secret by its name.
     pub fn shown(&self) -> String {
         let part = |part| match part {

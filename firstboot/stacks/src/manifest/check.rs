@@ -81,16 +81,9 @@ impl Look<'_> {
         }
         named.extend(m.egress.iter().map(|service| (vec!["egress"], service)));
         named.extend(m.mail.iter().map(|service| (vec!["mail"], service)));
+        named.extend(m.api.iter().map(|api| (vec!["api"], &api.service)));
         named.extend(m.exceptions.iter().map(|exception| (vec!["exceptions"], &exception.service)));
-        let hooks = [
-            ("ready", &m.hooks.ready),
-            ("backup", &m.hooks.backup),
-            ("restore", &m.hooks.restore),
-            ("upgrade", &m.hooks.upgrade),
-            ("run", &m.hooks.run),
-        ];
-        let hooks: Vec<(&str, &Hook)> =
-            hooks.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?))).collect();
+        let hooks: Vec<(&str, &Hook)> = m.hooks.each().collect();
         named.extend(hooks.iter().map(|(name, hook)| (vec!["hooks", *name], &hook.service)));
         let there: BTreeSet<String> = self.service_names().into_iter().map(str::to_owned).collect();
         let missing: Vec<_> =
@@ -189,7 +182,9 @@ impl Look<'_> {
     fn configuration(&mut self) {
         let there: BTreeSet<&str> = self.folder.config().map(|(path, _)| path).collect();
         let names = self.manifest.provides.private_network.iter().map(|network| &network.names);
-        let named = self.manifest.config.iter().map(|config| &config.file).chain(names);
+        let documents =
+            self.manifest.api.iter().flat_map(|api| &api.resources).map(|resource| &resource.document);
+        let named = self.manifest.config.iter().map(|config| &config.file).chain(names).chain(documents);
         for file in named.filter(|file| !there.contains(file.as_str())).collect::<Vec<_>>() {
             self.wrong(&["config", file], format!("there is no {CONFIG}{file} in the folder"));
         }
@@ -235,6 +230,11 @@ impl Look<'_> {
             }
             if matches!(secret.format, Format::Bytes { .. }) && secret.purpose.trim().is_empty() {
                 self.wrong(&["secrets", name], "it does not say what it is for".into());
+            }
+        }
+        for token in self.manifest.api.iter().map(|api| &api.token) {
+            if !self.manifest.secrets.contains_key(token.secret.as_str()) {
+                self.wrong(&["api", "token"], format!("there is no [secrets.{}]", token.secret));
             }
         }
         for client in self

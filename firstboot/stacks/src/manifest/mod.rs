@@ -1,9 +1,11 @@
 //! What a stack's `stack.toml` says, as types. `docs/stacks.md` describes it for those who write one.
 //!
 //! * [`words`] are the values that check themselves: a mistake is found with its line.
+//! * [`api`] says what a stack's Admin API shall hold.
 //! * [`secret`] says what a secret looks like and who reads it.
 //! * [`check`](mod@check) holds the manifest against the rest of its folder.
 
+pub mod api;
 mod check;
 mod secret;
 mod words;
@@ -75,6 +77,8 @@ pub struct Manifest {
     /// What is run in its services at certain moments.
     #[serde(default)]
     pub hooks: Hooks,
+    /// The Admin API that its settings are held to their documents through.
+    pub api: Option<api::Api>,
     /// Rules of the hardening that a service of it cannot keep.
     #[serde(default)]
     pub exceptions: Vec<Exception>,
@@ -314,16 +318,39 @@ pub struct Certificate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
+    /// Once its service is up, before the rest of the stack is started.
+    pub before: Option<Hook>,
     /// After it is healthy: says by its exit code whether it does its work.
     pub ready: Option<Hook>,
+    /// Before a copy is made of it, or it is changed from outside: from now on it writes nothing.
+    pub pause: Option<Hook>,
     /// Writes a copy of its data, consistent in itself, to stdout.
     pub backup: Option<Hook>,
-    /// Reads that copy from stdin.
+    /// After that, however it went.
+    pub resume: Option<Hook>,
+    /// Reads that copy from stdin. Of the stack nothing but its service is up.
     pub restore: Option<Hook>,
     /// Before another version is started.
     pub upgrade: Option<Hook>,
     /// What an administrator runs: `stacks run NAME -- ARGUMENTS`.
     pub run: Option<Hook>,
+}
+
+impl Hooks {
+    /// Those there are, by name.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Hook)> {
+        let all = [
+            ("before", &self.before),
+            ("ready", &self.ready),
+            ("pause", &self.pause),
+            ("backup", &self.backup),
+            ("resume", &self.resume),
+            ("restore", &self.restore),
+            ("upgrade", &self.upgrade),
+            ("run", &self.run),
+        ];
+        all.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)))
+    }
 }
 
 /// A command inside a service.

@@ -118,6 +118,7 @@ impl Plan {
         let mut plan =
             Self { stacks, networks, routes, front_door, secrets, records, memory, values: BTreeMap::new() };
         plan.values = values::of_all(&plan, wish);
+        plan.fill_compose_files()?;
         plan.check_templates()?;
         Ok(plan)
     }
@@ -194,6 +195,22 @@ impl Plan {
             .map_err(|mistake| Error::Files(vec![mistake]))
     }
 
+    /// Where the host itself asks a stack's Admin API: `http://ADDRESS:PORT`.
+    pub fn api_address(&self, stack: &Planned) -> Option<String> {
+        let api = stack.manifest.api.as_ref()?;
+        let (_, place) = self.networks_of(&stack.name, &api.service).next()?;
+        Some(format!("http://{}:{}", place.address, api.port))
+    }
+
+    /// The texts of a compose file are templates too, without secrets: those are files.
+    fn fill_compose_files(&mut self) -> Result<(), Error> {
+        for stack in &mut self.stacks {
+            let values = &self.values[&stack.name];
+            fill(&stack.name, &mut stack.compose, values).map_err(|mistake| Error::Files(vec![mistake]))?;
+        }
+        Ok(())
+    }
+
     /// Every template is filled in once, so that what is wrong with one is found before there is a server.
     fn check_templates(&self) -> Result<(), Error> {
         for stack in &self.stacks {
@@ -216,10 +233,44 @@ impl Plan {
                         why,
                     ));
                 }
+                check_document(stack, &path, &text).map_err(|why| {
+                    Error::file(&stack.name, &format!("{}{path}", crate::folder::CONFIG), None, why)
+                })?;
             }
         }
         Ok(())
     }
+}
+
+/// Fills in every text of a compose file.
+fn fill(stack: &str, value: &mut Value, values: &Value) -> Result<(), Mistake> {
+    match value {
+        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(stack, item, values)),
+        Value::Object(map) => map.iter_mut().try_for_each(|(_, below)| fill(stack, below, values)),
+        Value::String(text) if text.contains("{{") || text.contains("{%") => {
+            let mistake = |why| Mistake { stack: stack.into(), file: COMPOSE.into(), line: None, why };
+            let filled = crate::template::render(stack, COMPOSE, text, values)
+                .map_err(|error| mistake(format!("{text:?}: {}", error.why)))?;
+            if filled.secrets().next().is_some() {
+                return Err(mistake(format!("{text:?}: a secret is a file; name it under `secrets`")));
+            }
+            *text = filled.shown();
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What an Admin API is compared with is JSON, and has the parts that are spoken of.
+fn check_document(stack: &Planned, file: &str, text: &crate::Text) -> Result<(), String> {
+    let resources = stack.manifest.api.iter().flat_map(|api| &api.resources);
+    let mut resources = resources.filter(|resource| resource.document.as_str() == file).peekable();
+    if resources.peek().is_none() {
+        return Ok(());
+    }
+    let document: Value =
+        serde_json::from_str(&text.with(|name| name.to_owned())).map_err(|e| format!("is no JSON: {e}"))?;
+    resources.try_for_each(|resource| crate::resources::wanted(resource, &document).map(drop))
 }
 
 /// Reads every stack's folder; of all of them together everything that is wrong is said at once.
