@@ -356,7 +356,7 @@ impl Manifest {
     /// Reads a manifest; a mistake is named with its line. What can be seen with the rest of the folder only, [`check()`] sees.
     pub(crate) fn parse(stack: &str, text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map(|span| line_at(text, span.start));
             Error::file(stack, MANIFEST, line, error.message().trim().to_owned())
         })
     }
@@ -385,6 +385,11 @@ impl Manifest {
             at = Some(next.span().start);
             here = Some(next.get_ref());
         }
-        at.map(|start| text[..start].lines().count().max(1))
+        at.map(|start| line_at(text, start))
     }
+}
+
+/// The line that a byte is in.
+fn line_at(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }

@@ -100,7 +100,7 @@ fn gate(plan: &Plan) -> Value {
     let gate = plan.stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.gate.as_ref()?)));
     gate.map_or(
         Value::Null,
-        |(stack, gate)| json!({ "upstream": name_of(&stack.name, &gate.service), "port": gate.port }),
+        |(stack, gate)| json!({ "upstream": name_of(&stack.name, &gate.service), "port": gate.port, "path": gate.path.as_str() }),
     )
 }
 
