@@ -1,6 +1,6 @@
 //! Holds a manifest against the rest of its folder: what it names is there, and what is there is named.
 
-use super::{Format, Hook, Manifest, Word};
+use super::{Format, Hook, Loosened, Manifest, When, Word};
 use crate::folder::{COMPOSE, CONFIG, Folder, MANIFEST};
 use crate::{Mistake, template};
 use serde_json::Value;
@@ -23,6 +23,7 @@ pub(crate) fn check(folder: &Folder, manifest: &Manifest, compose: &Value) -> Ve
     look.secrets();
     look.options();
     look.routes();
+    look.exceptions();
     look.mistakes
 }
 
@@ -259,13 +260,32 @@ impl Look<'_> {
                 );
             }
         }
-        for when in self.manifest.ports.iter().filter_map(|port| port.when.as_ref()) {
-            if !matches!(
-                self.manifest.options.get(when.as_str()).map(|choice| &choice.default),
-                Some(Setting::Switch(_))
-            ) {
-                self.wrong(&["ports"], format!("`when` names {when}, which is no option that is on or off"));
-            }
+        for (path, when) in choices(self.manifest) {
+            let why = match (self.manifest.options.get(when.option.as_str()), &when.value) {
+                (None, _) => format!("there is no [options.{}]", when.option),
+                (Some(choice), None) if matches!(choice.default, Setting::Number(_)) => {
+                    format!("{} is a number: say which, `{}=…`", when.option, when.option)
+                }
+                (Some(choice), Some(value))
+                    if !choice.values.is_empty() && !choice.values.contains(value) =>
+                {
+                    format!("{} is never {value}", when.option)
+                }
+                _ => continue,
+            };
+            self.wrong(&path, why);
+        }
+    }
+
+    /// What nobody else's stack may.
+    fn exceptions(&mut self) {
+        let engine =
+            self.manifest.exceptions.iter().any(|exception| exception.rule == Loosened::EngineSocket);
+        if engine && !self.folder.ours {
+            self.wrong(
+                &["exceptions"],
+                "the container engine's socket is for a stack of the catalogue only: import `engine` of stack socket-proxy instead".into(),
+            );
         }
     }
 
@@ -286,10 +306,42 @@ impl Look<'_> {
             .sign_in
             .iter()
             .map(|sign_in| (vec!["provides", "sign-in"], &sign_in.route));
-        let clients =
-            self.manifest.clients.iter().map(|client| (vec!["clients", client.id.as_str()], &client.route));
-        for (path, route) in sign_in.chain(clients).filter(|(_, route)| !known(route)).collect::<Vec<_>>() {
+        let private = self
+            .manifest
+            .provides
+            .private_network
+            .iter()
+            .map(|network| (vec!["provides", "private-network"], &network.route));
+        let clients = self
+            .manifest
+            .clients
+            .iter()
+            .filter_map(|client| Some((vec!["clients", client.id.as_str()], client.route.as_ref()?)));
+        for (path, route) in
+            sign_in.chain(private).chain(clients).filter(|(_, route)| !known(route)).collect::<Vec<_>>()
+        {
             self.wrong(&path, format!("there is no route {route}"));
         }
+        let is_gate = self.manifest.provides.gate.is_some();
+        for client in self.manifest.clients.iter().filter(|client| client.route.is_none() && !is_gate) {
+            self.wrong(
+                &["clients", &client.id],
+                "it names no `route`, which only the gate's may leave out".into(),
+            );
+        }
+        for route in routes.iter().filter(|route| !route.paths.is_empty() && route.path.as_str() != "/") {
+            self.wrong(&["routes", &route.name], "it has both `path` and `paths`".into());
+        }
     }
+}
+
+/// Everything that depends on a choice of the project's.
+fn choices(m: &Manifest) -> Vec<(Vec<&str>, &When)> {
+    let door = m.provides.front_door.iter().flat_map(|door| [&door.vouched, &door.vouched_inside]);
+    let door = door.map(|when| (vec!["provides", "front-door"], when));
+    let ports = m.ports.iter().map(|port| (vec!["ports"], &port.when));
+    let routes = m.routes.iter().map(|route| (vec!["routes", route.name.as_str()], &route.when));
+    let secrets = m.secrets.iter().map(|(name, secret)| (vec!["secrets", name.as_str()], &secret.when));
+    let all = door.chain(ports).chain(routes).chain(secrets);
+    all.filter_map(|(path, when)| Some((path, when.as_ref()?))).collect()
 }

@@ -2,16 +2,19 @@
 //!
 //! * [`words`] are the values that check themselves: a mistake is found with its line.
 //! * [`api`] says what a stack's Admin API shall hold.
+//! * [`route`] says what is reached through the front door, and how.
 //! * [`secret`] says what a secret looks like and who reads it.
 //! * [`check`](mod@check) holds the manifest against the rest of its folder.
 
 pub mod api;
 mod check;
+mod route;
 mod secret;
 mod words;
 
+pub use route::{Limit, Route};
 pub use secret::{Format, Reader, Secret, Source};
-pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, Word};
+pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, When, Word};
 
 use crate::{Error, folder::MANIFEST};
 use serde::Deserialize;
@@ -89,31 +92,37 @@ pub struct Manifest {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Provides {
     /// Takes every request from outside and hands it to the service that a route names.
-    pub front_door: Option<Service>,
+    pub front_door: Option<FrontDoor>,
     /// Says of a request whether somebody with the right role made it.
-    pub gate: Option<Endpoint>,
+    pub gate: Option<Gate>,
     /// Knows who somebody is, over OpenID Connect.
     pub sign_in: Option<SignIn>,
     /// The private network that administrators come in by.
     pub private_network: Option<PrivateNetwork>,
 }
 
-/// One service.
+/// Who takes every request from outside, and by which certificates it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Service {
+pub struct FrontDoor {
     /// By its name in the compose file.
     pub service: Word,
+    /// When a public authority vouches for names that the world knows; the server's own certificate has them otherwise.
+    pub vouched: Option<When>,
+    /// When it vouches, besides, for names inside the private network.
+    pub vouched_inside: Option<When>,
 }
 
-/// A service and the port it listens on.
+/// Who says of a request whether somebody with the right role made it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Endpoint {
+pub struct Gate {
     /// By its name in the compose file.
     pub service: Word,
-    /// Inside.
+    /// The port it listens on.
     pub port: u16,
+    /// Where its own pages are, at every host that it guards something of.
+    pub path: PathPrefix,
 }
 
 /// An OpenID provider.
@@ -132,6 +141,8 @@ pub struct SignIn {
 pub struct PrivateNetwork {
     /// The control server.
     pub service: Word,
+    /// The route that devices reach it by: its host is the network's own.
+    pub route: Word,
     /// The image that the host's own node is taken out of.
     pub node: Word,
     /// The file of its configuration that the names of administrators' pages are written to, and read of at once.
@@ -199,33 +210,6 @@ pub struct DataDir {
     pub mode: Mode,
 }
 
-/// Requests that are handed to a service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// What the stack calls it; a project may give it another host by that name.
-    pub name: Word,
-    /// The host, below the project's domain; `@` is the domain itself.
-    pub host: Host,
-    /// Whether the host lies below the domain of names inside the private network instead, and has no public record.
-    #[serde(default)]
-    pub inside: bool,
-    /// What the path begins with.
-    #[serde(default)]
-    pub path: PathPrefix,
-    /// The service.
-    pub service: Word,
-    /// The port it listens on.
-    pub port: u16,
-    /// From where it may be asked for.
-    pub from: From,
-    /// The role that whoever asks must have.
-    pub role: Option<Word>,
-    /// Paths below it that nobody gets.
-    #[serde(default)]
-    pub refused: Vec<PathPrefix>,
-}
-
 /// From where something is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -253,8 +237,8 @@ pub struct Published {
     /// Whether it is there only while no stack is the front door.
     #[serde(default)]
     pub without_front_door: bool,
-    /// The option that has to be on.
-    pub when: Option<Word>,
+    /// The choice that it is there for.
+    pub when: Option<When>,
 }
 
 impl Published {
@@ -274,8 +258,16 @@ pub struct Export {
     pub service: Word,
     /// Its port.
     pub port: u16,
-    /// The stacks that may.
+    /// The stacks that may; where none is named, each that imports it.
+    #[serde(default)]
     pub to: Vec<Word>,
+}
+
+impl Export {
+    /// Whether a stack may import it.
+    pub fn is_for(&self, stack: &str) -> bool {
+        self.to.is_empty() || self.to.iter().any(|to| to == stack)
+    }
 }
 
 /// Something that another stack exports.
@@ -298,15 +290,15 @@ pub struct Client {
     pub id: Word,
     /// Its secret.
     pub secret: Word,
-    /// The route whose host it is at.
-    pub route: Word,
+    /// The route whose host it is at. One without is the gate's, and is at every host that the gate guards something of.
+    pub route: Option<Word>,
     /// The paths that a log-in may end at.
     pub redirects: Vec<PathPrefix>,
     /// The services that speak to the provider.
     pub services: Vec<Word>,
 }
 
-/// A certificate that is signed by its own key.
+/// A certificate that is signed by its own key, for the names that the plan says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
@@ -383,13 +375,15 @@ pub enum Loosened {
     ReadOnly,
     /// Not root.
     Root,
+    /// Not the container engine's socket, which whoever may write to owns the server by. For stacks of the catalogue only.
+    EngineSocket,
 }
 
 impl Manifest {
     /// Reads a manifest; a mistake is named with its line. What can be seen with the rest of the folder only, [`check()`] sees.
     pub(crate) fn parse(stack: &str, text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map(|span| line_at(text, span.start));
             Error::file(stack, MANIFEST, line, error.message().trim().to_owned())
         })
     }
@@ -418,6 +412,11 @@ impl Manifest {
             at = Some(next.span().start);
             here = Some(next.get_ref());
         }
-        at.map(|start| text[..start].lines().count().max(1))
+        at.map(|start| line_at(text, start))
     }
+}
+
+/// The line that a byte is in.
+fn line_at(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }

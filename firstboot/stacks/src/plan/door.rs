@@ -4,7 +4,8 @@ use super::network::Network;
 use super::{Planned, PlannedRoute};
 use crate::Error;
 use crate::manifest::Published;
-use spec::Setting;
+use spec::VpnSpec;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The service that takes what comes from outside.
@@ -60,9 +61,9 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
 /// Leaves of each stack's ports those that are there.
 pub(super) fn with_active_ports(mut stacks: Vec<Planned>, has_door: bool) -> Vec<Planned> {
     for stack in &mut stacks {
-        let on = |name: &str| stack.options.get(name) == Some(&Setting::Switch(true));
         let active = |port: &&Published| {
-            !(port.without_front_door && has_door) && port.when.as_ref().is_none_or(|when| on(when))
+            !(port.without_front_door && has_door)
+                && port.when.as_ref().is_none_or(|when| when.holds(&stack.options))
         };
         stack.ports = stack.manifest.ports.iter().filter(active).cloned().collect();
     }
@@ -82,6 +83,32 @@ pub(super) fn check_ports(stacks: &[Planned]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The names that each stack's own certificate is for.
+pub(super) fn certificates(
+    stacks: &[Planned],
+    routes: &[PlannedRoute],
+    vpn: Option<&VpnSpec>,
+) -> BTreeMap<String, Vec<String>> {
+    let names = |stack: &Planned| {
+        let provides = &stack.manifest.provides;
+        let mut names: Vec<String> = if let Some(door) = &provides.front_door {
+            let own = routes.iter().filter(|route| !route.vouched);
+            let own = own.flat_map(|route| std::iter::once(&route.host).chain(&route.also)).cloned();
+            // Its name inside comes first, so that there is one to make where an authority vouches for all others.
+            std::iter::once(super::name_of(&stack.name, &door.service)).chain(own).collect()
+        } else if provides.private_network.is_some() {
+            vpn.map(|vpn| vpn.host.clone()).into_iter().collect()
+        } else {
+            Vec::new()
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    };
+    let with_one = stacks.iter().filter(|stack| stack.manifest.certificate.is_some());
+    with_one.map(|stack| (stack.name.clone(), names(stack))).collect()
 }
 
 /// The public host of whoever provides sign-in.

@@ -64,6 +64,8 @@ pub struct Plan {
     pub front_door: Option<FrontDoor>,
     /// The secrets, by name.
     pub secrets: Vec<PlannedSecret>,
+    /// The names that each stack's own certificate is for, by the stack.
+    pub certificates: BTreeMap<String, Vec<String>>,
     /// The DNS records that the stacks need: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and `{ipv6}`.
     pub records: Vec<String>,
     /// What all services may use together.
@@ -115,8 +117,18 @@ impl Plan {
         door::check_ports(&stacks)?;
         let memory = Size::from_mib(stacks.iter().map(|stack| stack.manifest.memory.mib()).sum());
         let records = route::records(&stacks, &routes, wish.domain);
-        let mut plan =
-            Self { stacks, networks, routes, front_door, secrets, records, memory, values: BTreeMap::new() };
+        let certificates = door::certificates(&stacks, &routes, wish.vpn);
+        let mut plan = Self {
+            stacks,
+            networks,
+            routes,
+            front_door,
+            secrets,
+            certificates,
+            records,
+            memory,
+            values: BTreeMap::new(),
+        };
         plan.values = values::of_all(&plan, wish);
         plan.fill_compose_files()?;
         plan.check_templates()?;
@@ -334,7 +346,8 @@ fn options(wanted: &StackSpec, manifest: &Manifest) -> Result<BTreeMap<String, S
 fn secrets(stacks: &[Planned]) -> Result<Vec<PlannedSecret>, Error> {
     let mut all: BTreeMap<&str, PlannedSecret> = BTreeMap::new();
     for stack in stacks {
-        for (name, secret) in &stack.manifest.secrets {
+        let is_there = |secret: &Secret| secret.when.as_ref().is_none_or(|when| when.holds(&stack.options));
+        for (name, secret) in stack.manifest.secrets.iter().filter(|(_, secret)| is_there(secret)) {
             if let Some(other) = all.get(name.as_str()) {
                 return Err(Error::Clash(format!(
                     "stacks {} and {} both have a secret {name}: call one of them otherwise",
