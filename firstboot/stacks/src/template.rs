@@ -57,14 +57,20 @@ impl Text {
         })
     }
 
-    /// The text with a value for each secret.
-    pub(crate) fn with(&self, value: impl Fn(&str) -> String) -> String {
-        let part = |part| match part {
-            Part::Plain(text) => text.to_owned(),
-            Part::Secret(name) => value(name),
-            Part::QuotedSecret(name) => Value::from(value(name)).to_string(),
-        };
-        self.parts().map(part).collect()
+    /// The whole text, with the bytes of each secret where they belong; nothing where `secret` has none, or one that is to be
+    /// quoted is no text.
+    pub fn with(&self, secret: impl Fn(&str) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        for part in self.parts() {
+            match part {
+                Part::Plain(text) => all.extend(text.as_bytes()),
+                Part::Secret(name) => all.extend(secret(name)?),
+                Part::QuotedSecret(name) => {
+                    all.extend(serde_json::to_vec(&String::from_utf8(secret(name)?).ok()?).ok()?);
+                }
+            }
+        }
+        Some(all)
     }
 
     /// For people: each secret by its name.

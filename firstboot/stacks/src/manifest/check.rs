@@ -86,6 +86,7 @@ impl Look<'_> {
         named.extend(m.exceptions.iter().map(|exception| (vec!["exceptions"], &exception.service)));
         let hooks: Vec<(&str, &Hook)> = m.hooks.each().collect();
         named.extend(hooks.iter().map(|(name, hook)| (vec!["hooks", *name], &hook.service)));
+        named.extend(m.timers.iter().map(|timer| (vec!["timers", timer.name.as_str()], &timer.service)));
         let there: BTreeSet<String> = self.service_names().into_iter().map(str::to_owned).collect();
         let missing: Vec<_> =
             named.into_iter().filter(|(_, service)| !there.contains(service.as_str())).collect();
@@ -93,19 +94,18 @@ impl Look<'_> {
             let list = there.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             self.wrong(&path, format!("there is no service {service} in {COMPOSE}, which has: {list}"));
         }
-        for (name, _) in hooks.iter().filter(|(_, hook)| hook.command.is_empty()) {
-            self.wrong(&["hooks", name], "its command is empty".into());
+        let timers = m.timers.iter().map(|timer| (["timers", timer.name.as_str()], &timer.command));
+        let commands = hooks.iter().map(|(name, hook)| (["hooks", *name], &hook.command)).chain(timers);
+        for (path, _) in commands.filter(|(_, command)| command.is_empty()) {
+            self.wrong(&path, "its command is empty".into());
         }
     }
 
     /// Images and services fit each other.
     fn images(&mut self) {
-        let used: BTreeSet<&str> = self.compose["services"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, service)| service["image"].as_str())
-            .collect();
+        let images = self.compose["services"].as_object().into_iter().flatten();
+        let images = images.filter_map(|(_, service)| service["image"].as_str());
+        let used: BTreeSet<&str> = images.flat_map(|image| may_be(self.manifest, image)).collect();
         let node = self.manifest.provides.private_network.as_ref().map(|network| network.node.as_str());
         for image in used.iter().chain(&node).filter(|image| !self.manifest.images.contains_key(**image)) {
             self.wrong(&["images"], format!("there is no [images.{image}], which the stack runs"));
@@ -332,6 +332,15 @@ impl Look<'_> {
         for route in routes.iter().filter(|route| !route.paths.is_empty() && route.path.as_str() != "/") {
             self.wrong(&["routes", &route.name], "it has both `path` and `paths`".into());
         }
+    }
+}
+
+/// The image that a service runs, or those that it may by an option: `{{ option.NAME }}`.
+fn may_be<'a>(m: &'a Manifest, image: &'a str) -> Vec<&'a str> {
+    let option = image.strip_prefix("{{ option.").and_then(|rest| rest.strip_suffix(" }}"));
+    match option.and_then(|option| m.options.get(option)) {
+        Some(choice) => choice.values.iter().map(String::as_str).collect(),
+        None => vec![image],
     }
 }
 

@@ -2,16 +2,21 @@
 //!
 //! * [`words`] are the values that check themselves: a mistake is found with its line.
 //! * [`api`] says what a stack's Admin API shall hold.
+//! * [`hooks`] are the commands that are run in its services, [`image`] what they are made of.
 //! * [`route`] says what is reached through the front door, and how.
 //! * [`secret`] says what a secret looks like and who reads it.
 //! * [`check`](mod@check) holds the manifest against the rest of its folder.
 
 pub mod api;
 mod check;
+mod hooks;
+mod image;
 mod route;
 mod secret;
 mod words;
 
+pub use hooks::{Every, Hook, Hooks, Timer};
+pub use image::{Image, Upgrade};
 pub use route::{Limit, Route};
 pub use secret::{Format, Reader, Secret, Source};
 pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, When, Word};
@@ -80,6 +85,9 @@ pub struct Manifest {
     /// What is run in its services at certain moments.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What is run in them every so often.
+    #[serde(default)]
+    pub timers: Vec<Timer>,
     /// The Admin API that its settings are held to their documents through.
     pub api: Option<api::Api>,
     /// Rules of the hardening that a service of it cannot keep.
@@ -147,19 +155,6 @@ pub struct PrivateNetwork {
     pub node: Word,
     /// The file of its configuration that the names of administrators' pages are written to, and read of at once.
     pub names: RelativePath,
-}
-
-/// A container image.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Image {
-    /// The published one, with the version that was looked at: `docker.io/library/postgres:17.6`.
-    pub upstream: String,
-    /// The day on which its makers end their support of that version, `YYYY-MM-DD`, where they name one.
-    pub end_of_life: Option<String>,
-    /// Versions with a hole that is known, each with what it is.
-    #[serde(default)]
-    pub known_bad: BTreeMap<String, String>,
 }
 
 /// Something that a project may choose.
@@ -304,55 +299,6 @@ pub struct Client {
 pub struct Certificate {
     /// Who reads its key.
     pub reader: Owner,
-}
-
-/// What is run at certain moments, each inside a service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hooks {
-    /// Once its service is up, before the rest of the stack is started.
-    pub before: Option<Hook>,
-    /// After it is healthy: says by its exit code whether it does its work.
-    pub ready: Option<Hook>,
-    /// Before a copy is made of it, or it is changed from outside: from now on it writes nothing.
-    pub pause: Option<Hook>,
-    /// Writes a copy of its data, consistent in itself, to stdout.
-    pub backup: Option<Hook>,
-    /// After that, however it went.
-    pub resume: Option<Hook>,
-    /// Reads that copy from stdin. Of the stack nothing but its service is up.
-    pub restore: Option<Hook>,
-    /// Before another version is started.
-    pub upgrade: Option<Hook>,
-    /// What an administrator runs: `stacks run NAME -- ARGUMENTS`.
-    pub run: Option<Hook>,
-}
-
-impl Hooks {
-    /// Those there are, by name.
-    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Hook)> {
-        let all = [
-            ("before", &self.before),
-            ("ready", &self.ready),
-            ("pause", &self.pause),
-            ("backup", &self.backup),
-            ("resume", &self.resume),
-            ("restore", &self.restore),
-            ("upgrade", &self.upgrade),
-            ("run", &self.run),
-        ];
-        all.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)))
-    }
-}
-
-/// A command inside a service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hook {
-    /// The service.
-    pub service: Word,
-    /// The program and its arguments.
-    pub command: Vec<String>,
 }
 
 /// A rule that a service cannot keep.

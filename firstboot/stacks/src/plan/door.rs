@@ -49,6 +49,13 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
             )));
         }
     }
+    let knows_people = stacks.iter().any(|stack| stack.manifest.provides.sign_in.is_some());
+    if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && !knows_people) {
+        return Err(Error::Clash(format!(
+            "stack {} leaves it to another to know who somebody is, and no enabled stack provides sign-in",
+            stack.name
+        )));
+    }
     let door = stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.front_door.as_ref()?)));
     Ok(door.map(|(stack, door)| FrontDoor {
         stack: stack.name.clone(),

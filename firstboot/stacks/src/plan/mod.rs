@@ -4,10 +4,12 @@
 //! 1. [`Plan::resolve`] is the table of contents. It says of everything that does not fit what, and where it is written.
 //! 2. [`order`] puts what is needed first; [`network`] and [`address`] say which networks there are and who is in them;
 //!    [`route`] and [`door`] say what is reached from outside; [`values`] is what templates may name.
+//!    [`filled`] puts them in.
 //! 3. Whoever renders, looks, opens a port or writes a record reads the plan, and asks for no stack by its name.
 
 mod address;
 mod door;
+mod filled;
 mod network;
 mod order;
 mod route;
@@ -130,8 +132,7 @@ impl Plan {
             values: BTreeMap::new(),
         };
         plan.values = values::of_all(&plan, wish);
-        plan.fill_compose_files()?;
-        plan.check_templates()?;
+        plan.fill().and_then(|()| plan.check_templates()).map_err(|error| plan.explained(error))?;
         Ok(plan)
     }
 
@@ -214,13 +215,20 @@ impl Plan {
         Some(format!("http://{}:{}", place.address, api.port))
     }
 
-    /// The texts of a compose file are templates too, without secrets: those are files.
-    fn fill_compose_files(&mut self) -> Result<(), Error> {
-        for stack in &mut self.stacks {
-            let values = &self.values[&stack.name];
-            fill(&stack.name, &mut stack.compose, values).map_err(|mistake| Error::Files(vec![mistake]))?;
+    /// A stack that is reached through the front door cannot be filled in where there is none; that is the better reason.
+    fn explained(&self, error: Error) -> Error {
+        let is_reached = |name: &str| self.stack(name).is_some_and(|stack| !stack.manifest.routes.is_empty());
+        match &error {
+            Error::Files(mistakes)
+                if self.front_door.is_none() && mistakes.iter().any(|one| is_reached(&one.stack)) =>
+            {
+                Error::Clash(format!(
+                    "stack {} is reached through the front door, and no enabled stack provides that",
+                    mistakes[0].stack
+                ))
+            }
+            _ => error,
         }
-        Ok(())
     }
 
     /// Every template is filled in once, so that what is wrong with one is found before there is a server.
@@ -245,44 +253,11 @@ impl Plan {
                         why,
                     ));
                 }
-                check_document(stack, &path, &text).map_err(|why| {
-                    Error::file(&stack.name, &format!("{}{path}", crate::folder::CONFIG), None, why)
-                })?;
+                filled::check_document(stack, &path, &text)?;
             }
         }
         Ok(())
     }
-}
-
-/// Fills in every text of a compose file.
-fn fill(stack: &str, value: &mut Value, values: &Value) -> Result<(), Mistake> {
-    match value {
-        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(stack, item, values)),
-        Value::Object(map) => map.iter_mut().try_for_each(|(_, below)| fill(stack, below, values)),
-        Value::String(text) if text.contains("{{") || text.contains("{%") => {
-            let mistake = |why| Mistake { stack: stack.into(), file: COMPOSE.into(), line: None, why };
-            let filled = crate::template::render(stack, COMPOSE, text, values)
-                .map_err(|error| mistake(format!("{text:?}: {}", error.why)))?;
-            if filled.secrets().next().is_some() {
-                return Err(mistake(format!("{text:?}: a secret is a file; name it under `secrets`")));
-            }
-            *text = filled.shown();
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What an Admin API is compared with is JSON, and has the parts that are spoken of.
-fn check_document(stack: &Planned, file: &str, text: &crate::Text) -> Result<(), String> {
-    let resources = stack.manifest.api.iter().flat_map(|api| &api.resources);
-    let mut resources = resources.filter(|resource| resource.document.as_str() == file).peekable();
-    if resources.peek().is_none() {
-        return Ok(());
-    }
-    let document: Value =
-        serde_json::from_str(&text.with(|name| name.to_owned())).map_err(|e| format!("is no JSON: {e}"))?;
-    resources.try_for_each(|resource| crate::resources::wanted(resource, &document).map(drop))
 }
 
 /// Reads every stack's folder; of all of them together everything that is wrong is said at once.

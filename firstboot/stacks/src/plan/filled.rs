@@ -1,0 +1,66 @@
+//! What of a stack is a template besides its configuration: the texts of its compose file, and the words of its commands.
+//! None of them holds a secret; a secret is a file.
+
+use super::{Plan, Planned};
+use crate::folder::{COMPOSE, CONFIG, MANIFEST};
+use crate::{Error, Mistake, Text};
+use serde_json::Value;
+
+impl Plan {
+    pub(super) fn fill(&mut self) -> Result<(), Error> {
+        for stack in &mut self.stacks {
+            let values = &self.values[&stack.name];
+            let text = |file: &str, text: &mut String| fill_text(&stack.name, file, text, values);
+            let mut commands = stack.manifest.hooks.each_mut().map(|hook| &mut hook.command);
+            let timers = stack.manifest.timers.iter_mut().map(|timer| &mut timer.command);
+            let filled = commands
+                .by_ref()
+                .chain(timers)
+                .flatten()
+                .try_for_each(|word| text(MANIFEST, word))
+                .and_then(|()| fill_value(&mut stack.compose, &|word| text(COMPOSE, word)));
+            filled.map_err(|mistake| Error::Files(vec![mistake]))?;
+        }
+        Ok(())
+    }
+}
+
+fn fill_value(value: &mut Value, fill: &dyn Fn(&mut String) -> Result<(), Mistake>) -> Result<(), Mistake> {
+    match value {
+        Value::Array(items) => items.iter_mut().try_for_each(|item| fill_value(item, fill)),
+        Value::Object(map) => map.iter_mut().try_for_each(|(_, below)| fill_value(below, fill)),
+        Value::String(text) => fill(text),
+        _ => Ok(()),
+    }
+}
+
+fn fill_text(stack: &str, file: &str, text: &mut String, values: &Value) -> Result<(), Mistake> {
+    if !text.contains("{{") && !text.contains("{%") {
+        return Ok(());
+    }
+    let mistake = |why: &str| Mistake {
+        stack: stack.into(),
+        file: file.into(),
+        line: None,
+        why: format!("{text:?}: {why}"),
+    };
+    let filled = crate::template::render(stack, file, text, values).map_err(|error| mistake(&error.why))?;
+    if filled.secrets().next().is_some() {
+        return Err(mistake("a secret is a file, and has no place here"));
+    }
+    *text = filled.shown();
+    Ok(())
+}
+
+/// What an Admin API is compared with is JSON, and has the parts that are spoken of.
+pub(super) fn check_document(stack: &Planned, file: &str, text: &Text) -> Result<(), Error> {
+    let wrong = |why: String| Error::file(&stack.name, &format!("{CONFIG}{file}"), None, why);
+    let resources = stack.manifest.api.iter().flat_map(|api| &api.resources);
+    for resource in resources.filter(|resource| resource.document.as_str() == file) {
+        let document: Value =
+            serde_json::from_slice(&text.with(|name| Some(name.as_bytes().to_vec())).unwrap_or_default())
+                .map_err(|error| wrong(format!("is no JSON: {error}")))?;
+        crate::resources::wanted(resource, &document).map_err(wrong)?;
+    }
+    Ok(())
+}
