@@ -32,7 +32,7 @@ pub struct Request {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.request, self.differences.as_slice()) {
-            (None, _) => write!(f, "{}: is missing, and cannot be made", self.what),
+            (None, _) => write!(f, "{}: is missing, and is not made by itself", self.what),
             (Some(_), []) => write!(f, "{}: is missing", self.what),
             (Some(_), lines) => write!(f, "{}: {}", self.what, lines.join("; ")),
         }
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn resource(more: Value) -> Resource {
+    fn resource(more: &Value) -> Resource {
         let mut all = json!({ "name": "clients", "document": "d.json", "path": "/clients", "key": "clientId", "item": "/clients/{id}", "create": { "path": "/clients" } });
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(all).unwrap()
@@ -266,14 +266,14 @@ mod tests {
             { "id": "1", "clientId": "b" },
             { "id": "2", "clientId": "a", "uris": ["y", "x"], "attributes": { "p": "1", "q": "2" }, "mappers": [{ "id": "3", "name": "m", "config": { "c": "1", "d": "2" } }] },
         ]);
-        assert_eq!(lines(&resource(json!({})), &document, &there), Vec::<String>::new());
+        assert_eq!(lines(&resource(&json!({})), &document, &there), Vec::<String>::new());
     }
 
     #[test]
     fn what_differs_is_said_and_put_into_what_is_there() {
         let document = json!([{ "clientId": "a", "enabled": true, "uris": ["x"], "mappers": [{ "name": "m", "config": { "c": "1" } }] }]);
         let there = json!([{ "id": "é/1", "clientId": "a", "enabled": false, "uris": ["x", "evil"], "kept": 7, "mappers": [{ "id": "3", "name": "m", "config": { "c": "2", "d": "k" } }] }]);
-        let found = changes(&resource(json!({})), &document, &there).unwrap();
+        let found = changes(&resource(&json!({})), &document, &there).unwrap();
         assert_eq!(
             found[0].to_string(),
             "clients, a: enabled: false → true; uris: [\"x\",\"evil\"] → [\"x\"]; mappers.m.config.c: \"2\" → \"1\""
@@ -285,20 +285,20 @@ mod tests {
             json!({ "id": "é/1", "clientId": "a", "enabled": true, "uris": ["x"], "kept": 7, "mappers": [{ "id": "3", "name": "m", "config": { "c": "1", "d": "k" } }] })
         );
         // What was sent is what is there now: nothing is left to do.
-        assert_eq!(changes(&resource(json!({})), &document, &json!([request.body])).unwrap(), []);
+        assert_eq!(changes(&resource(&json!({})), &document, &json!([request.body])).unwrap(), []);
     }
 
     #[test]
     fn a_mapper_that_somebody_added_is_taken_away() {
         let document = json!([{ "clientId": "a", "mappers": [{ "name": "m" }] }]);
         let there = json!([{ "id": "1", "clientId": "a", "mappers": [{ "name": "m" }, { "name": "evil" }] }]);
-        let found = changes(&resource(json!({})), &document, &there).unwrap();
+        let found = changes(&resource(&json!({})), &document, &there).unwrap();
         assert_eq!(found[0].request.as_ref().unwrap().body["mappers"], json!([{ "name": "m" }]));
     }
 
     #[test]
     fn a_secret_is_compared_and_never_shown() {
-        let hidden = resource(json!({ "hidden": ["secret"] }));
+        let hidden = resource(&json!({ "hidden": ["secret"] }));
         let document = json!([{ "clientId": "a", "secret": "s3cret", "more": [{ "secret": "s3cret" }] }]);
         let there = json!([{ "id": "1", "clientId": "a", "secret": "0ther", "more": [] }]);
         let found = changes(&hidden, &document, &there).unwrap();
@@ -313,7 +313,7 @@ mod tests {
     fn what_is_missing_is_made_as_the_manifest_says() {
         let document = json!([{ "clientId": "a", "password": "p" }]);
         let made = |create: Value| {
-            let found = changes(&resource(json!({ "create": create })), &document, &json!([])).unwrap();
+            let found = changes(&resource(&json!({ "create": create })), &document, &json!([])).unwrap();
             assert!(found[0].to_string().starts_with("clients, a: is missing"), "{found:?}");
             found.into_iter().next().unwrap().request.map(|request| (request.path, request.body))
         };
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_said_once_is_not_compared() {
-        let once = resource(json!({ "once": ["password"] }));
+        let once = resource(&json!({ "once": ["password"] }));
         let document = json!([{ "clientId": "a", "password": "p", "enabled": true }]);
         let there = json!([{ "id": "1", "clientId": "a", "enabled": false }]);
         let found = changes(&once, &document, &there).unwrap();
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn an_object_is_a_part_of_its_document_without_what_is_listed_elsewhere() {
-        let realm = resource(json!({ "key": null, "item": null, "part": "/realm", "without": ["clients"] }));
+        let realm = resource(&json!({ "key": null, "item": null, "part": "/realm", "without": ["clients"] }));
         let document = json!({ "realm": { "enabled": true, "clients": [1] } });
         let found = changes(&realm, &document, &json!({ "enabled": false, "id": "1" })).unwrap();
         let request = found[0].request.as_ref().unwrap();
@@ -366,7 +366,7 @@ mod tests {
                 "no }",
             ),
         ] {
-            let error = changes(&resource(more), &document, &there).unwrap_err();
+            let error = changes(&resource(&more), &document, &there).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

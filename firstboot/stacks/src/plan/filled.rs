@@ -57,10 +57,11 @@ pub(super) fn check_document(stack: &Planned, file: &str, text: &Text) -> Result
     let wrong = |why: String| Error::file(&stack.name, &format!("{CONFIG}{file}"), None, why);
     let resources = stack.manifest.api.iter().flat_map(|api| &api.resources);
     for resource in resources.filter(|resource| resource.document.as_str() == file) {
+        // In place of a secret, its name: only its form matters here.
+        let text = text.with(|name| Some(name.as_bytes().to_vec())).map_err(&wrong)?;
         let document: Value =
-            serde_json::from_slice(&text.with(|name| Some(name.as_bytes().to_vec())).unwrap_or_default())
-                .map_err(|error| wrong(format!("is no JSON: {error}")))?;
-        crate::resources::wanted(resource, &document).map_err(wrong)?;
+            serde_json::from_slice(&text).map_err(|error| wrong(format!("is no JSON: {error}")))?;
+        crate::resources::wanted(resource, &document).map_err(&wrong)?;
     }
     Ok(())
 }
