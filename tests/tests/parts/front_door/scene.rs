@@ -64,7 +64,8 @@ impl Scene {
         let root = workspace();
         ip(&["link", "set", "lo", "up"])?;
         scene.key_and_certificate("authority", &["localhost".into()])?;
-        scene.start_authority(programs)?;
+        let over_tls = door.get("challenge") == Some(&Setting::Text("tls-alpn-01".into()));
+        scene.start_authority(programs, over_tls)?;
         door.insert("acme_ca".into(), Setting::Text(scene.read("authority.pem")?));
         // Its own certificate is for names that the plan tells, and the gate trusts it by another plan.
         let names = project::planned(&root, door.clone(), "")?.certificates["traefik"].clone();
@@ -123,11 +124,13 @@ impl Scene {
         Ok(())
     }
 
-    fn start_authority(&mut self, programs: &Programs) -> Result<()> {
+    fn start_authority(&mut self, programs: &Programs, over_tls: bool) -> Result<()> {
+        // It looks at one of the two ports; at the other one nobody would answer.
+        let (http, tls) = if over_tls { (9, 443) } else { (80, 9) };
         let config = serde_json::json!({ "pebble": {
             "listenAddress": AUTHORITY, "managementListenAddress": "127.0.0.1:15000",
             "certificate": self.path("authority.pem"), "privateKey": self.path("authority.key"),
-            "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "", "externalAccountBindingRequired": false,
+            "httpPort": http, "tlsPort": tls, "ocspResponderURL": "", "externalAccountBindingRequired": false,
         } });
         fs::write(self.path("authority.json"), config.to_string())?;
         let cmd = Cmd::new(&programs.authority).arg("-config").path(self.path("authority.json"));
