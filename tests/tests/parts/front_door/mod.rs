@@ -6,6 +6,7 @@
 //! * [`table`] is what is asked and what has to come of it.
 
 mod ask;
+mod engine;
 mod project;
 mod scene;
 mod table;
@@ -27,18 +28,29 @@ pub(crate) struct Programs {
     pub(crate) traefik: PathBuf,
     pub(crate) gate: PathBuf,
     pub(crate) authority: PathBuf,
+    pub(crate) haproxy: PathBuf,
 }
 
 impl Programs {
     /// In this order, as they are handed on.
-    fn all(&self) -> [(&'static str, &PathBuf); 3] {
-        [("TRAEFIK", &self.traefik), ("OAUTH2_PROXY", &self.gate), ("PEBBLE", &self.authority)]
+    fn all(&self) -> [(&'static str, &PathBuf); 4] {
+        [
+            ("TRAEFIK", &self.traefik),
+            ("OAUTH2_PROXY", &self.gate),
+            ("PEBBLE", &self.authority),
+            ("HAPROXY", &self.haproxy),
+        ]
     }
 
     fn handed_on() -> Result<Self> {
         let path =
             |name: &str| env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"));
-        Ok(Self { traefik: path("TRAEFIK")?, gate: path("OAUTH2_PROXY")?, authority: path("PEBBLE")? })
+        Ok(Self {
+            traefik: path("TRAEFIK")?,
+            gate: path("OAUTH2_PROXY")?,
+            authority: path("PEBBLE")?,
+            haproxy: path("HAPROXY")?,
+        })
     }
 }
 
@@ -54,6 +66,7 @@ pub(crate) const TRIALS: &[(&str, Trial)] = &[
     ("parts_door_certificates_come_over_tls_alone_and_http3_is_spoken_when_asked_for", tls_alone),
     ("parts_door_without_an_authority_it_answers_by_its_own_certificate", own_certificate),
     ("parts_door_the_log_holds_addresses_and_no_secrets", the_log),
+    ("parts_door_of_the_engine_a_list_of_questions_is_heard_and_no_other", engine::each_row),
 ];
 
 /// Runs a trial in a network of its own: this program again, in another namespace.
