@@ -66,6 +66,7 @@ pub(crate) const TRIALS: &[(&str, Trial)] = &[
     ("parts_door_certificates_come_over_tls_alone_and_http3_is_spoken_when_asked_for", tls_alone),
     ("parts_door_without_an_authority_it_answers_by_its_own_certificate", own_certificate),
     ("parts_door_the_log_holds_addresses_and_no_secrets", the_log),
+    ("parts_door_an_authority_that_was_down_is_asked_again_once_the_routes_change", authority_down),
     ("parts_door_of_the_engine_a_list_of_questions_is_heard_and_no_other", engine::each_row),
 ];
 
@@ -218,4 +219,16 @@ fn the_log(programs: &Programs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Traefik asks for a certificate when its routes change and when it starts, and not again by itself.
+fn authority_down(programs: &Programs) -> Result<()> {
+    let (mut scene, plan) = Scene::begin(programs, options(&[]), false)?;
+    let got = scene.ask(&Ask::of("example.org", "/").blindly())?;
+    ensure!(got.status == 0, "a name that nobody vouches for is answered for: {got:?}");
+    let got = scene.ask(&Ask::of("metrics.internal.example.org", "/").from(From::Vpn).blindly())?;
+    ensure!(got.status == 200, "what needs no authority is away with it: {got:?}");
+    scene.start_authority(programs, false)?;
+    scene.change_routes("again")?;
+    scene.wait_for_certificates(&plan)
 }

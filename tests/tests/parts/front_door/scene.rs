@@ -58,8 +58,19 @@ impl Drop for Scene {
 }
 
 impl Scene {
-    /// Sets it: the authority first, since the plan speaks of its root.
-    pub(super) fn set(programs: &Programs, mut door: BTreeMap<String, Setting>) -> Result<Self> {
+    /// Sets it, and waits until each name has its certificate.
+    pub(super) fn set(programs: &Programs, door: BTreeMap<String, Setting>) -> Result<Self> {
+        let (scene, plan) = Self::begin(programs, door, true)?;
+        scene.wait_for_certificates(&plan)?;
+        Ok(scene)
+    }
+
+    /// Starts all of it: the authority first, since the plan speaks of its root. `up` is whether it is there afterwards.
+    pub(super) fn begin(
+        programs: &Programs,
+        mut door: BTreeMap<String, Setting>,
+        up: bool,
+    ) -> Result<(Self, Plan)> {
         let mut scene = Self { folder: tempfile::tempdir()?, running: Vec::new() };
         let root = workspace();
         ip(&["link", "set", "lo", "up"])?;
@@ -73,12 +84,23 @@ impl Scene {
         let trusted = scene.read("root.pem")? + &scene.read("own.pem")?;
         fs::write(scene.trusted(), &trusted)?;
         let plan = project::planned(&root, door, &trusted)?;
+        if !up {
+            scene.end("authority")?;
+        }
         scene.make_network(&plan)?;
         scene.start_upstreams(&plan)?;
         scene.start_door(&plan, programs)?;
         scene.start_gate(&plan, programs)?;
-        scene.wait_for_certificates(&plan)?;
-        Ok(scene)
+        Ok((scene, plan))
+    }
+
+    /// Ends a program.
+    pub(super) fn end(&mut self, program: &str) -> Result<()> {
+        for (_, mut child) in self.running.extract_if(.., |(name, _)| *name == program) {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -124,7 +146,7 @@ impl Scene {
         Ok(())
     }
 
-    fn start_authority(&mut self, programs: &Programs, over_tls: bool) -> Result<()> {
+    pub(super) fn start_authority(&mut self, programs: &Programs, over_tls: bool) -> Result<()> {
         // It looks at one of the two ports; at the other one nobody would answer.
         let (http, tls) = if over_tls { (9, 443) } else { (80, 9) };
         let config = serde_json::json!({ "pebble": {
@@ -137,7 +159,8 @@ impl Scene {
         self.start("authority", &cmd.env("PEBBLE_VA_NOSLEEP", "1"))?;
         self.wait("the authority", || TcpStream::connect(AUTHORITY).is_ok())?;
         let root = Local.run(&Cmd::new("curl").args(["-sk", "--noproxy", "*", ITS_ROOT]))?;
-        Ok(fs::write(self.path("root.pem"), root.stdout)?)
+        fs::write(self.path("root.pem"), &root.stdout)?;
+        Ok(fs::write(self.trusted(), &root.stdout)?)
     }
 
     /// Every address of the plan, of those who ask and of the server; and the names that containers would find.
@@ -240,12 +263,24 @@ impl Scene {
         self.wait("the gate", || TcpStream::connect("127.0.0.1:4180").is_ok())
     }
 
-    fn wait_for_certificates(&self, plan: &Plan) -> Result<()> {
+    pub(super) fn wait_for_certificates(&self, plan: &Plan) -> Result<()> {
         for host in plan.routes.iter().flat_map(|route| std::iter::once(&route.host).chain(&route.also)) {
-            let answers = || self.ask(&Ask::of(host, "/")).is_ok_and(|answer| answer.status != 0);
+            let ask = if plan.certificates["traefik"].contains(host) {
+                Ask::of(host, "/").blindly()
+            } else {
+                Ask::of(host, "/")
+            };
+            let answers = || self.ask(&ask).is_ok_and(|answer| answer.status != 0);
             self.wait(&format!("the certificate of {host}"), answers)?;
         }
         Ok(())
+    }
+
+    /// Puts a file beside the routes, with something in it that no route names.
+    pub(super) fn change_routes(&self, name: &str) -> Result<()> {
+        let text =
+            format!("http:\n  middlewares:\n    {name}:\n      stripPrefix:\n        prefixes: [/{name}]\n");
+        Ok(fs::write(self.path(&format!("traefik/routes/{name}.yaml")), text)?)
     }
 
     fn wait(&self, what: &str, until: impl Fn() -> bool) -> Result<()> {
