@@ -228,6 +228,9 @@ fn authority_down(programs: &Programs) -> Result<()> {
     ensure!(got.status == 0, "a name that nobody vouches for is answered for: {got:?}");
     let got = scene.ask(&Ask::of("metrics.internal.example.org", "/").from(From::Vpn).blindly())?;
     ensure!(got.status == 200, "what needs no authority is away with it: {got:?}");
+    scene.wait("the end of Traefik's patience", || {
+        scene.log("traefik").is_ok_and(|log| log.contains("cannot get ACME client"))
+    })?;
     scene.start_authority(programs, false)?;
     scene.change_routes("again")?;
     scene.wait_for_certificates(&plan)

@@ -283,7 +283,7 @@ impl Scene {
         Ok(fs::write(self.path(&format!("traefik/routes/{name}.yaml")), text)?)
     }
 
-    fn wait(&self, what: &str, until: impl Fn() -> bool) -> Result<()> {
+    pub(super) fn wait(&self, what: &str, until: impl Fn() -> bool) -> Result<()> {
         let start = Instant::now();
         while !until() {
             if start.elapsed() > PATIENCE {

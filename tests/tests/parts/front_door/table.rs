@@ -234,6 +234,8 @@ pub(super) const ROWS: &[Row] = &[
         &[Status(200), Saw("GET /remote.php/dav/100%25%20%23%3F%3B.txt HTTP")],
     ),
     row("but no encoded slash", || cloud("/remote.php/dav/a%2Fb"), MALFORMED),
+    row("no backslash", || cloud("/remote.php/dav/a%5Cb"), MALFORMED),
+    row("no zero", || cloud("/remote.php/dav/a%00b"), MALFORMED),
     row("nor elsewhere a percent sign", || site("/100%25"), MALFORMED),
     row(
         "calendars are found",
