@@ -226,6 +226,8 @@ pub(super) const ROWS: &[Row] = &[
     row("/server-status", || cloud("/server-status"), NOWHERE),
     row("/Server-Status;x", || cloud("/Server-Status;x"), NOWHERE),
     row("/server-status%3Bx", || cloud("/server-status%3Bx"), NOWHERE),
+    row("/data;x/.ocdata", || cloud("/data;x/.ocdata"), NOWHERE),
+    row("/data%3Bx/.OCdata", || cloud("/data%3Bx/.OCdata"), NOWHERE),
     row("/x/..;/server-status", || cloud("/x/..;/server-status"), NOWHERE),
     // Files.
     row(
