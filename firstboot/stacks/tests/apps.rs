@@ -81,6 +81,25 @@ fn an_option_says_which_database_and_only_its_image_and_directory_are_used() {
 }
 
 #[test]
+fn a_command_is_there_when_its_choice_was_made_and_is_filled_in() {
+    let commands = |stacks: &[StackSpec]| -> Vec<String> {
+        let plan = plan(stacks).unwrap();
+        let hooks = &plan.stack("nextcloud").unwrap().manifest.hooks;
+        hooks.ready.iter().map(|hook| hook.command.join(" ")).collect()
+    };
+    let usual = commands(&stacks());
+    assert!(
+        usual.iter().any(|command| command.contains(
+            "--discoveryuri=https://auth.example.org/realms/main/.well-known/openid-configuration"
+        ))
+    );
+    assert!(!usual.iter().any(|command| command.contains("certificates:import")));
+    let own =
+        with("nextcloud", |spec| drop(spec.options.insert("ca".into(), Setting::Text("-----BEGIN".into()))));
+    assert_eq!(commands(&own).len(), usual.len() + 1);
+}
+
+#[test]
 fn nobody_gets_at_a_database_but_its_own_application() {
     let plan = planned();
     let who = |to: &str| -> BTreeSet<String> {

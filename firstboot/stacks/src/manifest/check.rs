@@ -351,6 +351,7 @@ fn choices(m: &Manifest) -> Vec<(Vec<&str>, &When)> {
     let ports = m.ports.iter().map(|port| (vec!["ports"], &port.when));
     let routes = m.routes.iter().map(|route| (vec!["routes", route.name.as_str()], &route.when));
     let secrets = m.secrets.iter().map(|(name, secret)| (vec!["secrets", name.as_str()], &secret.when));
-    let all = door.chain(ports).chain(routes).chain(secrets);
+    let hooks = m.hooks.each().map(|(name, hook)| (vec!["hooks", name], &hook.when));
+    let all = door.chain(hooks).chain(ports).chain(routes).chain(secrets);
     all.filter_map(|(path, when)| Some((path, when.as_ref()?))).collect()
 }

@@ -1,7 +1,9 @@
 //! Commands that are run inside a stack's services: at certain moments, and every so often.
 
-use super::Word;
+use super::{When, Word};
 use serde::Deserialize;
+use spec::Setting;
+use std::collections::BTreeMap;
 
 /// What is run at certain moments, each inside a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Hook {
     pub service: Word,
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// The choice that it is there for.
+    pub when: Option<When>,
 }
 
 /// A command that is run every so often, while the stack is up.
@@ -93,6 +97,16 @@ impl Hooks {
         ];
         let single = single.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)));
         single.chain(self.ready.iter().map(|hook| ("ready", hook)))
+    }
+
+    /// Leaves those that are there with these options.
+    pub(crate) fn keep(&mut self, options: &BTreeMap<String, Setting>) {
+        let is_there = |hook: &Hook| hook.when.as_ref().is_none_or(|when| when.holds(options));
+        let Self { before, ready, pause, backup, resume, restore, upgrade, run } = self;
+        for hook in [before, pause, backup, resume, restore, upgrade, run] {
+            *hook = hook.take().filter(is_there);
+        }
+        ready.retain(is_there);
     }
 
     /// The same, to be filled in.

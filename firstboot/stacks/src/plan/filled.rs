@@ -9,6 +9,7 @@ use serde_json::Value;
 impl Plan {
     pub(super) fn fill(&mut self) -> Result<(), Error> {
         for stack in &mut self.stacks {
+            stack.manifest.hooks.keep(&stack.options);
             let values = &self.values[&stack.name];
             let text = |file: &str, text: &mut String| fill_text(&stack.name, file, text, values);
             let mut commands = stack.manifest.hooks.each_mut().map(|hook| &mut hook.command);
