@@ -177,15 +177,7 @@ fn routes_at_one_host_move_together() {
 fn the_realm_is_compared_with_the_document_it_was_made_from() {
     let plan = planned();
     let stack = plan.stack("keycloak").unwrap();
-    let documents: BTreeMap<String, Value> = plan
-        .config(stack)
-        .unwrap()
-        .into_iter()
-        .filter(|(path, _)| path.ends_with(".json"))
-        .map(|(path, text)| {
-            (path, serde_json::from_slice(&text.with(|name| Some(name.into())).unwrap()).unwrap())
-        })
-        .collect();
+    let documents = plan.documents(stack, |name| Some(name.into())).unwrap();
     let realm = &documents["main-realm.json"];
     let api = stack.manifest.api.as_ref().unwrap();
     let found = |name: &str, there: &Value| {

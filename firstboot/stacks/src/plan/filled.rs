@@ -1,9 +1,9 @@
 //! What of a stack is a template besides its configuration: the texts of its compose file, and the words of its commands.
 //! None of them holds a secret; a secret is a file.
 
-use super::{Plan, Planned};
-use crate::folder::{COMPOSE, CONFIG, MANIFEST};
-use crate::{Error, Mistake, Text};
+use super::Plan;
+use crate::folder::{COMPOSE, MANIFEST};
+use crate::{Error, Mistake};
 use serde_json::Value;
 
 impl Plan {
@@ -50,19 +50,5 @@ fn fill_text(stack: &str, file: &str, text: &mut String, values: &Value) -> Resu
         return Err(mistake("a secret is a file, and has no place here"));
     }
     *text = filled.shown();
-    Ok(())
-}
-
-/// What an Admin API is compared with is JSON, and has the parts that are spoken of.
-pub(super) fn check_document(stack: &Planned, file: &str, text: &Text) -> Result<(), Error> {
-    let wrong = |why: String| Error::file(&stack.name, &format!("{CONFIG}{file}"), None, why);
-    let resources = stack.manifest.api.iter().flat_map(|api| &api.resources);
-    for resource in resources.filter(|resource| resource.document.as_str() == file) {
-        // In place of a secret, its name: only its form matters here.
-        let text = text.with(|name| Some(name.as_bytes().to_vec())).map_err(&wrong)?;
-        let document: Value =
-            serde_json::from_slice(&text).map_err(|error| wrong(format!("is no JSON: {error}")))?;
-        crate::resources::wanted(resource, &document).map_err(&wrong)?;
-    }
     Ok(())
 }

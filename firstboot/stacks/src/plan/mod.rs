@@ -4,10 +4,11 @@
 //! 1. [`Plan::resolve`] is the table of contents. It says of everything that does not fit what, and where it is written.
 //! 2. [`order`] puts what is needed first; [`network`] and [`address`] say which networks there are and who is in them;
 //!    [`route`] and [`door`] say what is reached from outside; [`values`] is what templates may name.
-//!    [`filled`] puts them in.
+//!    [`filled`] puts them in, [`api`] says what Admin APIs are held to.
 //! 3. Whoever renders, looks, opens a port or writes a record reads the plan, and asks for no stack by its name.
 
 mod address;
+mod api;
 mod door;
 mod filled;
 mod network;
@@ -208,13 +209,6 @@ impl Plan {
             .map_err(|mistake| Error::Files(vec![mistake]))
     }
 
-    /// Where the host itself asks a stack's Admin API: `http://ADDRESS:PORT`.
-    pub fn api_address(&self, stack: &Planned) -> Option<String> {
-        let api = stack.manifest.api.as_ref()?;
-        let (_, place) = self.networks_of(&stack.name, &api.service).next()?;
-        Some(format!("http://{}:{}", place.address, api.port))
-    }
-
     /// A stack that is reached through the front door cannot be filled in where there is none; that is the better reason.
     fn explained(&self, error: Error) -> Error {
         let is_reached = |name: &str| self.stack(name).is_some_and(|stack| !stack.manifest.routes.is_empty());
@@ -253,8 +247,8 @@ impl Plan {
                         why,
                     ));
                 }
-                filled::check_document(stack, &path, &text)?;
             }
+            self.check_documents(stack)?;
         }
         Ok(())
     }

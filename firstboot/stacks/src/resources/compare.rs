@@ -1,7 +1,4 @@
-//! What an Admin API shall hold, compared with what it holds.
-//!
-//! A document states fields; what it does not state is left as it is. [`changes()`] is pure: whoever asks and sends gives it
-//! what is there, shows the changes or carries them out, and asks again: then there are none.
+//! A document compared with what is there. What it does not state is left as it is.
 
 use crate::manifest::api::{Create, Resource};
 use serde_json::{Map, Value};
@@ -69,8 +66,7 @@ pub fn changes(resource: &Resource, document: &Value, there: &Value) -> Result<V
 
 /// The objects that the document states.
 pub(crate) fn wanted(resource: &Resource, document: &Value) -> Result<Vec<Value>, String> {
-    let no =
-        |why: &str| format!("{}, in config/{}: {:?} {why}", resource.name, resource.document, resource.part);
+    let no = |why: &str| format!("{}: {:?} {why}", resource.name, resource.part);
     let part = document.pointer(&resource.part).ok_or_else(|| no("is not there"))?;
     let Some(key) = &resource.key else {
         let mut object = part.as_object().cloned().ok_or_else(|| no("is no object"))?;
@@ -132,13 +128,7 @@ fn filled(path: &str, found: &Value) -> Result<String, String> {
         let value =
             found[field].as_str().ok_or_else(|| format!("what is there has no {field} for {path:?}"))?;
         text += before;
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                text.push(byte.into());
-            } else {
-                text += &format!("%{byte:02X}");
-            }
-        }
+        text += &super::encoded(value.as_bytes());
         rest = after;
     }
     Ok(text + rest)
