@@ -86,6 +86,8 @@ impl Look<'_> {
         named.extend(m.exceptions.iter().map(|exception| (vec!["exceptions"], &exception.service)));
         let hooks: Vec<(&str, &Hook)> = m.hooks.each().collect();
         named.extend(hooks.iter().map(|(name, hook)| (vec!["hooks", *name], &hook.service)));
+        let rotated = m.secrets.iter().filter_map(|(name, secret)| Some((name, secret.rotate.as_ref()?)));
+        named.extend(rotated.map(|(name, hook)| (vec!["secrets", name.as_str()], &hook.service)));
         named.extend(m.timers.iter().map(|timer| (vec!["timers", timer.name.as_str()], &timer.service)));
         let there: BTreeSet<String> = self.service_names().into_iter().map(str::to_owned).collect();
         let missing: Vec<_> =

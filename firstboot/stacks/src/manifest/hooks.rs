@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hooks {
-    /// Once its service is up, before the rest of the stack is started.
+    /// Once its service is healthy, before the rest of the stack is started, each time. Where it fails, the rest is not
+    /// started.
     pub before: Option<Hook>,
     /// After it is healthy, in this order: each says by its exit code whether the stack does its work, and may see to it
     /// that it does. Run again, they change nothing.
