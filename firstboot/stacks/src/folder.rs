@@ -20,6 +20,8 @@ const CATALOGUE: &[(&str, &[(&str, &str)])] = include!(concat!(env!("OUT_DIR"), 
 pub struct Folder {
     /// Its name: the stack's.
     pub name: String,
+    /// Whether it is one of the catalogue's.
+    pub ours: bool,
     files: BTreeMap<Cow<'static, str>, Cow<'static, str>>,
 }
 
@@ -34,7 +36,7 @@ impl Folder {
             return Err(Error::file(name, other, None, why));
         }
         let files = files.iter().map(|(path, text)| (path.clone().into(), text.clone().into()));
-        Ok(Self { name: name.into(), files: files.collect() })
+        Ok(Self { name: name.into(), ours: false, files: files.collect() })
     }
 
     /// The folder that a node spec's stack is described by: its own files, or the catalogue's.
@@ -54,7 +56,7 @@ impl Folder {
             known: catalogue().collect::<Vec<_>>().join(", "),
         })?;
         let files = files.iter().map(|(path, text)| (Cow::from(*path), Cow::from(*text)));
-        Ok(Self { name: (*name).into(), files: files.collect() })
+        Ok(Self { name: (*name).into(), ours: true, files: files.collect() })
     }
 
     /// A file that every stack has.

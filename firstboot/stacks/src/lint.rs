@@ -3,11 +3,14 @@
 mod keys;
 
 use crate::confinement;
-use crate::manifest::From;
+use crate::manifest::{From, Loosened};
 use crate::plan::{Plan, Planned};
 use serde_json::Value;
 use spec::{Port, Protocol};
 use std::path::{Path, PathBuf};
+
+/// The container engine's socket.
+const ENGINE: &str = "/run/docker.sock";
 
 /// What no stack may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +86,8 @@ pub fn lint(plan: &Plan, stack: &Planned, rendered: &str, inbound: &[Port]) -> V
         let excepted = |rule| stack.is_excepted(name, rule);
         findings.extend(confinement::broken_in_file(service, &excepted).into_iter().map(named));
         findings.extend(environment(service).into_iter().chain(ports(service, &published)).map(named));
-        findings.extend(mounts(stack, service, &names(&compose, "volumes")).into_iter().map(named));
+        let engine = excepted(Loosened::EngineSocket);
+        findings.extend(mounts(stack, service, &names(&compose, "volumes"), engine).into_iter().map(named));
         findings.extend(networks(plan, stack, name, service).into_iter().map(named));
     }
     findings.extend(foreign_networks(&compose).into_iter().map(whole));
@@ -224,13 +228,14 @@ impl Mount {
 }
 
 /// Mounts that are neither in memory, nor a volume that the file declares, nor of the stack's own files.
-fn mounts(stack: &Planned, service: &Value, volumes: &[&String]) -> Vec<(Rule, String)> {
+fn mounts(stack: &Planned, service: &Value, volumes: &[&String], engine: bool) -> Vec<(Rule, String)> {
     let wrong = |entry: &Value| match Mount::read(entry) {
         None => Some(format!("it mounts {}, which is not understood", scalar(entry))),
         Some(mount) => match mount.kind.as_str() {
             "tmpfs" => None,
             "volume" if mount.source.is_empty() || volumes.contains(&&mount.source) => None,
             "volume" => Some(format!("it mounts the volume {:?}, which is not declared", mount.source)),
+            "bind" if engine && mount.source == ENGINE && mount.read_only => None,
             "bind" => bind(stack, &mount),
             kind => Some(format!("it mounts {:?} as {kind:?}", mount.source)),
         },

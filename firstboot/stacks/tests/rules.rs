@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{config, image, plan, spec_of};
+use common::{config, image, is_golden, plan, spec_of};
 use serde_json::{Value, json};
 use sovereign_stacks::{Error, Finding, Plan, Rule, lint};
 use spec::{Port, Protocol, StackSpec};
@@ -47,20 +47,11 @@ fn headscale(inbound: &[Port]) -> Result<String, Error> {
     plan.render(&spec, inbound)
 }
 
-fn is_golden(name: &str, rendered: &str) {
-    let path = format!("{}/tests/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, rendered).expect("the golden file can be written");
-    }
-    let golden = std::fs::read_to_string(path).expect("the golden file is there");
-    assert_eq!(rendered, golden, "run with UPDATE_GOLDEN=1 if it is meant");
-}
-
 #[test]
 fn the_rendered_stack_is_the_golden_one() {
     assert_eq!(good(), good(), "same inputs, same bytes");
-    is_golden("postgres", &good());
-    is_golden("headscale", &headscale(&[WEB, STUN]).unwrap());
+    is_golden("postgres.yaml", &good());
+    is_golden("headscale.yaml", &headscale(&[WEB, STUN]).unwrap());
 }
 
 #[test]

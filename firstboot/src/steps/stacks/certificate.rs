@@ -12,7 +12,6 @@ use ::stacks::{Plan, Planned};
 use anyhow::{Context as _, Result};
 use host::{Cmd, Host as _};
 use spec::{VpnSpec, paths};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -31,26 +30,20 @@ pub(crate) struct Certificate {
     reader: Owner,
 }
 
-/// The certificates that a stack answers with: the front door with one for each host, and without a front door whoever
-/// serves the private network with that of its own name.
-pub(crate) fn of(plan: &Plan, stack: &Planned, vpn: Option<&VpnSpec>) -> Vec<Certificate> {
-    let Some(reader) = stack.own_certificate() else { return Vec::new() };
-    let folder = compose::folder(&stack.name).join("tls");
-    let one = |folder: PathBuf, host: &str| Certificate { folder, host: host.to_owned(), reader };
-    match &plan.front_door {
-        Some(door) if door.stack == stack.name => {
-            let hosts: BTreeSet<&str> = plan.routes.iter().map(|route| route.host.as_str()).collect();
-            hosts.into_iter().map(|host| one(folder.join(host), host)).collect()
-        }
-        Some(_) => Vec::new(),
-        None => vpn.map(|vpn| one(folder, &vpn.host)).into_iter().collect(),
-    }
+/// The certificates that a stack answers with, one for each name, where no public authority vouches for that.
+pub(crate) fn of(plan: &Plan, stack: &Planned) -> Vec<Certificate> {
+    let names = plan.certificates.get(&stack.name).into_iter().flatten();
+    let reader = stack.manifest.certificate.as_ref().map(|certificate| certificate.reader);
+    let tls = compose::folder(&stack.name).join("tls");
+    let one =
+        |name: &String| Some(Certificate { folder: tls.join(name), host: name.clone(), reader: reader? });
+    names.filter_map(one).collect()
 }
 
 /// The certificate that whoever answers for the private network has, where it is one of these.
 pub(crate) fn of_network(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<Option<Certificate>> {
     let plan = cx.plan()?;
-    let all = plan.stacks.iter().flat_map(|stack| of(plan, stack, Some(vpn)));
+    let all = plan.stacks.iter().flat_map(|stack| of(plan, stack));
     Ok(all.into_iter().find(|certificate| certificate.host == vpn.host))
 }
 

@@ -80,7 +80,7 @@ impl<'a> Rendered<'a> {
         let mut config = plan.config(stack)?;
         // What names lead where is known only once the server has its place in the network.
         config.retain(|(file, _)| names_file(stack).is_none_or(|names| names != config_path(stack, file)));
-        let certificates = certificate::of(plan, stack, cx.spec.vpn.as_ref());
+        let certificates = certificate::of(plan, stack);
         Ok(Self { stack, compose, config, certificates })
     }
 
@@ -238,6 +238,10 @@ impl<'a> Rendered<'a> {
             names_file(self.stack).filter(|names| cx.machine().exists(names).is_ok_and(|there| !there))
         {
             cx.write(&names, super::compose::NO_NAMES.as_bytes(), 0o644)?;
+        }
+        if self.stack.manifest.certificate.is_some() {
+            // Also where it has none at the time: it is mounted.
+            machine.make_dir(&folder.join("tls"), 0o755, 0, 0)?;
         }
         for certificate in &self.certificates {
             certificate.ensure(cx)?;

@@ -1,15 +1,25 @@
 //! What a stack's `stack.toml` says, as types. `docs/stacks.md` describes it for those who write one.
 //!
 //! * [`words`] are the values that check themselves: a mistake is found with its line.
+//! * [`api`] says what a stack's Admin API shall hold.
+//! * [`hooks`] are the commands that are run in its services, [`image`] what they are made of.
+//! * [`route`] says what is reached through the front door, and how.
 //! * [`secret`] says what a secret looks like and who reads it.
 //! * [`check`](mod@check) holds the manifest against the rest of its folder.
 
+pub mod api;
 mod check;
+mod hooks;
+mod image;
+mod route;
 mod secret;
 mod words;
 
+pub use hooks::{Every, Hook, Hooks, Timer};
+pub use image::{Image, Upgrade};
+pub use route::{Limit, Route};
 pub use secret::{Format, Reader, Secret, Source};
-pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, Word};
+pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, When, Word};
 
 use crate::{Error, folder::MANIFEST};
 use serde::Deserialize;
@@ -75,6 +85,11 @@ pub struct Manifest {
     /// What is run in its services at certain moments.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What is run in them every so often.
+    #[serde(default)]
+    pub timers: Vec<Timer>,
+    /// The Admin API that its settings are held to their documents through.
+    pub api: Option<api::Api>,
     /// Rules of the hardening that a service of it cannot keep.
     #[serde(default)]
     pub exceptions: Vec<Exception>,
@@ -85,31 +100,37 @@ pub struct Manifest {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Provides {
     /// Takes every request from outside and hands it to the service that a route names.
-    pub front_door: Option<Service>,
+    pub front_door: Option<FrontDoor>,
     /// Says of a request whether somebody with the right role made it.
-    pub gate: Option<Endpoint>,
+    pub gate: Option<Gate>,
     /// Knows who somebody is, over OpenID Connect.
     pub sign_in: Option<SignIn>,
     /// The private network that administrators come in by.
     pub private_network: Option<PrivateNetwork>,
 }
 
-/// One service.
+/// Who takes every request from outside, and by which certificates it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Service {
+pub struct FrontDoor {
     /// By its name in the compose file.
     pub service: Word,
+    /// When a public authority vouches for names that the world knows; the server's own certificate has them otherwise.
+    pub vouched: Option<When>,
+    /// When it vouches, besides, for names inside the private network.
+    pub vouched_inside: Option<When>,
 }
 
-/// A service and the port it listens on.
+/// Who says of a request whether somebody with the right role made it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Endpoint {
+pub struct Gate {
     /// By its name in the compose file.
     pub service: Word,
-    /// Inside.
+    /// The port it listens on.
     pub port: u16,
+    /// Where its own pages are, at every host that it guards something of.
+    pub path: PathPrefix,
 }
 
 /// An OpenID provider.
@@ -128,23 +149,12 @@ pub struct SignIn {
 pub struct PrivateNetwork {
     /// The control server.
     pub service: Word,
+    /// The route that devices reach it by: its host is the network's own.
+    pub route: Word,
     /// The image that the host's own node is taken out of.
     pub node: Word,
     /// The file of its configuration that the names of administrators' pages are written to, and read of at once.
     pub names: RelativePath,
-}
-
-/// A container image.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Image {
-    /// The published one, with the version that was looked at: `docker.io/library/postgres:17.6`.
-    pub upstream: String,
-    /// The day on which its makers end their support of that version, `YYYY-MM-DD`, where they name one.
-    pub end_of_life: Option<String>,
-    /// Versions with a hole that is known, each with what it is.
-    #[serde(default)]
-    pub known_bad: BTreeMap<String, String>,
 }
 
 /// Something that a project may choose.
@@ -195,33 +205,6 @@ pub struct DataDir {
     pub mode: Mode,
 }
 
-/// Requests that are handed to a service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    /// What the stack calls it; a project may give it another host by that name.
-    pub name: Word,
-    /// The host, below the project's domain; `@` is the domain itself.
-    pub host: Host,
-    /// Whether the host lies below the domain of names inside the private network instead, and has no public record.
-    #[serde(default)]
-    pub inside: bool,
-    /// What the path begins with.
-    #[serde(default)]
-    pub path: PathPrefix,
-    /// The service.
-    pub service: Word,
-    /// The port it listens on.
-    pub port: u16,
-    /// From where it may be asked for.
-    pub from: From,
-    /// The role that whoever asks must have.
-    pub role: Option<Word>,
-    /// Paths below it that nobody gets.
-    #[serde(default)]
-    pub refused: Vec<PathPrefix>,
-}
-
 /// From where something is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -249,8 +232,8 @@ pub struct Published {
     /// Whether it is there only while no stack is the front door.
     #[serde(default)]
     pub without_front_door: bool,
-    /// The option that has to be on.
-    pub when: Option<Word>,
+    /// The choice that it is there for.
+    pub when: Option<When>,
 }
 
 impl Published {
@@ -270,8 +253,16 @@ pub struct Export {
     pub service: Word,
     /// Its port.
     pub port: u16,
-    /// The stacks that may.
+    /// The stacks that may; where none is named, each that imports it.
+    #[serde(default)]
     pub to: Vec<Word>,
+}
+
+impl Export {
+    /// Whether a stack may import it.
+    pub fn is_for(&self, stack: &str) -> bool {
+        self.to.is_empty() || self.to.iter().any(|to| to == stack)
+    }
 }
 
 /// Something that another stack exports.
@@ -294,48 +285,20 @@ pub struct Client {
     pub id: Word,
     /// Its secret.
     pub secret: Word,
-    /// The route whose host it is at.
-    pub route: Word,
+    /// The route whose host it is at. One without is the gate's, and is at every host that the gate guards something of.
+    pub route: Option<Word>,
     /// The paths that a log-in may end at.
     pub redirects: Vec<PathPrefix>,
     /// The services that speak to the provider.
     pub services: Vec<Word>,
 }
 
-/// A certificate that is signed by its own key.
+/// A certificate that is signed by its own key, for the names that the plan says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// Who reads its key.
     pub reader: Owner,
-    /// The option that names a public authority: where it does, there is no such certificate.
-    pub unless: Option<Word>,
-}
-
-/// What is run at certain moments, each inside a service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hooks {
-    /// After it is healthy: says by its exit code whether it does its work.
-    pub ready: Option<Hook>,
-    /// Writes a copy of its data, consistent in itself, to stdout.
-    pub backup: Option<Hook>,
-    /// Reads that copy from stdin.
-    pub restore: Option<Hook>,
-    /// Before another version is started.
-    pub upgrade: Option<Hook>,
-    /// What an administrator runs: `stacks run NAME -- ARGUMENTS`.
-    pub run: Option<Hook>,
-}
-
-/// A command inside a service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hook {
-    /// The service.
-    pub service: Word,
-    /// The program and its arguments.
-    pub command: Vec<String>,
 }
 
 /// A rule that a service cannot keep.
@@ -358,6 +321,8 @@ pub enum Loosened {
     ReadOnly,
     /// Not root.
     Root,
+    /// Not the container engine's socket, which whoever may write to owns the server by. For stacks of the catalogue only.
+    EngineSocket,
 }
 
 impl Manifest {

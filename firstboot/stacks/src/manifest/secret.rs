@@ -1,6 +1,6 @@
 //! Secrets: what each looks like, where it comes from, and who reads it.
 
-use super::{Hook, Owner, Word};
+use super::{Hook, Owner, When, Word};
 use serde::Deserialize;
 
 /// Something that a stack keeps from the world.
@@ -17,6 +17,8 @@ pub struct Secret {
     /// Who reads it as a file of its own: `secrets/NAME` in the reader's stack. Configuration may hold it besides.
     #[serde(default)]
     pub readers: Vec<Reader>,
+    /// The choice that it is there for.
+    pub when: Option<When>,
     /// What is run once it was replaced; one without it is never replaced.
     pub rotate: Option<Hook>,
 }

@@ -1,6 +1,8 @@
 //! Values that check themselves while they are read.
 
 use serde::Deserialize;
+use spec::Setting;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path};
 
@@ -86,6 +88,39 @@ checked!(
     "a path such as \"postgres\" or \"dynamic/routes.yaml\", without ..",
     is_relative
 );
+
+/// A choice of a project's: `http3` is an option that is on, or a text that is not empty; `challenge=dns-01` is an option
+/// and what was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct When {
+    /// The option.
+    pub option: Word,
+    /// What it has to be.
+    pub value: Option<String>,
+}
+
+impl When {
+    /// Whether the choice was made.
+    pub fn holds(&self, options: &BTreeMap<String, Setting>) -> bool {
+        match (options.get(self.option.as_str()), &self.value) {
+            (Some(Setting::Switch(on)), None) => *on,
+            (Some(Setting::Text(text)), None) => !text.is_empty(),
+            (Some(chosen), Some(value)) => chosen.to_string() == *value,
+            _ => false,
+        }
+    }
+}
+
+impl TryFrom<String> for When {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (option, value) =
+            text.split_once('=').map_or((&*text, None), |(option, value)| (option, Some(value)));
+        Ok(Self { option: Word::try_from(option.to_owned())?, value: value.map(str::to_owned) })
+    }
+}
 
 impl Default for PathPrefix {
     fn default() -> Self {
@@ -192,6 +227,24 @@ mod tests {
         reads::<RelativePath>(&["a", "a/b.yaml"], &["", "/a", "..", "a/../b", "./a", "a/", "a b"]);
         reads::<Size>(&["1m", "2g"], &["", "0m", "1", "1k", "-1m", "1.5g", "99999999999999999999m"]);
         reads::<Mode>(&["0700", "0755", "0400"], &["700", "0777", "0020", "1777", "abcd"]);
+    }
+
+    #[test]
+    fn a_choice_holds_when_it_was_made() {
+        let options = BTreeMap::from([
+            ("on".to_owned(), Setting::Switch(true)),
+            ("off".to_owned(), Setting::Switch(false)),
+            ("empty".to_owned(), Setting::Text(String::new())),
+            ("text".to_owned(), Setting::Text("a=b".into())),
+        ]);
+        let holds = |text: &str| When::try_from(text.to_owned()).unwrap().holds(&options);
+        for yes in ["on", "on=true", "off=false", "text", "text=a=b", "empty="] {
+            assert!(holds(yes), "{yes}");
+        }
+        for no in ["off", "empty", "text=a", "none", "none=", "on=false"] {
+            assert!(!holds(no), "{no}");
+        }
+        reads::<When>(&["a", "a=", "a=b"], &["", "=b", "A=b", "a b"]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::network::Network;
 use super::{Planned, PlannedRoute};
 use crate::Error;
 use crate::manifest::Published;
-use spec::Setting;
+use spec::VpnSpec;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The service that takes what comes from outside.
@@ -52,6 +53,13 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
             )));
         }
     }
+    let knows_people = stacks.iter().any(|stack| stack.manifest.provides.sign_in.is_some());
+    if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && !knows_people) {
+        return Err(Error::Clash(format!(
+            "stack {} leaves it to another to know who somebody is, and no enabled stack provides sign-in",
+            stack.name
+        )));
+    }
     let door = stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.front_door.as_ref()?)));
     Ok(door.map(|(stack, door)| FrontDoor {
         stack: stack.name.clone(),
@@ -64,9 +72,9 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
 /// Leaves of each stack's ports those that are there.
 pub(super) fn with_active_ports(mut stacks: Vec<Planned>, has_door: bool) -> Vec<Planned> {
     for stack in &mut stacks {
-        let on = |name: &str| stack.options.get(name) == Some(&Setting::Switch(true));
         let active = |port: &&Published| {
-            !(port.without_front_door && has_door) && port.when.as_ref().is_none_or(|when| on(when))
+            !(port.without_front_door && has_door)
+                && port.when.as_ref().is_none_or(|when| when.holds(&stack.options))
         };
         stack.ports = stack.manifest.ports.iter().filter(active).cloned().collect();
     }
@@ -88,17 +96,30 @@ pub(super) fn check_ports(stacks: &[Planned]) -> Result<(), Error> {
     Ok(())
 }
 
-impl Planned {
-    /// Who reads the key of the certificates that firstboot makes for it, where it has such.
-    pub fn own_certificate(&self) -> Option<crate::manifest::Owner> {
-        let certificate = self.manifest.certificate.as_ref()?;
-        // An authority vouches for it, once the project names one.
-        let named = certificate.unless.as_ref().and_then(|option| self.options.get(option.as_str()));
-        let vouched = named.is_some_and(|option| {
-            !matches!(option, Setting::Switch(false)) && *option != Setting::Text(String::new())
-        });
-        (!vouched).then_some(certificate.reader)
-    }
+/// The names that each stack's own certificates are for, one each.
+pub(super) fn certificates(
+    stacks: &[Planned],
+    routes: &[PlannedRoute],
+    vpn: Option<&VpnSpec>,
+) -> BTreeMap<String, Vec<String>> {
+    let has_door = stacks.iter().any(|stack| stack.manifest.provides.front_door.is_some());
+    let names = |stack: &Planned| {
+        let provides = &stack.manifest.provides;
+        let mut names: Vec<String> = if provides.front_door.is_some() {
+            let own = routes.iter().filter(|route| !route.vouched);
+            let own = own.flat_map(|route| std::iter::once(&route.host).chain(&route.also)).cloned();
+            own.collect()
+        } else if provides.private_network.is_some() && !has_door {
+            vpn.map(|vpn| vpn.host.clone()).into_iter().collect()
+        } else {
+            Vec::new()
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    };
+    let with_one = stacks.iter().filter(|stack| stack.manifest.certificate.is_some());
+    with_one.map(|stack| (stack.name.clone(), names(stack))).collect()
 }
 
 /// The public host of whoever provides sign-in.

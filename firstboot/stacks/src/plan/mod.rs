@@ -4,10 +4,13 @@
 //! 1. [`Plan::resolve`] is the table of contents. It says of everything that does not fit what, and where it is written.
 //! 2. [`order`] puts what is needed first; [`network`] and [`address`] say which networks there are and who is in them;
 //!    [`route`] and [`door`] say what is reached from outside; [`values`] is what templates may name.
+//!    [`filled`] puts them in, [`api`] says what Admin APIs are held to.
 //! 3. Whoever renders, looks, opens a port or writes a record reads the plan, and asks for no stack by its name.
 
 mod address;
+mod api;
 mod door;
+mod filled;
 mod memory;
 mod network;
 mod order;
@@ -65,6 +68,8 @@ pub struct Plan {
     pub front_door: Option<FrontDoor>,
     /// The secrets, by name.
     pub secrets: Vec<PlannedSecret>,
+    /// The names that each stack's own certificate is for, by the stack.
+    pub certificates: BTreeMap<String, Vec<String>>,
     /// The DNS records that the stacks need: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and `{ipv6}`.
     pub records: Vec<String>,
     /// What all services may use together.
@@ -126,10 +131,20 @@ impl Plan {
         door::check_ports(&stacks)?;
         let memory = Size::from_mib(stacks.iter().map(|stack| stack.manifest.memory.mib()).sum());
         let records = route::records(&stacks, &routes, wish.domain);
-        let mut plan =
-            Self { stacks, networks, routes, front_door, secrets, records, memory, values: BTreeMap::new() };
+        let certificates = door::certificates(&stacks, &routes, wish.vpn);
+        let mut plan = Self {
+            stacks,
+            networks,
+            routes,
+            front_door,
+            secrets,
+            certificates,
+            records,
+            memory,
+            values: BTreeMap::new(),
+        };
         plan.values = values::of_all(&plan, wish);
-        plan.check_templates()?;
+        plan.fill().and_then(|()| plan.check_templates()).map_err(|error| plan.explained(error))?;
         Ok(plan)
     }
 
@@ -217,6 +232,22 @@ impl Plan {
             .map_err(|mistake| Error::Files(vec![mistake]))
     }
 
+    /// A stack that is reached through the front door cannot be filled in where there is none; that is the better reason.
+    fn explained(&self, error: Error) -> Error {
+        let is_reached = |name: &str| self.stack(name).is_some_and(|stack| !stack.manifest.routes.is_empty());
+        match &error {
+            Error::Files(mistakes)
+                if self.front_door.is_none() && mistakes.iter().any(|one| is_reached(&one.stack)) =>
+            {
+                Error::Clash(format!(
+                    "stack {} is reached through the front door, and no enabled stack provides that",
+                    mistakes[0].stack
+                ))
+            }
+            _ => error,
+        }
+    }
+
     /// Every template is filled in once, so that what is wrong with one is found before there is a server.
     fn check_templates(&self) -> Result<(), Error> {
         for stack in &self.stacks {
@@ -240,6 +271,7 @@ impl Plan {
                     ));
                 }
             }
+            self.check_documents(stack)?;
         }
         Ok(())
     }
@@ -306,7 +338,8 @@ fn options(wanted: &StackSpec, manifest: &Manifest) -> Result<BTreeMap<String, S
 fn secrets(stacks: &[Planned]) -> Result<Vec<PlannedSecret>, Error> {
     let mut all: BTreeMap<&str, PlannedSecret> = BTreeMap::new();
     for stack in stacks {
-        for (name, secret) in &stack.manifest.secrets {
+        let is_there = |secret: &Secret| secret.when.as_ref().is_none_or(|when| when.holds(&stack.options));
+        for (name, secret) in stack.manifest.secrets.iter().filter(|(_, secret)| is_there(secret)) {
             if let Some(other) = all.get(name.as_str()) {
                 return Err(Error::Clash(format!(
                     "stacks {} and {} both have a secret {name}: call one of them otherwise",

@@ -161,7 +161,7 @@ fn exports(stack: &Planned, stacks: &[Planned], drafts: &mut BTreeMap<String, Dr
         let from = stacks.iter().find(|other| other.name == import.stack.as_str());
         let export =
             from.and_then(|from| from.manifest.exports.iter().find(|export| export.name == import.export));
-        let export = export.filter(|export| export.to.iter().any(|to| to.as_str() == stack.name));
+        let export = export.filter(|export| export.is_for(&stack.name));
         let (Some(from), Some(export)) = (from, export) else {
             return Err(Error::Clash(format!(
                 "stack {} imports {} of stack {}, which exports nothing of that name to it",

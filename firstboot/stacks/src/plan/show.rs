@@ -21,6 +21,7 @@ impl Plan {
         section("Networks of containers", table(&self.networks.iter().flat_map(network).collect::<Vec<_>>()));
         section("DNS records", self.records.clone());
         section("Secrets", table(&self.secrets.iter().map(secret).collect::<Vec<_>>()));
+        section("Run every so often", self.stacks.iter().flat_map(timers).collect());
         format!("{text}\nMemory: {} for all stacks together\n", self.memory)
     }
 
@@ -72,6 +73,19 @@ fn stack(stack: &Planned) -> String {
     let needs = stack.needs();
     let after = if needs.is_empty() { String::new() } else { format!(", after {}", needs.join(", ")) };
     format!("{:<14} {:>9}  {}{after}", stack.name, stack.manifest.memory.to_string(), stack.manifest.about)
+}
+
+fn timers(stack: &Planned) -> impl Iterator<Item = String> {
+    let line = |timer: &crate::manifest::Timer| {
+        format!(
+            "{} of {}, every {} minutes, in {}",
+            timer.name,
+            stack.name,
+            timer.every.minutes(),
+            timer.service
+        )
+    };
+    stack.manifest.timers.iter().map(line)
 }
 
 fn route(route: &PlannedRoute) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! The closed set of values that a stack's templates may name.
 
 use super::network::name_of;
-use super::{Plan, Planned, Wish};
-use crate::manifest::From;
+use super::{Plan, Planned, PlannedRoute, Wish};
+use crate::manifest::{Client, From};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Addresses that devices of the private network have; the firewall sees to it that nobody else comes by one.
 const PRIVATE: [&str; 2] = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"];
@@ -23,26 +23,39 @@ pub(super) fn of_all(plan: &Plan, wish: Wish<'_>) -> BTreeMap<String, Value> {
 fn of(plan: &Plan, stack: &Planned, shared: &Value) -> Value {
     let mut values = shared.as_object().cloned().unwrap_or_default();
     let mut add = |key: &str, value: Value| drop(values.insert(key.into(), value));
+    add("certificates", json!(plan.certificates.get(&stack.name)));
     add("option", json!(stack.options));
     add("route", own_routes(plan, stack));
     add("import", imports(plan, stack));
     add("front_door", front_door(plan, stack));
-    // What concerns all stacks is for the two who serve them.
+    // What concerns all stacks is for those who serve them.
     if stack.manifest.provides.front_door.is_some() {
         add("routes", json!(plan.routes));
     }
     if stack.manifest.provides.sign_in.is_some() {
         add("clients", clients(plan));
+    }
+    if stack.manifest.provides.sign_in.is_some() || stack.manifest.provides.gate.is_some() {
         add("roles", roles(plan));
     }
     Value::Object(values)
 }
 
-/// `route.NAME.host`, `.url` and `.path`.
+/// `route.NAME.host`, `.url` and `.path`; of one with several paths the root.
 fn own_routes(plan: &Plan, stack: &Planned) -> Value {
-    let own = plan.routes.iter().filter(|route| route.stack == stack.name);
-    let value = |route: &super::PlannedRoute| json!({ "host": route.host, "path": route.path, "url": url(&route.host, &route.path) });
-    own.map(|route| (route.name.clone(), value(route))).collect::<Map<_, _>>().into()
+    let mut values = Map::new();
+    for route in stack.manifest.routes.iter() {
+        let mut planned = plan
+            .routes
+            .iter()
+            .filter(|planned| planned.stack == stack.name && planned.name == route.name.as_str());
+        let path = if route.paths.is_empty() { route.path.as_str() } else { "/" };
+        let value = planned
+            .next()
+            .map(|planned| json!({ "host": planned.host, "path": path, "url": url(&planned.host, path) }));
+        values.extend(value.map(|value| (route.name.to_string(), value)));
+    }
+    values.into()
 }
 
 fn url(host: &str, path: &str) -> String {
@@ -88,7 +101,7 @@ fn gate(plan: &Plan) -> Value {
     let gate = plan.stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.gate.as_ref()?)));
     gate.map_or(
         Value::Null,
-        |(stack, gate)| json!({ "upstream": name_of(&stack.name, &gate.service), "port": gate.port }),
+        |(stack, gate)| json!({ "upstream": name_of(&stack.name, &gate.service), "port": gate.port, "path": gate.path.as_str() }),
     )
 }
 
@@ -97,17 +110,25 @@ fn clients(plan: &Plan) -> Value {
     let mut clients = Vec::new();
     for stack in &plan.stacks {
         for client in &stack.manifest.clients {
-            let route = plan
-                .routes
+            let origins: Vec<String> =
+                client_hosts(plan, stack, client).iter().map(|host| format!("https://{host}")).collect();
+            let redirects: Vec<String> = origins
                 .iter()
-                .find(|route| route.stack == stack.name && route.name == client.route.as_str());
-            let host = route.map(|route| route.host.as_str()).unwrap_or_default();
-            let redirects: Vec<String> =
-                client.redirects.iter().map(|path| format!("https://{host}{path}")).collect();
-            clients.push(json!({ "id": client.id.as_str(), "secret": client.secret.as_str(), "redirects": redirects, "origin": format!("https://{host}") }));
+                .flat_map(|origin| client.redirects.iter().map(move |path| format!("{origin}{path}")))
+                .collect();
+            clients.push(json!({ "id": client.id.as_str(), "secret": client.secret.as_str(), "redirects": redirects, "origins": origins }));
         }
     }
     clients.into()
+}
+
+/// The hosts that a client is at: its route's, or all that the gate guards something of.
+fn client_hosts<'p>(plan: &'p Plan, stack: &Planned, client: &Client) -> BTreeSet<&'p str> {
+    let is_its = |route: &&PlannedRoute| match &client.route {
+        Some(named) => route.stack == stack.name && route.name == named.as_str(),
+        None => route.role.is_some(),
+    };
+    plan.routes.iter().filter(is_its).map(|route| route.host.as_str()).collect()
 }
 
 /// The roles that routes ask for.

@@ -39,3 +39,39 @@ pub(crate) fn config(plan: &Plan, stack: &str) -> Vec<(String, String)> {
     let files = plan.config(plan.stack(stack).expect("it is planned")).expect("it is filled in");
     files.into_iter().map(|(path, text)| (path, text.shown())).collect()
 }
+
+/// A project's own stack, read from `tests/fixtures/door/NAME`.
+pub(crate) fn own_stack(name: &str) -> StackSpec {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/door").join(name);
+    let mut files = std::collections::BTreeMap::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the fixture is there") {
+            let path = entry.expect("it can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let inside = path.strip_prefix(&root).expect("it is below").display().to_string();
+                files.insert(inside, std::fs::read_to_string(&path).expect("it can be read"));
+            }
+        }
+    }
+    let folder = sovereign_stacks::Folder::new(name, &files).expect("it is a stack's folder");
+    let images = folder.manifest().expect("its manifest reads").images;
+    StackSpec {
+        name: name.into(),
+        images: images.keys().map(|name| image(name)).collect(),
+        files,
+        ..StackSpec::default()
+    }
+}
+
+/// Compares with `tests/golden/NAME`; written anew with `UPDATE_GOLDEN=1`.
+pub(crate) fn is_golden(name: &str, text: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(path).expect("the golden file is there");
+    assert_eq!(text, golden, "run with UPDATE_GOLDEN=1 if it is meant");
+}
