@@ -164,7 +164,7 @@ fn names_that_no_authority_vouches_for_are_in_the_servers_own_certificate() {
     expected.extend(["metrics.internal.example.org", "vpn.example.org"]);
     expected.sort_unstable();
     assert_eq!(none, expected);
-    assert_eq!(own(&[acme.clone()]), ["traefik.traefik", "metrics.internal.example.org"]);
+    assert_eq!(own(std::slice::from_ref(&acme)), ["traefik.traefik", "metrics.internal.example.org"]);
     assert_eq!(own(&[acme, ("challenge", text("dns-01"))]), ["traefik.traefik"]);
     assert_eq!(planned(&[]).certificates["headscale"], ["vpn.example.org"]);
 }
