@@ -164,7 +164,7 @@ fn names_that_no_authority_vouches_for_have_certificates_of_the_servers_own() {
     expected.extend(["metrics.internal.example.org", "vpn.example.org"]);
     expected.sort_unstable();
     assert_eq!(none, expected);
-    assert_eq!(own(&[acme.clone()]), ["metrics.internal.example.org"]);
+    assert_eq!(own(std::slice::from_ref(&acme)), ["metrics.internal.example.org"]);
     assert_eq!(own(&[acme, ("challenge", text("dns-01"))]), [""; 0]);
     assert_eq!(planned(&[]).certificates["headscale"], [""; 0], "it is behind the door");
 }

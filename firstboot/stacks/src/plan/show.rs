@@ -20,6 +20,10 @@ impl Plan {
         section("Reached without it", self.stacks.iter().flat_map(ports).collect());
         section("Networks of containers", table(&self.networks.iter().flat_map(network).collect::<Vec<_>>()));
         section("DNS records", self.records.clone());
+        section(
+            "Certificates of the server's own",
+            table(&self.certificates.iter().map(certificate).collect::<Vec<_>>()),
+        );
         section("Secrets", table(&self.secrets.iter().map(secret).collect::<Vec<_>>()));
         section("Run every so often", self.stacks.iter().flat_map(timers).collect());
         format!("{text}\nMemory: {} for all stacks together\n", self.memory)
@@ -49,6 +53,7 @@ impl Plan {
             "routes": self.routes,
             "networks": self.networks.iter().map(network).collect::<Vec<_>>(),
             "records": self.records,
+            "certificates": self.certificates,
             "secrets": self.secrets.iter().map(secret).collect::<Vec<_>>(),
             "memory_mib": self.memory.mib(),
         })
@@ -146,6 +151,10 @@ fn secret(secret: &super::PlannedSecret) -> Vec<String> {
         .collect();
     let readers = if readers.is_empty() { "in configuration".to_owned() } else { readers.join(", ") };
     vec![secret.name.clone(), readers, secret.secret.purpose.clone()]
+}
+
+fn certificate((stack, names): (&String, &Vec<String>)) -> Vec<String> {
+    vec![stack.clone(), names.join(" ")]
 }
 
 /// Columns as wide as what is in them.

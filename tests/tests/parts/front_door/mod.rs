@@ -6,6 +6,7 @@
 //! * [`table`] is what is asked and what has to come of it.
 
 mod ask;
+mod control;
 mod engine;
 mod project;
 mod scene;
@@ -29,16 +30,22 @@ pub(crate) struct Programs {
     pub(crate) gate: PathBuf,
     pub(crate) authority: PathBuf,
     pub(crate) haproxy: PathBuf,
+    pub(crate) headscale: PathBuf,
+    pub(crate) tailscale: PathBuf,
+    pub(crate) tailscaled: PathBuf,
 }
 
 impl Programs {
     /// In this order, as they are handed on.
-    fn all(&self) -> [(&'static str, &PathBuf); 4] {
+    fn all(&self) -> [(&'static str, &PathBuf); 7] {
         [
             ("TRAEFIK", &self.traefik),
             ("OAUTH2_PROXY", &self.gate),
             ("PEBBLE", &self.authority),
             ("HAPROXY", &self.haproxy),
+            ("HEADSCALE", &self.headscale),
+            ("TAILSCALE", &self.tailscale),
+            ("TAILSCALED", &self.tailscaled),
         ]
     }
 
@@ -50,6 +57,9 @@ impl Programs {
             gate: path("OAUTH2_PROXY")?,
             authority: path("PEBBLE")?,
             haproxy: path("HAPROXY")?,
+            headscale: path("HEADSCALE")?,
+            tailscale: path("TAILSCALE")?,
+            tailscaled: path("TAILSCALED")?,
         })
     }
 }
@@ -67,6 +77,7 @@ pub(crate) const TRIALS: &[(&str, Trial)] = &[
     ("parts_door_without_an_authority_it_answers_by_its_own_certificate", own_certificate),
     ("parts_door_the_log_holds_addresses_and_no_secrets", the_log),
     ("parts_door_an_authority_that_was_down_is_asked_again_once_the_routes_change", authority_down),
+    ("parts_door_takes_443_over_from_the_control_server_and_a_device_stays", control::takes_over),
     ("parts_door_of_the_engine_a_list_of_questions_is_heard_and_no_other", engine::each_row),
 ];
 

@@ -21,14 +21,22 @@ pub(super) fn planned(root: &Path, door: BTreeMap<String, Setting>, authority: &
         Folder::new(name, &files)?;
         stacks.push(StackSpec { name: name.into(), files, ..StackSpec::default() });
     }
+    resolved(&stacks)
+}
+
+/// The private network's control server alone, as it was before there was a front door.
+pub(super) fn without_door() -> Result<Plan> {
+    resolved(&[of_catalogue("headscale", BTreeMap::new())])
+}
+
+fn resolved(stacks: &[StackSpec]) -> Result<Plan> {
     let vpn = VpnSpec {
         host: "vpn.example.org".into(),
         base_domain: "internal.example.org".into(),
         devices: vec![],
         names: vec![],
     };
-    let wish = Wish { project: "door", domain: Some("example.org"), vpn: Some(&vpn), stacks: &stacks };
-    Ok(Plan::resolve(wish)?)
+    Ok(Plan::resolve(Wish { project: "door", domain: Some("example.org"), vpn: Some(&vpn), stacks })?)
 }
 
 fn of_catalogue(name: &str, options: BTreeMap<String, Setting>) -> StackSpec {

@@ -65,12 +65,24 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Starts all of it: the authority first, since the plan speaks of its root. `up` is whether it is there afterwards.
+    /// Starts all of it. `up` is whether the authority is there afterwards.
     pub(super) fn begin(
         programs: &Programs,
-        mut door: BTreeMap<String, Setting>,
+        door: BTreeMap<String, Setting>,
         up: bool,
     ) -> Result<(Self, Plan)> {
+        let (mut scene, plan) = Self::prepare(programs, door)?;
+        if !up {
+            scene.end("authority")?;
+        }
+        scene.start_upstreams(&plan)?;
+        scene.start_door(&plan, programs)?;
+        scene.start_gate(&plan, programs)?;
+        Ok((scene, plan))
+    }
+
+    /// The plan and its network. The authority comes first, since the plan speaks of its root.
+    pub(super) fn prepare(programs: &Programs, mut door: BTreeMap<String, Setting>) -> Result<(Self, Plan)> {
         let mut scene = Self { folder: tempfile::tempdir()?, running: Vec::new() };
         let root = workspace();
         ip(&["link", "set", "lo", "up"])?;
@@ -84,13 +96,7 @@ impl Scene {
         let trusted = scene.read("root.pem")? + &scene.read("own.pem")?;
         fs::write(scene.trusted(), &trusted)?;
         let plan = project::planned(&root, door, &trusted)?;
-        if !up {
-            scene.end("authority")?;
-        }
         scene.make_network(&plan)?;
-        scene.start_upstreams(&plan)?;
-        scene.start_door(&plan, programs)?;
-        scene.start_gate(&plan, programs)?;
         Ok((scene, plan))
     }
 
@@ -112,7 +118,7 @@ impl Scene {
         self.path("trusted.pem")
     }
 
-    fn read(&self, name: &str) -> Result<String> {
+    pub(super) fn read(&self, name: &str) -> Result<String> {
         fs::read_to_string(self.path(name)).with_context(|| format!("reading {name}"))
     }
 
@@ -128,8 +134,9 @@ impl Scene {
         println!("{what}");
     }
 
-    fn key_and_certificate(&self, name: &str, names: &[String]) -> Result<()> {
+    pub(super) fn key_and_certificate(&self, name: &str, names: &[String]) -> Result<()> {
         let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
+        fs::create_dir_all(self.path(name).parent().context("it lies somewhere")?)?;
         let cmd = Cmd::new("openssl")
             .args(["req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2", "-subj", "/CN=door"]);
         let cmd = cmd.args(["-addext", &format!("subjectAltName=IP:127.0.0.1,{}", names.join(","))]);
@@ -138,7 +145,7 @@ impl Scene {
         Ok(())
     }
 
-    fn start(&mut self, name: &'static str, cmd: &Cmd) -> Result<()> {
+    pub(super) fn start(&mut self, name: &'static str, cmd: &Cmd) -> Result<()> {
         let log = File::create(self.path(&format!("{name}.log")))?;
         let mut command = cmd.to_std()?;
         command.stdout(log.try_clone()?).stderr(log);
@@ -222,7 +229,7 @@ impl Scene {
     }
 
     /// Writes a stack's configuration, with this folder for those that its container has.
-    fn write_config(&self, plan: &Plan, stack: &str, elsewhere: &[(&str, &str)]) -> Result<()> {
+    pub(super) fn write_config(&self, plan: &Plan, stack: &str, elsewhere: &[(&str, &str)]) -> Result<()> {
         let planned = plan.stack(stack).context("it is planned")?;
         for (name, text) in plan.config(planned)? {
             let path = self.path(stack).join(name);
@@ -235,7 +242,7 @@ impl Scene {
         Ok(())
     }
 
-    fn start_door(&mut self, plan: &Plan, programs: &Programs) -> Result<()> {
+    pub(super) fn start_door(&mut self, plan: &Plan, programs: &Programs) -> Result<()> {
         fs::create_dir(self.path("tls"))?;
         fs::create_dir(self.path("state"))?;
         fs::rename(self.path("own.pem"), self.path("tls/certificate.pem"))?;
@@ -380,7 +387,7 @@ fn add_address(address: &str) -> Result<()> {
     ip(&[&["address", "replace", address, "dev", "lo"], family].concat())
 }
 
-fn ip(args: &[&str]) -> Result<()> {
+pub(super) fn ip(args: &[&str]) -> Result<()> {
     Local.run(&Cmd::new("ip").args(args.iter().copied()))?;
     Ok(())
 }

@@ -116,7 +116,11 @@ pub(super) const ROWS: &[Row] = &[
     row("no name has none either", || Ask::of("198.51.100.1", "/").blindly(), &[Status(0)]),
     row("a stranger's name in the request", || site("/").header("Host: stranger.example.org"), NOWHERE),
     row("the name inside is nobody's outside", || site("/").header("Host: traefik.traefik"), NOWHERE),
-    row("an old protocol", || site("/").arg("--tls-max").arg("1.1"), &[Status(0)]),
+    row(
+        "an old protocol",
+        || site("/").arg("--ciphers").arg("DEFAULT@SECLEVEL=0").arg("--tlsv1.0").arg("--tls-max").arg("1.1"),
+        &[Status(0)],
+    ),
     row("TLS 1.2", || site("/").arg("--tls-max").arg("1.2"), REACHED),
     // What scanners look at.
     row("HSTS", || site("/"), &[Has("strict-transport-security", "max-age=63072000")]),
