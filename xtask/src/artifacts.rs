@@ -253,3 +253,34 @@ pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &dyn Report) -> 
     stage.done(&format!("{how}, {:.1} MB", built.size as f64 / 1e6));
     Ok(built)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Folder) -> Result<Vec<String>> {
+        Ok(wanted(folder, &folder.load()?)?.into_iter().map(|recipe| recipe.name).collect())
+    }
+
+    #[test]
+    fn only_what_a_projects_stacks_run_is_made() {
+        let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects");
+        for name in ["demo", "demo-vpn"] {
+            let folder = Folder::new(&projects, name);
+            assert_eq!(names(&folder).unwrap(), folder.load().unwrap().image_names(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_projects_own_recipes_are_read_with_ours() {
+        let projects = tempfile::tempdir().unwrap();
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo/project.toml");
+        let own = projects.path().join("own");
+        std::fs::create_dir_all(own.join("stacks/mine/images/postgres")).unwrap();
+        std::fs::copy(demo, own.join("project.toml")).unwrap();
+        std::fs::write(own.join("stacks/mine/images/postgres/recipe.toml"), "[run]\nuser = \"1:1\"\n")
+            .unwrap();
+        let error = names(&Folder::new(projects.path(), "own")).unwrap_err().to_string();
+        assert!(error.contains("mine/images/postgres") && error.contains("same name"), "{error}");
+    }
+}
