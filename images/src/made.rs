@@ -27,7 +27,7 @@ pub fn made(cache: &Path, recipe: &Recipe, arch: Arch, report: &dyn Report) -> R
     let key = cache::key(&recipe.made_inputs(arch));
     let cache = &cache::open(cache)?;
     let name = format!("{}-made-{}", recipe.name, recipe.made_for(arch));
-    let entry = Entry { cache, name: &name, key: &key, needs: 4096 };
+    let entry = Entry { cache, name: &name, key: &key, needs: recipe.space() };
     if !entry.is_built() {
         recipe.check_host()?;
     }

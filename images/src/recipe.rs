@@ -348,6 +348,15 @@ impl Recipe {
         self.says.go.is_some() || self.says.build.is_some()
     }
 
+    /// What making it takes of the disk, in MiB: what compilers and registries unpack, or what packages do.
+    pub(crate) fn space(&self) -> u64 {
+        match &self.says {
+            says if says.go.is_some() || !says.downloads.is_empty() => 3072,
+            says if !says.packages.is_empty() => 1024,
+            _ => 64,
+        }
+    }
+
     /// The stack whose folder it lies in.
     pub fn stack(&self) -> &str {
         let stack = self.folder.parent().and_then(Path::parent).and_then(Path::file_name);
