@@ -83,7 +83,7 @@ fn build(projects: &Path, cache: &Path, options: &Build) -> Result<Vec<Built>> {
     };
     let mut built = build_server(cache, arch, &*screen)?;
     // Not everybody has a compiler for what no package carries.
-    let here = |recipe: &Recipe| match recipe.check_host() {
+    let here = |recipe: &Recipe| match images::check_host(recipe) {
         Ok(()) => true,
         Err(lacks) => {
             screen.note(&format!("left out: {lacks:#}"));
