@@ -82,22 +82,24 @@ fn fetch(file: &Path, download: &Download) -> Result<()> {
         }
     };
     Local.run(&cmd.proxies_from_parent().env_from_parent("HOME").current_dir(&into).timeout(FETCH))?;
+    take(&into, file, download)
+}
+
+/// Takes the one file that a client put into a directory, if it is the one that is pinned.
+fn take(from: &Path, file: &Path, download: &Download) -> Result<()> {
     let refused = |why: String| Error::Refused {
         doing: format!("downloading {}", download.from.what()),
         why,
         help: "compare the recipe's version and hash with what the registry publishes".into(),
     };
-    let came = files::sorted(&into)?;
-    let [one] = came.as_slice() else { return Err(refused(format!("{client} gave {} files", came.len()))) };
-    let sha256 = files::sha256(one)?;
-    if sha256 != download.sha256.as_str() {
-        return Err(refused(format!(
-            "its SHA-256 is {sha256}, and the recipe pins {}",
-            download.sha256.as_str()
-        )));
+    let came = files::sorted(from)?;
+    let [one] = came.as_slice() else { return Err(refused(format!("{} files came", came.len()))) };
+    let (sha256, pinned) = (files::sha256(one)?, download.sha256.as_str());
+    if sha256 != pinned {
+        return Err(refused(format!("its SHA-256 is {sha256}, and the recipe pins {pinned}")));
     }
     std::fs::rename(one, file).map_err(Error::io("renaming", one))?;
-    files::remove(&into)
+    files::remove(from)
 }
 
 fn make(dir: &Path, recipe: &Recipe, downloads: &[(String, PathBuf)], arch: Arch) -> Result<()> {
@@ -180,6 +182,25 @@ mod tests {
         let error = made(dir.path(), &recipe, Arch::Arm64, &Silent).unwrap_err().to_string();
         assert!(error.contains("small's b.sh") && error.contains("nothing-there"), "{error}");
         assert_eq!(files::sorted(&dir.path().join("images")).unwrap(), [dir.path().join("images/lock")]);
+    }
+
+    #[test]
+    fn what_comes_from_a_registry_is_what_is_pinned_or_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (client, file) = (dir.path().join("client"), dir.path().join("x.tgz"));
+        // The SHA-256 of "abc".
+        let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let text = format!(
+            "[build]\nscript = \"b.sh\"\n[downloads]\n\"x.tgz\" = {{ npm = \"x@1\", sha256 = \"{sum}\" }}\n{RUN}"
+        );
+        let recipe = reading(&text, &[("b.sh", "")]).unwrap();
+        let download = recipe.says.downloads.values().next().unwrap();
+        files::write(&client.join("other.tgz"), "abd", 0o644).unwrap();
+        let error = take(&client, &file, download).unwrap_err().to_string();
+        assert!(error.contains("downloading x@1") && error.contains(sum) && !file.exists(), "{error}");
+        files::write(&client.join("other.tgz"), "abc", 0o644).unwrap();
+        take(&client, &file, download).unwrap();
+        assert!(file.exists() && !client.exists());
     }
 
     #[test]
