@@ -3,12 +3,12 @@
 use crate::args::Print;
 use crate::places;
 use crate::screen::screen;
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use images::registry::{Registry, Started};
 use images::toolchain::{self, Firstboot};
-use images::{Arch, ContainerImage, OciLayout, ServerImage};
+use images::{Arch, OciLayout, Recipe, ServerImage, recipe};
 use provisioner::node::{ImageLock, Registry as Registration};
-use provisioner::project::{ImageSource, Project};
+use provisioner::project::{Folder, ImageSource, Project};
 use provisioner::report::{Report, Stage};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,27 +17,38 @@ use std::time::{Duration, Instant};
 /// What to do with images.
 #[derive(clap::Subcommand)]
 pub(crate) enum Images {
-    /// Build firstboot, the server's disk image and the container images, where they are not cached; print their digests.
+    /// Build what servers run, where it is not cached, and print the digests: firstboot, the disk image, the container images
+    /// of every stack; or the container images that a project or a stack brings alone.
     ///
-    /// Example: cargo xtask images build
-    Build {
-        /// For which architecture.
-        #[arg(long, default_value = Arch::Arm64.machine())]
-        arch: Arch,
-        #[command(flatten)]
-        print: Print,
-    },
+    /// Example: cargo xtask images build --stack postgres
+    Build(Build),
     /// List what is cached.
     ///
     /// Example: cargo xtask images list --json
     List(Print),
 }
 
+/// For `images build`.
+#[derive(clap::Args)]
+pub(crate) struct Build {
+    /// For which architecture.
+    #[arg(long, default_value = Arch::Arm64.machine())]
+    arch: Arch,
+    /// Only the container images that this project's stacks run.
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// Only the container images whose recipes lie in this stack's folder; may be given more than once.
+    #[arg(long, value_name = "NAME", conflicts_with = "project")]
+    stack: Vec<String>,
+    #[command(flatten)]
+    print: Print,
+}
+
 /// Runs it.
-pub(crate) fn run(verb: &Images) -> Result<u8> {
+pub(crate) fn run(projects: &Path, verb: &Images) -> Result<u8> {
     let cache = places::cache()?;
     match verb {
-        Images::Build { arch, print } => print.show(&build(&cache, *arch)?, |built| {
+        Images::Build(options) => options.print.show(&build(projects, &cache, options)?, |built| {
             built.iter().try_for_each(|made| say!("{} {} {}", made.name, made.digest, made.path.display()))
         })?,
         Images::List(print) => print.show(&images::list(&cache)?, |images| {
@@ -58,40 +69,90 @@ struct Built {
     path: PathBuf,
 }
 
-fn build(cache: &Path, arch: Arch) -> Result<Vec<Built>> {
+fn build(projects: &Path, cache: &Path, options: &Build) -> Result<Vec<Built>> {
     let screen = screen();
-    let firstboot = build_firstboot(arch, cache, &*screen)?;
+    if let Some(name) = &options.project {
+        let folder = Folder::new(projects, name);
+        return build_containers(&wanted(&folder, &folder.load()?)?, cache, options.arch, &*screen);
+    }
+    let mut recipes = recipe::list(&[&catalogue()?])?;
+    if options.stack.is_empty() {
+        let mut built = build_server(cache, options.arch, &*screen)?;
+        let (here, elsewhere): (Vec<_>, Vec<_>) = recipes
+            .into_iter()
+            .map(|recipe| (recipe.check_host(), recipe))
+            .partition(|(lacks, _)| lacks.is_ok());
+        // Not everybody has a compiler for what no package carries.
+        elsewhere
+            .iter()
+            .filter_map(|(lacks, _)| lacks.as_ref().err())
+            .for_each(|why| screen.note(&format!("left out: {why:#}")));
+        let here: Vec<_> = here.into_iter().map(|(_, recipe)| recipe).collect();
+        built.extend(build_containers(&here, cache, options.arch, &*screen)?);
+        return Ok(built);
+    }
+    if let Some(unknown) =
+        options.stack.iter().find(|name| !recipes.iter().any(|recipe| recipe.stack() == **name))
+    {
+        bail!("building the images of {unknown}: no recipe lies in that stack's folder");
+    }
+    recipes.retain(|recipe| options.stack.iter().any(|name| recipe.stack() == name));
+    build_containers(&recipes, cache, options.arch, &*screen)
+}
+
+fn build_server(cache: &Path, arch: Arch, screen: &dyn Report) -> Result<Vec<Built>> {
+    let firstboot = build_firstboot(arch, cache, screen)?;
     let made = |name: &str, sha256: &str, path: PathBuf| Built {
         name: name.into(),
         digest: format!("sha256:{sha256}"),
         path,
     };
     let mut built = vec![made("firstboot", &firstboot.sha256, firstboot.path)];
-    let server = server_image(cache, arch, &*screen)?;
-    emulator(cache, &[arch], &*screen)?;
+    let server = server_image(cache, arch, screen)?;
+    emulator(cache, &[arch], screen)?;
     for (name, sha256) in server.manifest.outputs {
         built.push(made(&name, &sha256, server.disk.with_file_name(&name)));
-    }
-    for image in images::CONTAINERS {
-        let layout = match container_image(cache, image, arch, &*screen) {
-            Ok(layout) => layout,
-            // Not everybody has a compiler for what no package carries.
-            Err(error) if image.go.is_some() => {
-                screen.note(&format!("left out: {error:#}"));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        built.push(Built { name: layout.name.clone(), digest: layout.digest.to_string(), path: layout.dir });
     }
     Ok(built)
 }
 
+fn build_containers(recipes: &[Recipe], cache: &Path, arch: Arch, screen: &dyn Report) -> Result<Vec<Built>> {
+    let build = |recipe: &Recipe| {
+        let layout = container_image(cache, recipe, arch, screen)?;
+        Ok(Built { name: layout.name.clone(), digest: layout.digest.clone(), path: layout.dir })
+    };
+    recipes.iter().map(build).collect()
+}
+
+/// The folder of our own stacks.
+fn catalogue() -> Result<PathBuf> {
+    Ok(images::toolchain::workspace()?.join("firstboot/stacks/catalogue"))
+}
+
+/// The recipes of the images that a project's stacks run; its own stacks may bring some.
+pub(crate) fn wanted(folder: &Folder, project: &Project) -> Result<Vec<Recipe>> {
+    let own = folder.file("stacks");
+    let recipes = recipe::list(&[&catalogue()?, &own])?;
+    let find = |name: &String| {
+        let found = recipes.iter().find(|recipe| recipe.name == *name).cloned();
+        found.with_context(|| {
+            format!("making the image {name}: no stack's folder has a recipe in images/{name}; write one, or pin the image")
+        })
+    };
+    project.image_names().iter().map(find).collect()
+}
+
 /// The container images that the project's stacks run, made and served where the project does not pin others.
-pub(crate) fn lock(project: &Project, arch: Arch, cache: &Path, screen: &dyn Report) -> Result<ImageLock> {
+pub(crate) fn lock(
+    folder: &Folder,
+    project: &Project,
+    arch: Arch,
+    cache: &Path,
+    screen: &dyn Report,
+) -> Result<ImageLock> {
     match &project.images {
         ImageSource::Pins(pins) => Ok(ImageLock { references: pins.clone(), registries: Vec::new() }),
-        ImageSource::Packages => serve_containers(project, cache, arch, screen),
+        ImageSource::Packages => serve_containers(&wanted(folder, project)?, cache, arch, screen),
     }
 }
 
@@ -114,27 +175,21 @@ pub(crate) fn server_image(cache: &Path, arch: Arch, screen: &dyn Report) -> Res
     Ok(image)
 }
 
-fn container_image(
-    cache: &Path,
-    image: &ContainerImage,
-    arch: Arch,
-    screen: &dyn Report,
-) -> Result<OciLayout> {
+fn container_image(cache: &Path, recipe: &Recipe, arch: Arch, screen: &dyn Report) -> Result<OciLayout> {
     let stage =
-        Building::begin(screen, format!("building the container image {}, {}", image.name, arch.name()));
-    let layout = images::container_image(cache, image, arch, &stage)?;
+        Building::begin(screen, format!("building the container image {}, {}", recipe.name, arch.name()));
+    let layout = images::container_image(cache, recipe, arch, &stage)?;
     stage.done(layout.cached);
     Ok(layout)
 }
 
-fn serve_containers(project: &Project, cache: &Path, arch: Arch, screen: &dyn Report) -> Result<ImageLock> {
+fn serve_containers(recipes: &[Recipe], cache: &Path, arch: Arch, screen: &dyn Report) -> Result<ImageLock> {
     let registry = Registry::at(&registry_directory()?)?;
     let mut lock = ImageLock::default();
-    let needed = project.image_names();
-    for image in images::CONTAINERS.into_iter().filter(|image| needed.contains(&image.name)) {
-        let layout = container_image(cache, image, arch, screen)?;
+    for recipe in recipes {
+        let layout = container_image(cache, recipe, arch, screen)?;
         registry.publish(&layout)?;
-        lock.references.insert(image.name.to_owned(), registry.reference(&layout));
+        lock.references.insert(recipe.name.clone(), registry.reference(&layout));
     }
     let stage = Stage::begin(screen, "starting the registry that serves them");
     let started = registry.ensure()?;

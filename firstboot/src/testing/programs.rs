@@ -110,7 +110,9 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             code(0)
         }
         ("rm", [.., "--", dir])
-            if dir.starts_with("/srv/sovereign/stacks/") || dir.starts_with("/srv/sovereign/data/") =>
+            if ["/srv/sovereign/stacks/", "/srv/sovereign/data/", "/etc/systemd/system/"]
+                .iter()
+                .any(|top| dir.starts_with(top)) =>
         {
             engine::wipe(state, dir);
             code(0)
@@ -122,8 +124,62 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             (state.torn, state.unsynced) = (false, false);
             code(0)
         }
-        ("docker-compose", [.., "down"]) => {
-            state.networks = serde_json::json!([]);
+        ("docker-compose", ["--project-name", stack, .., "down"]) => {
+            state.containers.remove(*stack);
+            state.networks.retain(|_, labels| labels["com.docker.compose.project"] != *stack);
+            code(0)
+        }
+        (
+            "docker",
+            ["network", "create", .., "--label", label, "--subnet", _, "--ip-range", _, "--gateway", _, name],
+        )
+        | (
+            "docker",
+            [
+                "network",
+                "create",
+                ..,
+                "--label",
+                label,
+                "--subnet",
+                _,
+                "--ip-range",
+                _,
+                "--gateway",
+                _,
+                "--internal",
+                name,
+            ],
+        )
+        | (
+            "docker",
+            [
+                "network",
+                "create",
+                ..,
+                "--label",
+                label,
+                "--subnet",
+                _,
+                "--ip-range",
+                _,
+                "--gateway",
+                _,
+                "--ipv6",
+                "--subnet",
+                _,
+                name,
+            ],
+        ) => {
+            let (key, value) = label.split_once('=').unwrap();
+            let before = state.networks.insert((*name).to_owned(), serde_json::json!({ key: value }));
+            assert!(before.is_none() && state.docker, "{name} was made twice");
+            code(0)
+        }
+        ("docker", ["network", "rm", name]) => {
+            let in_use = engine::stacks_in(state, name);
+            assert!(in_use.is_empty(), "{name} has {in_use:?} in it");
+            state.networks.remove(*name).expect("it was there");
             code(0)
         }
         _ => code(0),
@@ -352,8 +408,8 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
                 state.root.remove(Path::new(&path));
             }
         }
-        ["reload-or-restart" | "restart", unit] if unit.starts_with("sovereign-stack@") => {
-            engine::up(state, unit);
+        ["reload-or-restart" | "restart", units @ ..] if units[0].starts_with("sovereign-stack@") => {
+            units.iter().for_each(|unit| engine::up(state, unit));
         }
         _ => {}
     }

@@ -3,16 +3,16 @@
 //! 1. A stack is a [`Folder`] of data: a [`Manifest`], a compose file a human can read, and templates of its configuration.
 //!    Ours lie under `catalogue/` and are in this library; a project's own come with its node spec and are treated alike.
 //! 2. [`Plan::resolve`] works out all that follows from the enabled ones together, purely.
-//! 3. [`Plan::render`] puts in the image references pinned by digest, adds what every stack shares (see [`mod@harden`]) and
+//! 3. [`Plan::render`] puts in the image references pinned by digest, confines its services (see [`confinement`]) and
 //!    puts services into the plan's networks. The same inputs give the same bytes. [`label()`] adds what compose does not
 //!    see of what a container reads, [`Plan::config`] fills in the templates.
 //! 4. [`lint()`] reads the result as a stranger would and refuses what no stack may do, each rule a [`Rule`].
 //!
 //! [`SERVER_PACKAGES`] are the Debian packages a stock server needs before any of it.
 
+pub mod confinement;
 mod error;
 mod folder;
-pub mod harden;
 mod inputs;
 mod lint;
 pub mod manifest;

@@ -2,6 +2,7 @@
 
 mod keys;
 
+use crate::confinement;
 use crate::manifest::{From, Loosened};
 use crate::plan::{Plan, Planned};
 use serde_json::Value;
@@ -82,11 +83,14 @@ pub fn lint(plan: &Plan, stack: &Planned, rendered: &str, inbound: &[Port]) -> V
         .extend(interpolations(&compose).into_iter().chain(granted_files(plan, stack, &compose)).map(whole));
     for (name, service) in services {
         let named = |(rule, found)| Finding { service: name.clone(), rule, found };
-        let loosened =
-            |rule| stack.manifest.exceptions.iter().any(|e| e.rule == rule && e.service.as_str() == name);
-        findings.extend(check(service, &loosened).into_iter().chain(ports(service, &published)).map(named));
-        let engine = loosened(Loosened::EngineSocket);
-        findings.extend(mounts(stack, service, &names(&compose, "volumes"), engine).into_iter().map(named));
+        let excepted = |rule| stack.is_excepted(name, rule);
+        findings.extend(confinement::broken_in_file(service, &excepted).into_iter().map(named));
+        findings.extend(environment(service).into_iter().chain(ports(service, &published)).map(named));
+        findings.extend(
+            mounts(stack, service, &names(&compose, "volumes"), excepted(Loosened::EngineSocket))
+                .into_iter()
+                .map(named),
+        );
         findings.extend(networks(plan, stack, name, service).into_iter().map(named));
     }
     findings.extend(foreign_networks(&compose).into_iter().map(whole));
@@ -168,40 +172,6 @@ fn granted_files(plan: &Plan, stack: &Planned, compose: &Value) -> Vec<(Rule, St
             }
         }
     }
-    found
-}
-
-fn check(service: &Value, loosened: &dyn Fn(Loosened) -> bool) -> Vec<(Rule, String)> {
-    let mut found = Vec::new();
-    let mut say = |rule, what: String| found.push((rule, what));
-    let text = |key: &str| service.get(key).map(scalar);
-    if list(service, "cap_drop") != ["ALL"] {
-        say(Rule::Capabilities, "it does not drop all capabilities".into());
-    }
-    if list(service, "security_opt") != ["no-new-privileges:true"] {
-        say(Rule::SecurityOptions, "its security options are not no-new-privileges alone".into());
-    }
-    if service.get("read_only") != Some(&Value::Bool(true)) && !loosened(Loosened::ReadOnly) {
-        say(Rule::ReadOnly, "its root file system can be written".into());
-    }
-    for key in ["mem_limit", "cpus", "pids_limit"] {
-        if text(key).is_none_or(|v| ["", "0", "-1", "0.0", "null"].contains(&v.as_str())) {
-            say(Rule::Limits, format!("it has no {key}"));
-        }
-    }
-    let test = service.get("healthcheck").and_then(|health| health.get("test"));
-    if test.is_none_or(|test| test == "NONE" || test.get(0).is_some_and(|word| word == "NONE")) {
-        say(Rule::Healthcheck, "it has no health check".into());
-    }
-    if !text("image").is_some_and(|i| i.contains("@sha256:")) {
-        say(Rule::Digest, "its image is not pinned by digest".into());
-    }
-    let user = text("user").unwrap_or_default();
-    let user = user.split(':').next().unwrap_or_default();
-    if user.parse::<u32>().ok().is_none_or(|uid| uid == 0 && !loosened(Loosened::Root)) {
-        say(Rule::Root, "it does not name a user by number that is not root".into());
-    }
-    found.extend(environment(service));
     found
 }
 
@@ -341,7 +311,7 @@ fn names<'v>(compose: &'v Value, section: &str) -> Vec<&'v String> {
     compose.get(section).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()).collect()
 }
 
-fn scalar(value: &Value) -> String {
+pub(crate) fn scalar(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -354,6 +324,6 @@ fn items<'v>(service: &'v Value, key: &str) -> &'v [Value] {
     }
 }
 
-fn list(service: &Value, key: &str) -> Vec<String> {
+pub(crate) fn list(service: &Value, key: &str) -> Vec<String> {
     items(service, key).iter().map(scalar).collect()
 }

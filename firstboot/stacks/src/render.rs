@@ -2,7 +2,7 @@
 
 use crate::manifest::Loosened;
 use crate::plan::{Plan, Planned};
-use crate::{Error, harden, lint, to_yaml};
+use crate::{Error, confinement, lint, to_yaml};
 use serde_json::{Map, Value, json};
 use spec::{Port, StackSpec};
 
@@ -14,19 +14,31 @@ impl Plan {
             known: self.stacks.iter().map(|stack| stack.name.as_str()).collect::<Vec<_>>().join(", "),
         })?;
         check_images(stack, wanted)?;
+        let rendered = self.assemble(stack, |image| wanted.images.get(image).cloned())?;
+        let findings = lint(self, stack, &rendered, inbound);
+        if findings.is_empty() {
+            Ok(rendered)
+        } else {
+            Err(Error::Lint { stack: stack.name.clone(), findings })
+        }
+    }
+
+    /// A stack's compose file with its images by their published names, for people: nothing is pinned in it.
+    pub fn shown_compose(&self, stack: &Planned) -> Result<String, Error> {
+        self.assemble(stack, |image| Some(stack.manifest.images.get(image)?.upstream.clone()))
+    }
+
+    /// Puts images, hardening, networks and ports into what a human wrote.
+    fn assemble(&self, stack: &Planned, reference: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
         let mut compose = stack.compose.clone();
         let mut networks = Map::new();
         let services = compose.get_mut("services").and_then(Value::as_object_mut);
         for (name, service) in services.into_iter().flatten() {
             let image = service["image"].as_str().unwrap_or_default();
-            service["image"] = wanted.images.get(image).cloned().into();
-            harden::harden(service);
-            for exception in
-                stack.manifest.exceptions.iter().filter(|exception| exception.service.as_str() == name)
-            {
-                if exception.rule == Loosened::ReadOnly {
-                    service["read_only"] = false.into();
-                }
+            service["image"] = reference(image).into();
+            confinement::confine(service);
+            if stack.is_excepted(name, Loosened::ReadOnly) {
+                service["read_only"] = false.into();
             }
             let mut joined = Map::new();
             for (network, place) in self.networks_of(&stack.name, name) {
@@ -46,13 +58,7 @@ impl Plan {
             }
         }
         compose["networks"] = networks.into();
-        let rendered = to_yaml(&stack.name, &compose)?;
-        let findings = lint(self, stack, &rendered, inbound);
-        if findings.is_empty() {
-            Ok(rendered)
-        } else {
-            Err(Error::Lint { stack: stack.name.clone(), findings })
-        }
+        to_yaml(&stack.name, &compose)
     }
 }
 

@@ -155,18 +155,24 @@ fn every_router_has_a_service_and_middlewares_that_are_there() {
 
 #[test]
 fn names_that_no_authority_vouches_for_are_in_the_servers_own_certificate() {
-    let own = |options: &[(&str, Setting)]| planned(options).certificates["traefik"].clone();
+    let own = |options: &[(&str, Setting)]| {
+        planned(options).certificates["traefik"].iter().cloned().collect::<Vec<_>>()
+    };
     let acme = ("acme", text("https://ca/dir"));
-    let all = ["traefik.traefik", "auth.example.org", "cloud.example.org", "example.org", "www.example.org"];
-    let mut none = own(&[]);
-    none.sort_unstable();
-    let mut expected = all.to_vec();
-    expected.extend(["metrics.internal.example.org", "vpn.example.org"]);
-    expected.sort_unstable();
-    assert_eq!(none, expected);
-    assert_eq!(own(std::slice::from_ref(&acme)), ["traefik.traefik", "metrics.internal.example.org"]);
-    assert_eq!(own(&[acme, ("challenge", text("dns-01"))]), ["traefik.traefik"]);
-    assert_eq!(planned(&[]).certificates["headscale"], ["vpn.example.org"]);
+    let all = [
+        "auth.example.org",
+        "cloud.example.org",
+        "example.org",
+        "metrics.internal.example.org",
+        "vpn.example.org",
+        "www.example.org",
+    ];
+    assert_eq!(own(&[]), all);
+    assert_eq!(own(std::slice::from_ref(&acme)), ["metrics.internal.example.org"]);
+    assert_eq!(own(&[acme, ("challenge", text("dns-01"))]), [""; 0]);
+    assert!(planned(&[]).certificates["headscale"].is_empty(), "the front door answers by that name");
+    let alone = plan(&[spec_of("headscale")]).unwrap();
+    assert_eq!(alone.certificates["headscale"], ["vpn.example.org".to_owned()].into());
 }
 
 #[test]
@@ -176,7 +182,7 @@ fn a_token_is_asked_for_only_by_who_needs_it() {
     };
     assert!(!asked(&[]) && asked(&[("challenge", text("dns-01"))]));
     let plan = planned(&[("challenge", text("dns-01"))]);
-    assert_eq!(file(&plan, "traefik", "dns-token"), "<secret traefik-dns-token>");
+    assert_eq!(file(&plan, "traefik", "dns-token"), "<secret traefik-dns-token>\n");
 }
 
 #[test]
@@ -259,6 +265,14 @@ fn nobody_reaches_the_engine_who_does_not_import_it() {
     let reachable = common::plan(&spec).unwrap().reachable();
     assert!(reachable.contains(&("site/web".into(), "socket-proxy/socket-proxy".into())));
     assert!(!reachable.contains(&("traefik/traefik".into(), "socket-proxy/socket-proxy".into())));
+}
+
+#[test]
+fn who_has_people_sign_in_says_whom_it_misses() {
+    let gate = [spec_of("traefik"), spec_of("oauth2-proxy")];
+    assert!(refused(&gate).contains("no enabled stack provides sign-in"), "{}", refused(&gate));
+    let alone = [spec_of("oauth2-proxy"), own_stack("login")];
+    assert!(refused(&alone).contains("no enabled stack provides the front door"), "{}", refused(&alone));
 }
 
 #[test]

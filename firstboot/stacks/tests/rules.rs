@@ -327,7 +327,7 @@ fn rich() -> (Plan, StackSpec) {
         [("stack.toml", RICH_MANIFEST), ("compose.yaml", RICH), ("config/a.txt", "{{ project.name }}\n")];
     let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
     let spec = StackSpec { name: "own".into(), images: [image("x")].into(), files, ..StackSpec::default() };
-    (plan(std::slice::from_ref(&spec)).unwrap(), spec)
+    (plan(std::slice::from_ref(&spec)).expect("it has a plan"), spec)
 }
 
 #[test]
@@ -432,5 +432,5 @@ fn one_key_more_anywhere_in_a_good_file_is_refused_by_its_name() {
 #[test]
 fn a_finding_is_a_sentence_that_names_the_service() {
     let finding = &findings(&good().replacen("read_only: true", "read_only: false", 1))[0];
-    assert_eq!(finding.to_string(), "service postgres: its root file system can be written");
+    assert_eq!(finding.to_string(), "service postgres: it can write its root file system");
 }

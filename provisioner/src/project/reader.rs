@@ -1,4 +1,5 @@
 use super::mistakes::{Mistake, Mistakes};
+use spec::Setting;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
@@ -44,7 +45,15 @@ impl<'a> Document<'a> {
                 }
             },
         };
-        Section { name, table, span, text: self.text, mistakes: &mut self.mistakes, keys: Vec::new() }
+        Section {
+            name,
+            table,
+            span,
+            text: self.text,
+            mistakes: &mut self.mistakes,
+            keys: Vec::new(),
+            others: Vec::new(),
+        }
     }
 
     /// Reads a section that may stand there any number of times, as `[[name]]`.
@@ -69,10 +78,37 @@ impl<'a> Document<'a> {
                 text: self.text,
                 mistakes: &mut self.mistakes,
                 keys: Vec::new(),
+                others: Vec::new(),
             };
             read(&mut section);
             section.finish();
         }
+    }
+
+    /// Notes a mistake about a key of a section that was read before, at its line or the section's.
+    pub(super) fn wrong(&mut self, section: &str, key: &str, why: &str) {
+        let mut here = self.root.get(section);
+        let mut span = here.map(Spanned::span);
+        for part in key.split('.') {
+            here = here.and_then(|value| value.get_ref().as_table()?.get(part));
+            span = here.map(Spanned::span).or(span);
+        }
+        let line = span.map(|span| line_of(self.text, &span));
+        self.mistakes.push(Mistake { line, key: format!("{section}.{key}"), why: why.into() });
+    }
+
+    /// Notes a mistake that is in another file.
+    pub(super) fn wrong_elsewhere(&mut self, key: &str, why: &str) {
+        self.mistakes.push(Mistake {
+            line: None,
+            key: key.into(),
+            why: format!("names a stack with a mistake: {why}"),
+        });
+    }
+
+    /// Whether a mistake in a section, or about a key, was noted already.
+    pub(super) fn is_mistaken(&self, full: &str) -> bool {
+        is_mistaken(&self.mistakes, full)
     }
 
     pub(super) fn wrong_name(&mut self, name: &str) {
@@ -102,6 +138,8 @@ pub(super) struct Section<'d, 'a> {
     text: &'a str,
     mistakes: &'d mut Vec<Mistake>,
     keys: Vec<&'static str>,
+    /// Keys that were read without being known before.
+    others: Vec<String>,
 }
 
 impl<'d, 'a> Section<'d, 'a> {
@@ -128,10 +166,7 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// The same for any key of the file, by its full name: what it says is not known then, and nothing follows from it.
     pub(super) fn is_mistaken(&self, full: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.mistakes.iter().any(|mistake| within(&mistake.key, full) || within(full, &mistake.key))
+        is_mistaken(self.mistakes, full)
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
@@ -250,6 +285,29 @@ impl<'d, 'a> Section<'d, 'a> {
             }
         }
         rows
+    }
+
+    /// The sections in it by any name but these keys.
+    pub(super) fn sections_but(&mut self, keys: &[&str]) -> Vec<(String, &'d DeTable<'a>)> {
+        let mut sections = Vec::new();
+        let others =
+            self.table.into_iter().flatten().filter(|(name, _)| !keys.contains(&name.get_ref().as_ref()));
+        for (name, value) in others {
+            let name = name.get_ref().to_string();
+            match value.get_ref().as_table() {
+                Some(table) => sections.push((name.clone(), table)),
+                None => {
+                    let why = format!(
+                        "is unknown; allowed here: {}, and a section [{}.STACK]",
+                        keys.join(", "),
+                        self.name
+                    );
+                    self.mistake(&name, Some(value.span()), why);
+                }
+            }
+            self.others.push(name);
+        }
+        sections
     }
 
     /// Whether the section is in the file.
@@ -386,8 +444,27 @@ impl<'d, 'a> Section<'d, 'a> {
 
     pub(super) fn finish(self) {
         let Some(table) = self.table else { return };
-        let unknown = table.keys().filter(|key| !self.keys.contains(&key.get_ref().as_ref()));
+        let is_known = |key: &str| self.keys.contains(&key) || self.others.iter().any(|other| other == key);
+        let unknown = table.keys().filter(|key| !is_known(key.get_ref()));
         self.mistakes.extend(unknown.map(|key| unknown_key(self.text, key, self.name, &self.keys)));
+    }
+}
+
+fn is_mistaken(mistakes: &[Mistake], full: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    mistakes.iter().any(|mistake| within(&mistake.key, full) || within(full, &mistake.key))
+}
+
+/// A value that a stack's option may have.
+pub(super) fn value(value: &DeValue<'_>) -> Option<Setting> {
+    match value {
+        DeValue::Boolean(on) => Some(Setting::Switch(*on)),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(Setting::Number)
+        }
+        other => line(other).ok().map(|text| Setting::Text(text.to_owned())),
     }
 }
 

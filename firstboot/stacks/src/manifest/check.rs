@@ -1,6 +1,6 @@
 //! Holds a manifest against the rest of its folder: what it names is there, and what is there is named.
 
-use super::{Format, Hook, Loosened, Manifest, When, Word};
+use super::{Hook, Loosened, Manifest, When, Word};
 use crate::folder::{COMPOSE, CONFIG, Folder, MANIFEST};
 use crate::{Mistake, template};
 use serde_json::Value;
@@ -8,6 +8,8 @@ use spec::Setting;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// What firstboot's own secrets, and its notes beside them, begin with.
+const RESERVED: [&str; 7] = ["luks-", "vpn-", "complete", "escrowed", "acknowledged", "next", "kept"];
 /// The least chance a secret may hold, in bits.
 const LEAST_BITS: usize = 120;
 
@@ -35,7 +37,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    fn wrong(&mut self, path: &[&str], why: String) {
+    fn wrong(&mut self, path: &[&str], why: impl std::fmt::Display) {
         let text = self.folder.text(MANIFEST).unwrap_or_default();
         let line = Manifest::line_of(text, path);
         let key = path.join(".");
@@ -101,7 +103,7 @@ impl Look<'_> {
             self.wrong(&path, format!("there is no service {service} in {COMPOSE}, which has: {list}"));
         }
         for (name, _) in hooks.iter().filter(|(_, hook)| hook.command.is_empty()) {
-            self.wrong(&["hooks", name], "its command is empty".into());
+            self.wrong(&["hooks", name], "its command is empty");
         }
     }
 
@@ -167,7 +169,7 @@ impl Look<'_> {
         let mut sum = 0;
         for (name, service) in self.compose["services"].as_object().into_iter().flatten() {
             let limit = service.get("mem_limit").map_or_else(
-                || Ok(crate::harden::MEMORY),
+                || Ok(crate::confinement::MEMORY),
                 |limit| super::Size::try_from(limit.as_str().unwrap_or_default().to_owned()),
             );
             match limit {
@@ -212,7 +214,7 @@ impl Look<'_> {
             if around > 1 {
                 self.wrong(
                     &["data", &dir.path],
-                    "it lies below another one, where a container could put a link".into(),
+                    "it lies below another one, where a container could put a link",
                 );
             }
         }
@@ -234,8 +236,14 @@ impl Look<'_> {
                     format!("{of} is no secret of this stack that could be hashed"),
                 );
             }
-            if matches!(secret.format, Format::Bytes { .. }) && secret.purpose.trim().is_empty() {
-                self.wrong(&["secrets", name], "it does not say what it is for".into());
+            if secret.purpose.trim().is_empty() {
+                self.wrong(&["secrets", name], "it does not say what it is for");
+            }
+            if RESERVED.iter().any(|reserved| name.starts_with(reserved)) {
+                self.wrong(
+                    &["secrets", name],
+                    format!("names that begin with {} are firstboot's own", RESERVED.join(", ")),
+                );
             }
         }
         for client in self
@@ -284,20 +292,17 @@ impl Look<'_> {
         if engine && !self.folder.ours {
             self.wrong(
                 &["exceptions"],
-                "the container engine's socket is for a stack of the catalogue only: import `engine` of stack socket-proxy instead".into(),
+                "the container engine's socket is for a stack of the catalogue only: import `engine` of stack socket-proxy instead",
             );
         }
     }
 
     fn routes(&mut self) {
         let routes = &self.manifest.routes;
-        for (at, route) in routes
-            .iter()
-            .enumerate()
-            .filter(|(at, route)| routes[..*at].iter().any(|other| other.name == route.name))
-        {
-            let _ = at;
-            self.wrong(&["routes", &route.name], "there are two of that name".into());
+        let twice =
+            |(at, route): &(usize, &super::Route)| routes[..*at].iter().any(|other| other.name == route.name);
+        for (_, route) in routes.iter().enumerate().filter(twice) {
+            self.wrong(&["routes", &route.name], "there are two of that name");
         }
         let known = |name: &str| routes.iter().any(|route| route.name.as_str() == name);
         let sign_in = self
@@ -324,13 +329,10 @@ impl Look<'_> {
         }
         let is_gate = self.manifest.provides.gate.is_some();
         for client in self.manifest.clients.iter().filter(|client| client.route.is_none() && !is_gate) {
-            self.wrong(
-                &["clients", &client.id],
-                "it names no `route`, which only the gate's may leave out".into(),
-            );
+            self.wrong(&["clients", &client.id], "it names no `route`, which only the gate's may leave out");
         }
         for route in routes.iter().filter(|route| !route.paths.is_empty() && route.path.as_str() != "/") {
-            self.wrong(&["routes", &route.name], "it has both `path` and `paths`".into());
+            self.wrong(&["routes", &route.name], "it has both `path` and `paths`");
         }
     }
 }

@@ -389,7 +389,7 @@ impl Manifest {
     }
 }
 
-/// The line that a byte is in.
-fn line_at(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+/// The line, from 1, that a byte of a text is in.
+fn line_at(text: &str, byte: usize) -> usize {
+    text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
 }

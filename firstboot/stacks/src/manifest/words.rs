@@ -152,7 +152,7 @@ fn is_relative(text: &str) -> bool {
 }
 
 /// An amount of memory, as compose writes it: `256m`, `1g`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Size(u64);
 

@@ -5,7 +5,7 @@ use super::{Planned, PlannedRoute};
 use crate::Error;
 use crate::manifest::Published;
 use spec::VpnSpec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The service that takes what comes from outside.
@@ -33,21 +33,32 @@ impl FrontDoor {
 
 /// The front door, of which there is at most one; as of whatever else is provided.
 pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
-    let provided: [(&str, fn(&Planned) -> bool); 4] = [
-        ("the front door", |stack| stack.manifest.provides.front_door.is_some()),
-        ("the gate", |stack| stack.manifest.provides.gate.is_some()),
-        ("sign-in", |stack| stack.manifest.provides.sign_in.is_some()),
-        ("the private network", |stack| stack.manifest.provides.private_network.is_some()),
+    type Provides = fn(&crate::manifest::Provides) -> bool;
+    let provided: [(&str, Provides); 4] = [
+        ("the front door", |provides| provides.front_door.is_some()),
+        ("the gate", |provides| provides.gate.is_some()),
+        ("sign-in", |provides| provides.sign_in.is_some()),
+        ("the private network", |provides| provides.private_network.is_some()),
     ];
     for (what, provides) in provided {
-        let by: Vec<&str> =
-            stacks.iter().filter(|stack| provides(stack)).map(|stack| stack.name.as_str()).collect();
+        let by: Vec<&str> = stacks
+            .iter()
+            .filter(|stack| provides(&stack.manifest.provides))
+            .map(|stack| stack.name.as_str())
+            .collect();
         if by.len() > 1 {
             return Err(Error::Clash(format!(
                 "stacks {} all provide {what}: enable one of them",
                 by.join(" and ")
             )));
         }
+    }
+    let knows_people = stacks.iter().any(|stack| stack.manifest.provides.sign_in.is_some());
+    if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && !knows_people) {
+        return Err(Error::Clash(format!(
+            "stack {} leaves it to another to know who somebody is, and no enabled stack provides sign-in",
+            stack.name
+        )));
     }
     let door = stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.front_door.as_ref()?)));
     Ok(door.map(|(stack, door)| FrontDoor {
@@ -56,6 +67,17 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
         address: None,
         address6: None,
     }))
+}
+
+/// The public name of whoever provides sign-in leads to the front door, inside as outside.
+pub(super) fn check_clients(stacks: &[Planned], has_door: bool) -> Result<(), Error> {
+    match stacks.iter().find(|stack| !stack.manifest.clients.is_empty()) {
+        Some(stack) if !has_door => Err(Error::Clash(format!(
+            "people sign in at stack {}, and no enabled stack provides the front door",
+            stack.name
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Leaves of each stack's ports those that are there.
@@ -85,27 +107,24 @@ pub(super) fn check_ports(stacks: &[Planned]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The names that each stack's own certificate is for.
+/// The names that a stack has certificates of the server's own for: the front door for each that no authority vouches for,
+/// and without a front door whoever serves the private network for the network's.
 pub(super) fn certificates(
     stacks: &[Planned],
     routes: &[PlannedRoute],
     vpn: Option<&VpnSpec>,
-) -> BTreeMap<String, Vec<String>> {
+) -> BTreeMap<String, BTreeSet<String>> {
+    let has_door = stacks.iter().any(|stack| stack.manifest.provides.front_door.is_some());
     let names = |stack: &Planned| {
         let provides = &stack.manifest.provides;
-        let mut names: Vec<String> = if let Some(door) = &provides.front_door {
+        if provides.front_door.is_some() {
             let own = routes.iter().filter(|route| !route.vouched);
-            let own = own.flat_map(|route| std::iter::once(&route.host).chain(&route.also)).cloned();
-            // Its name inside comes first, so that there is one to make where an authority vouches for all others.
-            std::iter::once(super::name_of(&stack.name, &door.service)).chain(own).collect()
-        } else if provides.private_network.is_some() {
+            own.flat_map(|route| std::iter::once(&route.host).chain(&route.also)).cloned().collect()
+        } else if provides.private_network.is_some() && !has_door {
             vpn.map(|vpn| vpn.host.clone()).into_iter().collect()
         } else {
-            Vec::new()
-        };
-        let mut seen = std::collections::BTreeSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        names
+            BTreeSet::new()
+        }
     };
     let with_one = stacks.iter().filter(|stack| stack.manifest.certificate.is_some());
     with_one.map(|stack| (stack.name.clone(), names(stack))).collect()

@@ -8,6 +8,7 @@
 
 mod address;
 mod door;
+mod memory;
 mod network;
 mod order;
 mod route;
@@ -25,7 +26,7 @@ use crate::manifest::{self, From, Manifest, Owner, Published, Secret, Size};
 use crate::{Error, Mistake, parse};
 use serde_json::Value;
 use spec::{NodeSpec, Port, Setting, StackSpec, VpnSpec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is planned for.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +52,8 @@ impl<'a> std::convert::From<&'a NodeSpec> for Wish<'a> {
     }
 }
 
-/// What follows from all enabled stacks together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What follows from all enabled stacks together; by default, from none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The stacks, each after those that it needs.
     pub stacks: Vec<Planned>,
@@ -64,8 +65,8 @@ pub struct Plan {
     pub front_door: Option<FrontDoor>,
     /// The secrets, by name.
     pub secrets: Vec<PlannedSecret>,
-    /// The names that each stack's own certificate is for, by the stack.
-    pub certificates: BTreeMap<String, Vec<String>>,
+    /// The names that a stack has certificates of the server's own for, by the stack.
+    pub certificates: BTreeMap<String, BTreeSet<String>>,
     /// The DNS records that the stacks need: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and `{ipv6}`.
     pub records: Vec<String>,
     /// What all services may use together.
@@ -103,6 +104,16 @@ pub struct PlannedSecret {
     pub readers: Vec<(String, Owner)>,
 }
 
+impl Planned {
+    /// Whether a service of it is excepted from a rule.
+    pub fn is_excepted(&self, service: &str, rule: manifest::Loosened) -> bool {
+        self.manifest
+            .exceptions
+            .iter()
+            .any(|exception| exception.rule == rule && exception.service.as_str() == service)
+    }
+}
+
 impl Plan {
     /// Works the plan out.
     pub fn resolve(wish: Wish<'_>) -> Result<Self, Error> {
@@ -110,6 +121,7 @@ impl Plan {
         let stacks = order::in_order(stacks)?;
         let front_door = door::find(&stacks)?;
         let stacks = door::with_active_ports(stacks, front_door.is_some());
+        door::check_clients(&stacks, front_door.is_some())?;
         let routes = route::resolve(&stacks, wish, front_door.is_some())?;
         let networks = network::resolve(&stacks, &routes, front_door.as_ref())?;
         let front_door = front_door.map(|door| door.in_networks(&networks));
@@ -147,6 +159,18 @@ impl Plan {
     /// The stack that serves the private network.
     pub fn private_network(&self) -> Option<(&Planned, &manifest::PrivateNetwork)> {
         self.stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.private_network.as_ref()?)))
+    }
+
+    /// Where the host itself reaches whoever answers by the private network's name: the front door, or the control server.
+    pub fn private_network_address(&self) -> Option<std::net::Ipv4Addr> {
+        let (stack, network) = self.private_network()?;
+        match &self.front_door {
+            Some(door) => door.address,
+            None => self
+                .networks_of(&stack.name, &network.service)
+                .find(|(network, _)| !network.internal)
+                .map(|(_, place)| place.address),
+        }
     }
 
     /// The ports that are open to the world, or over the private network only, because of the stacks; sorted.

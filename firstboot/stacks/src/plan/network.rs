@@ -7,6 +7,7 @@
 use super::address::{MEMBERS, Subnet4, Subnet6};
 use super::{FrontDoor, Planned, PlannedRoute};
 use crate::Error;
+use crate::manifest::Word;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -146,8 +147,8 @@ fn join(drafts: &mut BTreeMap<String, Draft>, network: String, stack: &Planned, 
 fn outside(stack: &Planned, drafts: &mut BTreeMap<String, Draft>) {
     let m = &stack.manifest;
     let published: Vec<&str> =
-        stack.ports.iter().filter_map(|port| port.service.as_ref()).map(|service| service.as_str()).collect();
-    let all = m.egress.iter().chain(&m.mail).map(|service| service.as_str()).chain(published.iter().copied());
+        stack.ports.iter().filter_map(|port| port.service.as_ref()).map(Word::as_str).collect();
+    let all = m.egress.iter().chain(&m.mail).map(Word::as_str).chain(published.iter().copied());
     for service in all {
         let draft = draft(drafts, format!("{}.outside", stack.name), stack, false);
         draft.published |= !published.is_empty();
@@ -189,8 +190,7 @@ fn edge(
         return;
     }
     let routed = routes.iter().filter(|route| route.stack == stack.name).map(|route| route.service.as_str());
-    let calling =
-        stack.manifest.clients.iter().flat_map(|client| &client.services).map(|service| service.as_str());
+    let calling = stack.manifest.clients.iter().flat_map(|client| &client.services).map(Word::as_str);
     let services: BTreeSet<&str> = routed.chain(calling).collect();
     if services.is_empty() {
         return;

@@ -2,17 +2,14 @@
 
 use super::Planned;
 use crate::Error;
+use crate::manifest::Word;
 
 impl Planned {
     /// The stacks that have to be up before it, each once.
     pub fn needs(&self) -> Vec<&str> {
         let m = &self.manifest;
-        let mut needs: Vec<&str> = m
-            .needs
-            .iter()
-            .chain(m.imports.iter().map(|import| &import.stack))
-            .map(|name| name.as_str())
-            .collect();
+        let mut needs: Vec<&str> =
+            m.needs.iter().chain(m.imports.iter().map(|import| &import.stack)).map(Word::as_str).collect();
         needs.sort_unstable();
         needs.dedup();
         needs

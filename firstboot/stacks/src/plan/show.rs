@@ -3,6 +3,7 @@
 use super::{Network, Plan, Planned, PlannedRoute};
 use crate::manifest::From;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 impl Plan {
@@ -11,20 +12,27 @@ impl Plan {
         let mut text = String::new();
         let mut section = |title: &str, lines: Vec<String>| {
             if !lines.is_empty() {
-                let _ = write!(text, "{}{title}\n", if text.is_empty() { "" } else { "\n" });
+                let _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
                 lines.iter().for_each(|line| text += &format!("  {line}\n"));
             }
         };
         section("Stacks, in the order they are started", self.stacks.iter().map(stack).collect());
-        section("Reached through the front door", table(self.routes.iter().map(route).collect()));
+        section("Reached through the front door", table(&self.routes.iter().map(route).collect::<Vec<_>>()));
         section("Reached without it", self.stacks.iter().flat_map(ports).collect());
-        section("Networks of containers", table(self.networks.iter().flat_map(network).collect()));
+        section("Networks of containers", table(&self.networks.iter().flat_map(network).collect::<Vec<_>>()));
         section("DNS records", self.records.clone());
         section(
             "Certificates of the server's own",
-            table(self.certificates.iter().map(certificate).collect()),
+            table(
+                &self
+                    .certificates
+                    .iter()
+                    .filter(|(_, names)| !names.is_empty())
+                    .map(certificate)
+                    .collect::<Vec<_>>(),
+            ),
         );
-        section("Secrets", table(self.secrets.iter().map(secret).collect()));
+        section("Secrets", table(&self.secrets.iter().map(secret).collect::<Vec<_>>()));
         format!("{text}\nMemory: {} for all stacks together\n", self.memory)
     }
 
@@ -139,12 +147,12 @@ fn secret(secret: &super::PlannedSecret) -> Vec<String> {
     vec![secret.name.clone(), readers, secret.secret.purpose.clone()]
 }
 
-fn certificate((stack, names): (&String, &Vec<String>)) -> Vec<String> {
-    vec![stack.clone(), names.join(" ")]
+fn certificate((stack, names): (&String, &BTreeSet<String>)) -> Vec<String> {
+    vec![stack.clone(), names.iter().map(String::as_str).collect::<Vec<_>>().join(" ")]
 }
 
 /// Columns as wide as what is in them.
-fn table(rows: Vec<Vec<String>>) -> Vec<String> {
+fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |at: usize| {
         rows.iter().filter_map(|row| Some(row.get(at)?.chars().count())).max().unwrap_or_default()

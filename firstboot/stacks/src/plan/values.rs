@@ -30,6 +30,7 @@ fn of(plan: &Plan, stack: &Planned, shared: &Value) -> Value {
     // What concerns all stacks is for those who serve them.
     if stack.manifest.provides.front_door.is_some() {
         add("routes", json!(plan.routes));
+        add("certificates", json!(plan.certificates.get(&stack.name)));
     }
     if stack.manifest.provides.sign_in.is_some() {
         add("clients", clients(plan));
