@@ -241,7 +241,7 @@ impl<'a> Rendered<'a> {
         }
         // It is mounted, whether or not there is one in it.
         if self.stack.manifest.certificate.is_some() {
-            machine.make_dir(&folder(&self.stack.name).join("tls"), 0o755, 0, 0)?;
+            machine.make_dir(&folder.join("tls"), 0o755, 0, 0)?;
         }
         for certificate in &self.certificates {
             certificate.ensure(cx)?;
