@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod plan;
 pub mod release;
 mod render;
+pub mod resources;
 mod template;
 
 pub use error::{Error, Mistake};

@@ -86,11 +86,8 @@ pub fn lint(plan: &Plan, stack: &Planned, rendered: &str, inbound: &[Port]) -> V
         let excepted = |rule| stack.is_excepted(name, rule);
         findings.extend(confinement::broken_in_file(service, &excepted).into_iter().map(named));
         findings.extend(environment(service).into_iter().chain(ports(service, &published)).map(named));
-        findings.extend(
-            mounts(stack, service, &names(&compose, "volumes"), excepted(Loosened::EngineSocket))
-                .into_iter()
-                .map(named),
-        );
+        let engine = excepted(Loosened::EngineSocket);
+        findings.extend(mounts(stack, service, &names(&compose, "volumes"), engine).into_iter().map(named));
         findings.extend(networks(plan, stack, name, service).into_iter().map(named));
     }
     findings.extend(foreign_networks(&compose).into_iter().map(whole));

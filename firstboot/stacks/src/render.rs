@@ -68,6 +68,13 @@ impl Planned {
         self.compose["services"].as_object().into_iter().flatten()
     }
 
+    /// The names of the images that it runs in this plan, and of those that programs are taken out of.
+    pub fn images(&self) -> std::collections::BTreeSet<&str> {
+        let run = self.services().filter_map(|(_, service)| service["image"].as_str());
+        run.chain(self.manifest.provides.private_network.iter().map(|network| network.node.as_str()))
+            .collect()
+    }
+
     /// The ports that a service publishes, as Compose has them.
     fn published_by(&self, service: &str) -> impl Iterator<Item = String> {
         let own = self
@@ -86,7 +93,7 @@ impl Planned {
 fn check_images(stack: &Planned, wanted: &StackSpec) -> Result<(), Error> {
     let wrong = |why: String| Err(Error::Images { stack: stack.name.clone(), why });
     let images = &stack.manifest.images;
-    if let Some(missing) = images.keys().find(|image| !wanted.images.contains_key(image.as_str())) {
+    if let Some(missing) = stack.images().into_iter().find(|image| !wanted.images.contains_key(*image)) {
         return wrong(format!("image {missing} has no pinned reference"));
     }
     match wanted.images.keys().find(|image| !images.contains_key(image.as_str())) {

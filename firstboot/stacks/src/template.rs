@@ -57,6 +57,35 @@ impl Text {
         })
     }
 
+    /// The whole text with each secret's bytes in its place, to be wiped by whoever asked for it. The error says which secret
+    /// is not there, is no text that could be quoted, or would be taken for something of the file's own language unquoted.
+    pub fn with(&self, secret: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Vec<u8>, String> {
+        let value = |name: &str| secret(name).ok_or_else(|| format!("secret {name} is not there"));
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_.".contains(byte);
+        // Long enough for any configuration: a buffer that grows leaves its old bytes behind.
+        let mut all = Vec::with_capacity(1 << 16);
+        for part in self.parts() {
+            match part {
+                Part::Plain(text) => all.extend(text.as_bytes()),
+                Part::Secret(name) => {
+                    let value = value(name)?;
+                    if !value.iter().all(plain) {
+                        return Err(format!("secret {name} has to be quoted there: `quoted_secret`"));
+                    }
+                    all.extend(value);
+                }
+                Part::QuotedSecret(name) => {
+                    let value = value(name)?;
+                    let text =
+                        std::str::from_utf8(&value).map_err(|_| format!("secret {name} is no text"))?;
+                    serde_json::to_writer(&mut all, text)
+                        .map_err(|error| format!("secret {name}: {error}"))?;
+                }
+            }
+        }
+        Ok(all)
+    }
+
     /// For people: each secret by its name.
     pub fn shown(&self) -> String {
         let part = |part| match part {
@@ -190,5 +219,36 @@ mod tests {
         assert_eq!(text.secrets().collect::<Vec<_>>(), ["one", "two"]);
         assert_eq!(text.shown(), "a=<secret one>;b: <secret two>\n");
         assert!(parse("s", "f", "\u{1}forged\u{1}").is_err());
+    }
+
+    fn filled(template: &str, secret: &[u8]) -> Result<Vec<u8>, String> {
+        render("s", "f", template, &json!({})).unwrap().with(|name| (name == "one").then(|| secret.to_vec()))
+    }
+
+    #[test]
+    fn a_secret_that_cannot_stand_where_it_is_named_is_refused_by_its_name() {
+        assert_eq!(filled("a={{ secret('one') }}\n", b"aZ09+/=-_.").unwrap(), b"a=aZ09+/=-_.\n");
+        for other in [&b"a$b"[..], b"a b", b"a\nb", b"a\\b", b"a#b", b"\xff"] {
+            let error = filled("{{ secret('one') }}", other).unwrap_err();
+            assert!(error.contains("secret one has to be quoted"), "{error}");
+        }
+        assert!(filled("{{ quoted_secret('one') }}", b"\xff").unwrap_err().contains("is no text"));
+        assert!(filled("{{ secret('two') }}", b"a").unwrap_err().contains("two is not there"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_quoted_secret_arrives_as_it_is(
+            secret in proptest::prop_oneof![".*", "[\\$#\"'\\\\{}%: \n\r\t\u{0}-\u{2}\u{7f}\u{2028}]{0,40}"],
+        ) {
+            let text = filled("{ \"a\": {{ quoted_secret('one') }}, \"b\": [{{ quoted_secret('one') }}] }", secret.as_bytes()).unwrap();
+            let json: Value = serde_json::from_slice(&text).unwrap();
+            proptest::prop_assert_eq!(&json, &json!({ "a": secret, "b": [secret] }));
+            // YAML reads it alike, but for what it takes for no character.
+            if !secret.contains(|c: char| c.is_control() || c == '\u{feff}' || c >= '\u{fffe}') {
+                let yaml = crate::parse(std::str::from_utf8(&text).unwrap());
+                proptest::prop_assert_eq!(yaml.unwrap(), json);
+            }
+        }
     }
 }

@@ -30,16 +30,14 @@ pub(crate) struct Certificate {
     reader: Owner,
 }
 
-/// The certificates that a stack answers with: the front door has each in a folder of its name.
+/// The certificates that a stack answers with, one for each name, where no public authority vouches for that.
 pub(crate) fn of(plan: &Plan, stack: &Planned) -> Vec<Certificate> {
     let names = plan.certificates.get(&stack.name).into_iter().flatten();
-    let Some(certificate) = &stack.manifest.certificate else { return Vec::new() };
+    let reader = stack.manifest.certificate.as_ref().map(|certificate| certificate.reader);
     let tls = compose::folder(&stack.name).join("tls");
-    let is_door = plan.front_door.as_ref().is_some_and(|door| door.stack == stack.name);
-    let folder = |host: &str| if is_door { tls.join(host) } else { tls.clone() };
     let one =
-        |host: &String| Certificate { folder: folder(host), host: host.clone(), reader: certificate.reader };
-    names.map(one).collect()
+        |name: &String| Some(Certificate { folder: tls.join(name), host: name.clone(), reader: reader? });
+    names.filter_map(one).collect()
 }
 
 /// The certificate that whoever answers for the private network has, where it is one of these.

@@ -239,8 +239,8 @@ impl<'a> Rendered<'a> {
         {
             cx.write(&names, super::compose::NO_NAMES.as_bytes(), 0o644)?;
         }
-        // It is mounted, whether or not there is one in it.
         if self.stack.manifest.certificate.is_some() {
+            // Also where it has none at the time: it is mounted.
             machine.make_dir(&folder.join("tls"), 0o755, 0, 0)?;
         }
         for certificate in &self.certificates {

@@ -8,8 +8,10 @@ use spec::Setting;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What firstboot's own secrets, and its notes beside them, begin with.
-const RESERVED: [&str; 7] = ["luks-", "vpn-", "complete", "escrowed", "acknowledged", "next", "kept"];
+/// What firstboot's own secrets begin with.
+const RESERVED: [&str; 2] = ["luks-", "vpn-"];
+/// What lies beside secrets and is none.
+const NOTES: [&str; 6] = ["complete", "escrowed", "acknowledged", "next", "kept", "revoked"];
 /// The least chance a secret may hold, in bits.
 const LEAST_BITS: usize = 120;
 
@@ -84,17 +86,13 @@ impl Look<'_> {
         }
         named.extend(m.egress.iter().map(|service| (vec!["egress"], service)));
         named.extend(m.mail.iter().map(|service| (vec!["mail"], service)));
+        named.extend(m.api.iter().map(|api| (vec!["api"], &api.service)));
         named.extend(m.exceptions.iter().map(|exception| (vec!["exceptions"], &exception.service)));
-        let hooks = [
-            ("ready", &m.hooks.ready),
-            ("backup", &m.hooks.backup),
-            ("restore", &m.hooks.restore),
-            ("upgrade", &m.hooks.upgrade),
-            ("run", &m.hooks.run),
-        ];
-        let hooks: Vec<(&str, &Hook)> =
-            hooks.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?))).collect();
+        let hooks: Vec<(&str, &Hook)> = m.hooks.each().collect();
         named.extend(hooks.iter().map(|(name, hook)| (vec!["hooks", *name], &hook.service)));
+        let rotated = m.secrets.iter().filter_map(|(name, secret)| Some((name, secret.rotate.as_ref()?)));
+        named.extend(rotated.map(|(name, hook)| (vec!["secrets", name.as_str()], &hook.service)));
+        named.extend(m.timers.iter().map(|timer| (vec!["timers", timer.name.as_str()], &timer.service)));
         let there: BTreeSet<String> = self.service_names().into_iter().map(str::to_owned).collect();
         let missing: Vec<_> =
             named.into_iter().filter(|(_, service)| !there.contains(service.as_str())).collect();
@@ -102,19 +100,18 @@ impl Look<'_> {
             let list = there.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             self.wrong(&path, format!("there is no service {service} in {COMPOSE}, which has: {list}"));
         }
-        for (name, _) in hooks.iter().filter(|(_, hook)| hook.command.is_empty()) {
-            self.wrong(&["hooks", name], "its command is empty");
+        let timers = m.timers.iter().map(|timer| (["timers", timer.name.as_str()], &timer.command));
+        let commands = hooks.iter().map(|(name, hook)| (["hooks", *name], &hook.command)).chain(timers);
+        for (path, _) in commands.filter(|(_, command)| command.is_empty()) {
+            self.wrong(&path, "its command is empty");
         }
     }
 
     /// Images and services fit each other.
     fn images(&mut self) {
-        let used: BTreeSet<&str> = self.compose["services"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, service)| service["image"].as_str())
-            .collect();
+        let images = self.compose["services"].as_object().into_iter().flatten();
+        let images = images.filter_map(|(_, service)| service["image"].as_str());
+        let used: BTreeSet<&str> = images.flat_map(|image| may_be(self.manifest, image)).collect();
         let node = self.manifest.provides.private_network.as_ref().map(|network| network.node.as_str());
         for image in used.iter().chain(&node).filter(|image| !self.manifest.images.contains_key(**image)) {
             self.wrong(&["images"], format!("there is no [images.{image}], which the stack runs"));
@@ -192,7 +189,9 @@ impl Look<'_> {
     fn configuration(&mut self) {
         let there: BTreeSet<&str> = self.folder.config().map(|(path, _)| path).collect();
         let names = self.manifest.provides.private_network.iter().map(|network| &network.names);
-        let named = self.manifest.config.iter().map(|config| &config.file).chain(names);
+        let documents =
+            self.manifest.api.iter().flat_map(|api| &api.resources).map(|resource| &resource.document);
+        let named = self.manifest.config.iter().map(|config| &config.file).chain(names).chain(documents);
         for file in named.filter(|file| !there.contains(file.as_str())).collect::<Vec<_>>() {
             self.wrong(&["config", file], format!("there is no {CONFIG}{file} in the folder"));
         }
@@ -239,11 +238,17 @@ impl Look<'_> {
             if secret.purpose.trim().is_empty() {
                 self.wrong(&["secrets", name], "it does not say what it is for");
             }
-            if RESERVED.iter().any(|reserved| name.starts_with(reserved)) {
+            if RESERVED.iter().any(|reserved| name.starts_with(reserved)) || NOTES.contains(&name.as_str()) {
+                let (beginnings, notes) = (RESERVED.join(" or "), NOTES.join(", "));
                 self.wrong(
                     &["secrets", name],
-                    format!("names that begin with {} are firstboot's own", RESERVED.join(", ")),
+                    format!("names that begin with {beginnings} are firstboot's own, and so are {notes}"),
                 );
+            }
+        }
+        for token in self.manifest.api.iter().map(|api| &api.token) {
+            if !self.manifest.secrets.contains_key(token.secret.as_str()) {
+                self.wrong(&["api", "token"], format!("there is no [secrets.{}]", token.secret));
             }
         }
         for client in self
@@ -292,7 +297,7 @@ impl Look<'_> {
         if engine && !self.folder.ours {
             self.wrong(
                 &["exceptions"],
-                "the container engine's socket is for a stack of the catalogue only: import `engine` of stack socket-proxy instead",
+                "the container engine's socket is for a stack of the catalogue only: import what one of those exports of it instead",
             );
         }
     }
@@ -337,6 +342,15 @@ impl Look<'_> {
     }
 }
 
+/// The image that a service runs, or those that it may by an option: `{{ option.NAME }}`.
+fn may_be<'a>(m: &'a Manifest, image: &'a str) -> Vec<&'a str> {
+    let option = image.strip_prefix("{{ option.").and_then(|rest| rest.strip_suffix(" }}"));
+    match option.and_then(|option| m.options.get(option)) {
+        Some(choice) => choice.values.iter().map(String::as_str).collect(),
+        None => vec![image],
+    }
+}
+
 /// Everything that depends on a choice of the project's.
 fn choices(m: &Manifest) -> Vec<(Vec<&str>, &When)> {
     let door = m.provides.front_door.iter().flat_map(|door| [&door.vouched, &door.vouched_inside]);
@@ -344,6 +358,7 @@ fn choices(m: &Manifest) -> Vec<(Vec<&str>, &When)> {
     let ports = m.ports.iter().map(|port| (vec!["ports"], &port.when));
     let routes = m.routes.iter().map(|route| (vec!["routes", route.name.as_str()], &route.when));
     let secrets = m.secrets.iter().map(|(name, secret)| (vec!["secrets", name.as_str()], &secret.when));
-    let all = door.chain(ports).chain(routes).chain(secrets);
+    let hooks = m.hooks.each().map(|(name, hook)| (vec!["hooks", name], &hook.when));
+    let all = door.chain(hooks).chain(ports).chain(routes).chain(secrets);
     all.filter_map(|(path, when)| Some((path, when.as_ref()?))).collect()
 }

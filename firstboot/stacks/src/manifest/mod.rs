@@ -1,15 +1,22 @@
 //! What a stack's `stack.toml` says, as types. `docs/stacks.md` describes it for those who write one.
 //!
 //! * [`words`] are the values that check themselves: a mistake is found with its line.
+//! * [`api`] says what a stack's Admin API shall hold.
+//! * [`hooks`] are the commands that are run in its services, [`image`] what they are made of.
 //! * [`route`] says what is reached through the front door, and how.
 //! * [`secret`] says what a secret looks like and who reads it.
 //! * [`check`](mod@check) holds the manifest against the rest of its folder.
 
+pub mod api;
 mod check;
+mod hooks;
+mod image;
 mod route;
 mod secret;
 mod words;
 
+pub use hooks::{Every, Hook, Hooks, Timer};
+pub use image::{Image, Upgrade};
 pub use route::{Limit, Route};
 pub use secret::{Format, Reader, Secret, Source};
 pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, When, Word};
@@ -78,6 +85,11 @@ pub struct Manifest {
     /// What is run in its services at certain moments.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What is run in them every so often.
+    #[serde(default)]
+    pub timers: Vec<Timer>,
+    /// The Admin API that its settings are held to their documents through.
+    pub api: Option<api::Api>,
     /// Rules of the hardening that a service of it cannot keep.
     #[serde(default)]
     pub exceptions: Vec<Exception>,
@@ -143,19 +155,6 @@ pub struct PrivateNetwork {
     pub node: Word,
     /// The file of its configuration that the names of administrators' pages are written to, and read of at once.
     pub names: RelativePath,
-}
-
-/// A container image.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Image {
-    /// The published one, with the version that was looked at: `docker.io/library/postgres:17.6`.
-    pub upstream: String,
-    /// The day on which its makers end their support of that version, `YYYY-MM-DD`, where they name one.
-    pub end_of_life: Option<String>,
-    /// Versions with a hole that is known, each with what it is.
-    #[serde(default)]
-    pub known_bad: BTreeMap<String, String>,
 }
 
 /// Something that a project may choose.
@@ -300,32 +299,6 @@ pub struct Client {
 pub struct Certificate {
     /// Who reads its key.
     pub reader: Owner,
-}
-
-/// What is run at certain moments, each inside a service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hooks {
-    /// After it is healthy: says by its exit code whether it does its work.
-    pub ready: Option<Hook>,
-    /// Writes a copy of its data, consistent in itself, to stdout.
-    pub backup: Option<Hook>,
-    /// Reads that copy from stdin.
-    pub restore: Option<Hook>,
-    /// Before another version is started.
-    pub upgrade: Option<Hook>,
-    /// What an administrator runs: `stacks run NAME -- ARGUMENTS`.
-    pub run: Option<Hook>,
-}
-
-/// A command inside a service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hook {
-    /// The service.
-    pub service: Word,
-    /// The program and its arguments.
-    pub command: Vec<String>,
 }
 
 /// A rule that a service cannot keep.

@@ -5,7 +5,7 @@ use super::{Planned, PlannedRoute};
 use crate::Error;
 use crate::manifest::Published;
 use spec::VpnSpec;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The service that takes what comes from outside.
@@ -61,23 +61,18 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
         )));
     }
     let door = stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.front_door.as_ref()?)));
+    if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && door.is_none()) {
+        return Err(Error::Clash(format!(
+            "people sign in at stack {}, and no enabled stack provides the front door, which leads them there",
+            stack.name
+        )));
+    }
     Ok(door.map(|(stack, door)| FrontDoor {
         stack: stack.name.clone(),
         service: door.service.to_string(),
         address: None,
         address6: None,
     }))
-}
-
-/// The public name of whoever provides sign-in leads to the front door, inside as outside.
-pub(super) fn check_clients(stacks: &[Planned], has_door: bool) -> Result<(), Error> {
-    match stacks.iter().find(|stack| !stack.manifest.clients.is_empty()) {
-        Some(stack) if !has_door => Err(Error::Clash(format!(
-            "people sign in at stack {}, and no enabled stack provides the front door",
-            stack.name
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Leaves of each stack's ports those that are there.
@@ -107,24 +102,27 @@ pub(super) fn check_ports(stacks: &[Planned]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The names that a stack has certificates of the server's own for: the front door for each that no authority vouches for,
-/// and without a front door whoever serves the private network for the network's.
+/// The names that each stack's own certificates are for, one each.
 pub(super) fn certificates(
     stacks: &[Planned],
     routes: &[PlannedRoute],
     vpn: Option<&VpnSpec>,
-) -> BTreeMap<String, BTreeSet<String>> {
+) -> BTreeMap<String, Vec<String>> {
     let has_door = stacks.iter().any(|stack| stack.manifest.provides.front_door.is_some());
     let names = |stack: &Planned| {
         let provides = &stack.manifest.provides;
-        if provides.front_door.is_some() {
+        let mut names: Vec<String> = if provides.front_door.is_some() {
             let own = routes.iter().filter(|route| !route.vouched);
-            own.flat_map(|route| std::iter::once(&route.host).chain(&route.also)).cloned().collect()
+            let own = own.flat_map(|route| std::iter::once(&route.host).chain(&route.also)).cloned();
+            own.collect()
         } else if provides.private_network.is_some() && !has_door {
             vpn.map(|vpn| vpn.host.clone()).into_iter().collect()
         } else {
-            BTreeSet::new()
-        }
+            Vec::new()
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     };
     let with_one = stacks.iter().filter(|stack| stack.manifest.certificate.is_some());
     with_one.map(|stack| (stack.name.clone(), names(stack))).collect()

@@ -4,10 +4,13 @@
 //! 1. [`Plan::resolve`] is the table of contents. It says of everything that does not fit what, and where it is written.
 //! 2. [`order`] puts what is needed first; [`network`] and [`address`] say which networks there are and who is in them;
 //!    [`route`] and [`door`] say what is reached from outside; [`values`] is what templates may name.
+//!    [`filled`] puts them in, [`api`] says what Admin APIs are held to.
 //! 3. Whoever renders, looks, opens a port or writes a record reads the plan, and asks for no stack by its name.
 
 mod address;
+mod api;
 mod door;
+mod filled;
 mod memory;
 mod network;
 mod order;
@@ -26,7 +29,7 @@ use crate::manifest::{self, From, Manifest, Owner, Published, Secret, Size};
 use crate::{Error, Mistake, parse};
 use serde_json::Value;
 use spec::{NodeSpec, Port, Setting, StackSpec, VpnSpec};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What is planned for.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +68,8 @@ pub struct Plan {
     pub front_door: Option<FrontDoor>,
     /// The secrets, by name.
     pub secrets: Vec<PlannedSecret>,
-    /// The names that a stack has certificates of the server's own for, by the stack.
-    pub certificates: BTreeMap<String, BTreeSet<String>>,
+    /// The names that each stack's own certificate is for, by the stack.
+    pub certificates: BTreeMap<String, Vec<String>>,
     /// The DNS records that the stacks need: `NAME TYPE DATA`, with `{host}`, `{ipv4}` and `{ipv6}`.
     pub records: Vec<String>,
     /// What all services may use together.
@@ -121,7 +124,6 @@ impl Plan {
         let stacks = order::in_order(stacks)?;
         let front_door = door::find(&stacks)?;
         let stacks = door::with_active_ports(stacks, front_door.is_some());
-        door::check_clients(&stacks, front_door.is_some())?;
         let routes = route::resolve(&stacks, wish, front_door.is_some())?;
         let networks = network::resolve(&stacks, &routes, front_door.as_ref())?;
         let front_door = front_door.map(|door| door.in_networks(&networks));
@@ -142,7 +144,7 @@ impl Plan {
             values: BTreeMap::new(),
         };
         plan.values = values::of_all(&plan, wish);
-        plan.check_templates()?;
+        plan.fill().and_then(|()| plan.check_templates()).map_err(|error| plan.explained(error))?;
         Ok(plan)
     }
 
@@ -230,6 +232,22 @@ impl Plan {
             .map_err(|mistake| Error::Files(vec![mistake]))
     }
 
+    /// A stack that is reached through the front door cannot be filled in where there is none; that is the better reason.
+    fn explained(&self, error: Error) -> Error {
+        let is_reached = |name: &str| self.stack(name).is_some_and(|stack| !stack.manifest.routes.is_empty());
+        match &error {
+            Error::Files(mistakes)
+                if self.front_door.is_none() && mistakes.iter().any(|one| is_reached(&one.stack)) =>
+            {
+                Error::Clash(format!(
+                    "stack {} is reached through the front door, and no enabled stack provides that",
+                    mistakes[0].stack
+                ))
+            }
+            _ => error,
+        }
+    }
+
     /// Every template is filled in once, so that what is wrong with one is found before there is a server.
     fn check_templates(&self) -> Result<(), Error> {
         for stack in &self.stacks {
@@ -253,6 +271,7 @@ impl Plan {
                     ));
                 }
             }
+            self.check_documents(stack)?;
         }
         Ok(())
     }

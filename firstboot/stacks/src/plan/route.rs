@@ -66,7 +66,8 @@ pub(super) fn resolve(
                     route.name, stack.name
                 )));
             }
-            let mut planned = planned(stack, route, chosen.get(route.name.as_str()), wish)?;
+            let own = chosen.get(route.name.as_str()).or_else(|| with_another(stack, route, &chosen));
+            let mut planned = planned(stack, route, own, wish)?;
             planned.vouched = is_vouched(stacks, route.inside);
             routes.extend(one_a_path(route, planned));
         }
@@ -97,6 +98,13 @@ fn hosts(stack: &Planned, wish: Wish<'_>) -> Result<BTreeMap<String, Host>, Erro
         hosts.insert(name.clone(), Host::try_from(host.clone()).map_err(|why| wrong(name, why))?);
     }
     Ok(hosts)
+}
+
+/// Routes of a stack that are at one host stay together when the project puts one of them elsewhere.
+fn with_another<'h>(stack: &Planned, route: &Route, chosen: &'h BTreeMap<String, Host>) -> Option<&'h Host> {
+    let mut others =
+        stack.manifest.routes.iter().filter(|other| other.host == route.host && other.inside == route.inside);
+    others.find_map(|other| chosen.get(other.name.as_str()))
 }
 
 /// Whether it is the route that the private network's devices reach its control server by.

@@ -3,7 +3,6 @@
 use super::{Network, Plan, Planned, PlannedRoute};
 use crate::manifest::From;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 impl Plan {
@@ -23,16 +22,10 @@ impl Plan {
         section("DNS records", self.records.clone());
         section(
             "Certificates of the server's own",
-            table(
-                &self
-                    .certificates
-                    .iter()
-                    .filter(|(_, names)| !names.is_empty())
-                    .map(certificate)
-                    .collect::<Vec<_>>(),
-            ),
+            table(&self.certificates.iter().map(certificate).collect::<Vec<_>>()),
         );
         section("Secrets", table(&self.secrets.iter().map(secret).collect::<Vec<_>>()));
+        section("Run every so often", self.stacks.iter().flat_map(timers).collect());
         format!("{text}\nMemory: {} for all stacks together\n", self.memory)
     }
 
@@ -85,6 +78,19 @@ fn stack(stack: &Planned) -> String {
     let needs = stack.needs();
     let after = if needs.is_empty() { String::new() } else { format!(", after {}", needs.join(", ")) };
     format!("{:<14} {:>9}  {}{after}", stack.name, stack.manifest.memory.to_string(), stack.manifest.about)
+}
+
+fn timers(stack: &Planned) -> impl Iterator<Item = String> {
+    let line = |timer: &crate::manifest::Timer| {
+        format!(
+            "{} of {}, every {} minutes, in {}",
+            timer.name,
+            stack.name,
+            timer.every.minutes(),
+            timer.service
+        )
+    };
+    stack.manifest.timers.iter().map(line)
 }
 
 fn route(route: &PlannedRoute) -> Vec<String> {
@@ -147,8 +153,8 @@ fn secret(secret: &super::PlannedSecret) -> Vec<String> {
     vec![secret.name.clone(), readers, secret.secret.purpose.clone()]
 }
 
-fn certificate((stack, names): (&String, &BTreeSet<String>)) -> Vec<String> {
-    vec![stack.clone(), names.iter().map(String::as_str).collect::<Vec<_>>().join(" ")]
+fn certificate((stack, names): (&String, &Vec<String>)) -> Vec<String> {
+    vec![stack.clone(), names.join(" ")]
 }
 
 /// Columns as wide as what is in them.

@@ -23,6 +23,7 @@ pub(super) fn of_all(plan: &Plan, wish: Wish<'_>) -> BTreeMap<String, Value> {
 fn of(plan: &Plan, stack: &Planned, shared: &Value) -> Value {
     let mut values = shared.as_object().cloned().unwrap_or_default();
     let mut add = |key: &str, value: Value| drop(values.insert(key.into(), value));
+    add("certificates", json!(plan.certificates.get(&stack.name)));
     add("option", json!(stack.options));
     add("route", own_routes(plan, stack));
     add("import", imports(plan, stack));
@@ -30,7 +31,6 @@ fn of(plan: &Plan, stack: &Planned, shared: &Value) -> Value {
     // What concerns all stacks is for those who serve them.
     if stack.manifest.provides.front_door.is_some() {
         add("routes", json!(plan.routes));
-        add("certificates", json!(plan.certificates.get(&stack.name)));
     }
     if stack.manifest.provides.sign_in.is_some() {
         add("clients", clients(plan));
