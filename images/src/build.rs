@@ -162,8 +162,8 @@ fn build_server(
 pub fn container_image(cache: &Path, recipe: &Recipe, arch: Arch, report: &dyn Report) -> Result<OciLayout> {
     let key = cache::key(&recipe.inputs(arch));
     let cache = &cache::open(cache)?;
-    let needs = if recipe.makes() { 4096 } else { 1024 };
-    let entry = Entry { cache, name: &format!("{}-{}", recipe.name, arch.name()), key: &key, needs };
+    let name = format!("{}-{}", recipe.name, arch.name());
+    let entry = Entry { cache, name: &name, key: &key, needs: recipe.space() };
     // Before the image itself: two entries of the cache are never filled at once.
     let made =
         (recipe.makes() && !entry.is_built()).then(|| made(cache, recipe, arch, report)).transpose()?;

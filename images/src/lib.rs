@@ -66,7 +66,7 @@ pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_imag
 pub use emulator::emulator;
 pub use error::Error;
 pub use go::has_go;
-pub use made::made;
+pub use made::{check_host, made};
 pub use program::{Unpacked, unpacked_package, unpacked_root};
 pub use recipe::Recipe;
 pub use report::{Report, Silent};

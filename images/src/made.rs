@@ -27,9 +27,9 @@ pub fn made(cache: &Path, recipe: &Recipe, arch: Arch, report: &dyn Report) -> R
     let key = cache::key(&recipe.made_inputs(arch));
     let cache = &cache::open(cache)?;
     let name = format!("{}-made-{}", recipe.name, recipe.made_for(arch));
-    let entry = Entry { cache, name: &name, key: &key, needs: 4096 };
+    let entry = Entry { cache, name: &name, key: &key, needs: recipe.space() };
     if !entry.is_built() {
-        recipe.check_host()?;
+        check_host(recipe)?;
     }
     // Before the tree itself: two entries of the cache are never filled at once.
     let downloads = if entry.is_built() { Vec::new() } else { fetch_all(cache, recipe, report)? };
@@ -37,6 +37,22 @@ pub fn made(cache: &Path, recipe: &Recipe, arch: Arch, report: &dyn Report) -> R
         timed(report, &format!("making {}", recipe.name), || make(dir, recipe, &downloads, arch))
     })?;
     Ok(dir.join("root"))
+}
+
+/// Fails where this machine lacks a program that making a recipe's image runs.
+pub fn check_host(recipe: &Recipe) -> Result<()> {
+    if recipe.says.go.is_some() {
+        go::compiler(recipe)?;
+    }
+    let lacks = |(program, _): &(&str, &str)| host::find_program(program).is_err();
+    let Some((program, package)) = recipe.host_packages().into_iter().find(lacks) else { return Ok(()) };
+    Err(Error::Refused {
+        doing: format!("making the container image {}", recipe.name),
+        why: format!("this machine has no {program}"),
+        help: format!(
+            "install the Debian package {package}, or take the published images: `[images] from = \"pins\"`"
+        ),
+    })
 }
 
 /// The downloads, each by its name and where it lies in the cache.

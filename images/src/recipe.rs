@@ -8,11 +8,12 @@
 //!    gets the recipe of that name, whichever stack's folder it lies in.
 
 mod fields;
+mod module;
 
 pub(crate) use fields::{Argument, Inside, Mode, PackageName, Sha256, User};
 
 use crate::packages::{BUSYBOX, SUITE};
-use crate::{Arch, Error, Result, files, go};
+use crate::{Arch, Error, Result, files};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -348,6 +349,15 @@ impl Recipe {
         self.says.go.is_some() || self.says.build.is_some()
     }
 
+    /// What making it takes of the disk, in MiB: what compilers and registries unpack, or what packages do.
+    pub(crate) fn space(&self) -> u64 {
+        match &self.says {
+            says if says.go.is_some() || !says.downloads.is_empty() => 3072,
+            says if !says.packages.is_empty() => 1024,
+            _ => 64,
+        }
+    }
+
     /// The stack whose folder it lies in.
     pub fn stack(&self) -> &str {
         let stack = self.folder.parent().and_then(Path::parent).and_then(Path::file_name);
@@ -364,22 +374,6 @@ impl Recipe {
         needed.sort_unstable();
         needed.dedup();
         needed
-    }
-
-    /// Fails where this machine lacks a program that making it runs.
-    pub fn check_host(&self) -> Result<()> {
-        if self.says.go.is_some() {
-            go::compiler(self)?;
-        }
-        let lacks = |(program, _): &(&str, &str)| host::find_program(program).is_err();
-        let Some((program, package)) = self.host_packages().into_iter().find(lacks) else { return Ok(()) };
-        Err(Error::Refused {
-            doing: format!("making the container image {}", self.name),
-            why: format!("this machine has no {program}"),
-            help: format!(
-                "install the Debian package {package}, or take the published images: `[images] from = \"pins\"`"
-            ),
-        })
     }
 }
 

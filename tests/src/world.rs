@@ -189,7 +189,7 @@ pub(crate) fn key() -> Result<String> {
         let file = format!("../projects/{project}/project.toml");
         hash.update(std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?);
     }
-    hash.update(rig.xtask(&["images", "build"])?.expect(0)?.stdout);
+    hash.update(rig.build_images()?);
     let qemu = host::Host::run(&host::Local, &host::Cmd::new("qemu-img").arg("--version"))?;
     hash.update(qemu.stdout);
     hash.update(crate::sha256_file(rig.program())?);

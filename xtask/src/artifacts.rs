@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 /// What to do with images.
 #[derive(clap::Subcommand)]
 pub(crate) enum Images {
-    /// Build what servers run, where it is not cached, and print the digests: firstboot, the disk image, the container images
-    /// of every stack; or the container images that a project or a stack brings alone.
+    /// Build what servers run, where it is not cached, and print the digests: firstboot, the disk image, and the container
+    /// images of every stack or of a project's.
     ///
-    /// Example: cargo xtask images build --stack postgres
+    /// Example: cargo xtask images build --project demo
     Build(Build),
     /// List what is cached.
     ///
@@ -34,10 +34,10 @@ pub(crate) struct Build {
     /// For which architecture.
     #[arg(long, default_value = Arch::Arm64.machine())]
     arch: Arch,
-    /// Only the container images that this project's stacks run.
+    /// Of the container images only those that this project's stacks run.
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
-    /// Only the container images whose recipes lie in this stack's folder; may be given more than once.
+    /// Only the container images whose recipes lie in this stack's folder, and nothing else; may be given more than once.
     #[arg(long, value_name = "NAME", conflicts_with = "project")]
     stack: Vec<String>,
     #[command(flatten)]
@@ -70,34 +70,39 @@ struct Built {
 }
 
 fn build(projects: &Path, cache: &Path, options: &Build) -> Result<Vec<Built>> {
-    let screen = screen();
-    if let Some(name) = &options.project {
-        let folder = Folder::new(projects, name);
-        return build_containers(&wanted(&folder, &folder.load()?)?, cache, options.arch, &*screen);
+    let (screen, arch) = (screen(), options.arch);
+    if !options.stack.is_empty() {
+        return build_containers(&of_stacks(&options.stack)?, cache, arch, &*screen);
     }
+    let recipes = match &options.project {
+        Some(name) => {
+            let folder = Folder::new(projects, name);
+            wanted(&folder, &folder.load()?)?
+        }
+        None => recipe::list(&[&catalogue()?])?,
+    };
+    let mut built = build_server(cache, arch, &*screen)?;
+    // Not everybody has a compiler for what no package carries.
+    let here = |recipe: &Recipe| match images::check_host(recipe) {
+        Ok(()) => true,
+        Err(lacks) => {
+            screen.note(&format!("left out: {lacks:#}"));
+            false
+        }
+    };
+    let recipes: Vec<Recipe> = recipes.into_iter().filter(here).collect();
+    built.extend(build_containers(&recipes, cache, arch, &*screen)?);
+    Ok(built)
+}
+
+/// The recipes that lie in stacks' folders.
+fn of_stacks(stacks: &[String]) -> Result<Vec<Recipe>> {
     let mut recipes = recipe::list(&[&catalogue()?])?;
-    if options.stack.is_empty() {
-        let mut built = build_server(cache, options.arch, &*screen)?;
-        let (here, elsewhere): (Vec<_>, Vec<_>) = recipes
-            .into_iter()
-            .map(|recipe| (recipe.check_host(), recipe))
-            .partition(|(lacks, _)| lacks.is_ok());
-        // Not everybody has a compiler for what no package carries.
-        elsewhere
-            .iter()
-            .filter_map(|(lacks, _)| lacks.as_ref().err())
-            .for_each(|why| screen.note(&format!("left out: {why:#}")));
-        let here: Vec<_> = here.into_iter().map(|(_, recipe)| recipe).collect();
-        built.extend(build_containers(&here, cache, options.arch, &*screen)?);
-        return Ok(built);
-    }
-    if let Some(unknown) =
-        options.stack.iter().find(|name| !recipes.iter().any(|recipe| recipe.stack() == **name))
-    {
+    if let Some(unknown) = stacks.iter().find(|name| !recipes.iter().any(|recipe| recipe.stack() == **name)) {
         bail!("building the images of {unknown}: no recipe lies in that stack's folder");
     }
-    recipes.retain(|recipe| options.stack.iter().any(|name| recipe.stack() == name));
-    build_containers(&recipes, cache, options.arch, &*screen)
+    recipes.retain(|recipe| stacks.iter().any(|name| recipe.stack() == name));
+    Ok(recipes)
 }
 
 fn build_server(cache: &Path, arch: Arch, screen: &dyn Report) -> Result<Vec<Built>> {
@@ -252,4 +257,35 @@ pub(crate) fn build_firstboot(arch: Arch, cache: &Path, screen: &dyn Report) -> 
     let how = if built.cached { "cached" } else { built.how };
     stage.done(&format!("{how}, {:.1} MB", built.size as f64 / 1e6));
     Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Folder) -> Result<Vec<String>> {
+        Ok(wanted(folder, &folder.load()?)?.into_iter().map(|recipe| recipe.name).collect())
+    }
+
+    #[test]
+    fn only_what_a_projects_stacks_run_is_made() {
+        let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects");
+        for name in ["demo", "demo-vpn"] {
+            let folder = Folder::new(&projects, name);
+            assert_eq!(names(&folder).unwrap(), folder.load().unwrap().image_names(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_projects_own_recipes_are_read_with_ours() {
+        let projects = tempfile::tempdir().unwrap();
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo/project.toml");
+        let own = projects.path().join("own");
+        std::fs::create_dir_all(own.join("stacks/mine/images/postgres")).unwrap();
+        std::fs::copy(demo, own.join("project.toml")).unwrap();
+        std::fs::write(own.join("stacks/mine/images/postgres/recipe.toml"), "[run]\nuser = \"1:1\"\n")
+            .unwrap();
+        let error = names(&Folder::new(projects.path(), "own")).unwrap_err().to_string();
+        assert!(error.contains("mine/images/postgres") && error.contains("same name"), "{error}");
+    }
 }

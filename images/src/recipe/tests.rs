@@ -171,7 +171,7 @@ fn a_program_that_is_missing_is_named_with_its_package() {
         format!("[build]\nscript = \"b.sh\"\nprograms = {{ no-such-program = \"its-package\" }}\n{SMALL}");
     let recipe = reading(&text, &[("b.sh", "")]).unwrap();
     assert_eq!(recipe.host_packages(), [("no-such-program", "its-package")]);
-    let error = recipe.check_host().unwrap_err().to_string();
+    let error = crate::check_host(&recipe).unwrap_err().to_string();
     assert!(
         error.contains("this machine has no no-such-program") && error.contains("its-package"),
         "{error}"
