@@ -176,7 +176,7 @@ fn a_token_is_asked_for_only_by_who_needs_it() {
     };
     assert!(!asked(&[]) && asked(&[("challenge", text("dns-01"))]));
     let plan = planned(&[("challenge", text("dns-01"))]);
-    assert_eq!(file(&plan, "traefik", "dns-token"), "<secret traefik-dns-token>");
+    assert_eq!(file(&plan, "traefik", "dns-token"), "<secret traefik-dns-token>\n");
 }
 
 #[test]
@@ -259,6 +259,14 @@ fn nobody_reaches_the_engine_who_does_not_import_it() {
     let reachable = common::plan(&spec).unwrap().reachable();
     assert!(reachable.contains(&("site/web".into(), "socket-proxy/socket-proxy".into())));
     assert!(!reachable.contains(&("traefik/traefik".into(), "socket-proxy/socket-proxy".into())));
+}
+
+#[test]
+fn who_has_people_sign_in_says_whom_it_misses() {
+    let gate = [spec_of("traefik"), spec_of("oauth2-proxy")];
+    assert!(refused(&gate).contains("no enabled stack provides sign-in"), "{}", refused(&gate));
+    let alone = [spec_of("oauth2-proxy"), own_stack("login")];
+    assert!(refused(&alone).contains("no enabled stack provides the front door"), "{}", refused(&alone));
 }
 
 #[test]

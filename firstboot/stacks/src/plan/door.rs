@@ -61,6 +61,12 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
         )));
     }
     let door = stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.front_door.as_ref()?)));
+    if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && door.is_none()) {
+        return Err(Error::Clash(format!(
+            "people sign in at stack {}, and no enabled stack provides the front door, which leads them there",
+            stack.name
+        )));
+    }
     Ok(door.map(|(stack, door)| FrontDoor {
         stack: stack.name.clone(),
         service: door.service.to_string(),
