@@ -6,7 +6,7 @@ use crate::dns::{Dns, parse_domain};
 use spec::{Port, StackSpec, VpnSpec};
 use stacks::manifest::From;
 use stacks::{Folder, Manifest, Plan, Wish};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys of `[stacks]` that are no stack's name.
 const KEYS: [&str; 2] = ["enabled", "domain"];
@@ -65,12 +65,12 @@ pub(super) fn read(document: &mut Document<'_>, own: &OwnStacks) -> Chosen {
 }
 
 /// Reads `[images]`.
-pub(super) fn read_images(document: &mut Document<'_>, stacks: &[StackSpec]) -> ImageSource {
+pub(super) fn read_images(document: &mut Document<'_>, plan: &Plan) -> ImageSource {
     let mut section = document.section("images");
     let source = section.one_of("from", "packages", &["packages", "pins"]);
     let pins = section.table("pins", check_pin);
     if source == "pins" {
-        let needed: Vec<String> = image_names(stacks)
+        let needed: Vec<String> = image_names(plan)
             .into_iter()
             .filter(|image| !section.is_wrong(&format!("pins.{image}")))
             .collect();
@@ -89,15 +89,10 @@ fn manifests(stacks: &[StackSpec]) -> impl Iterator<Item = (&StackSpec, Manifest
     stacks.iter().filter_map(|stack| Some((stack, Folder::of(stack).ok()?.manifest().ok()?)))
 }
 
-/// The images that stacks name, each once.
-pub(super) fn image_names(stacks: &[StackSpec]) -> Vec<String> {
-    let mut names: Vec<String> = manifests(stacks)
-        .flat_map(|(_, manifest)| manifest.images.into_keys())
-        .map(|name| name.to_string())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+/// The images that the stacks of a plan run, each once: of those that an option chooses between, the chosen one.
+pub(super) fn image_names(plan: &Plan) -> Vec<String> {
+    let all: BTreeSet<&str> = plan.stacks.iter().flat_map(stacks::Planned::images).collect();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 /// The stack that serves a private network, where one of these does.
