@@ -113,3 +113,20 @@ fn the_access_matrix_in_the_documentation_is_that_of_the_office() {
         assert!(text == now, "run with UPDATE_GOLDEN=1 if it is meant");
     }
 }
+
+#[test]
+fn what_the_documentation_says_of_a_projects_file_is_right() {
+    let text = std::fs::read_to_string(root().join("docs/stacks.md")).unwrap();
+    let blocks: Vec<&str> = text
+        .split("\n```toml project.toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect();
+    assert_eq!(blocks.len(), 2);
+    let rest = "[cloud]\nrehearsal = true\n[escrow]\nthrowaway_identity = true\n";
+    let stacks = Project::parse("docs", &format!("{rest}{}\n", blocks[0])).unwrap();
+    let hosts: Vec<&str> = stacks.plan.routes.iter().map(|route| route.host.as_str()).collect();
+    assert!(hosts.contains(&"files.example.org") && hosts.contains(&"www.example.org"), "{hosts:?}");
+    let pins = format!("{rest}[stacks]\nenabled = [\"traefik\"]\n{}\n", blocks[1]);
+    Project::parse("docs", &pins).unwrap();
+}

@@ -59,7 +59,7 @@ fn what_the_page_shows_of_ours_stands_there_so() {
         assert!(std::fs::read_to_string(path).unwrap().contains(text), "{file}:\n{text}");
         shown += 1;
     }
-    assert_eq!(shown, 4);
+    assert_eq!(shown, 5);
 }
 
 /// The keys that each table of a manifest may have: what the reader says it expected where it finds another one.
