@@ -106,6 +106,17 @@ pub(crate) fn draw_one(cx: &Cx<'_>, wanted: &Wanted) -> Result<host::Secret> {
     })
 }
 
+/// Draws into the store what the stacks read and is not there.
+pub(crate) fn draw_for_stacks(cx: &Cx<'_>) -> Result<()> {
+    cx.machine().make_dir(Path::new(STORE), 0o700, 0, 0)?;
+    for wanted in possible(cx)?.iter().filter(|wanted| Slot::of_secret(&wanted.name).is_none()) {
+        if !cx.machine().exists(stored(&wanted.name))? {
+            cx.write(&stored(&wanted.name), draw_one(cx, wanted)?.expose(), 0o400)?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn waiting(name: &str) -> PathBuf {
     Path::new(WAITING).join(name)
 }
