@@ -66,10 +66,10 @@ pub fn node_spec(
     let stack = |wanted: &StackSpec| -> Result<StackSpec> {
         let name = &wanted.name;
         let planned = project.plan.stack(name).with_context(|| format!("stack {name} is not planned"))?;
-        let images = planned.manifest.images.keys().map(|image| {
+        let images = planned.images().into_iter().map(|image| {
             let reference = lock
                 .references
-                .get(image.as_str())
+                .get(image)
                 .with_context(|| format!("pinning images: {image} of stack {name} has no digest"))?;
             Ok((image.to_string(), reference.clone()))
         });

@@ -146,10 +146,10 @@ impl Project {
 
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
         let chosen = stacks::read(&mut document, own);
-        let images = stacks::read_images(&mut document, &chosen.stacks);
         let dns = dns::read(&mut document, name);
         let vpn = vpn::read(&mut document, dns.as_ref(), stacks::serves_network(&chosen.stacks), &unlock);
         let (plan, domain) = stacks::plan(&mut document, name, &chosen, dns.as_ref(), vpn.as_ref());
+        let images = stacks::read_images(&mut document, &plan);
         dns::check(&mut document, dns.as_ref(), &plan);
         let open = stacks::with_ports_of(&plan, open);
         let storage_box = read_storage_box(&mut document);
@@ -190,7 +190,7 @@ impl Project {
 
     /// The images that its stacks name, each once.
     pub fn image_names(&self) -> Vec<String> {
-        stacks::image_names(&self.stacks)
+        stacks::image_names(&self.plan)
     }
 
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.

@@ -65,12 +65,12 @@ pub(super) fn read(document: &mut Document<'_>, own: &OwnStacks) -> Chosen {
 }
 
 /// Reads `[images]`.
-pub(super) fn read_images(document: &mut Document<'_>, stacks: &[StackSpec]) -> ImageSource {
+pub(super) fn read_images(document: &mut Document<'_>, plan: &Plan) -> ImageSource {
     let mut section = document.section("images");
     let source = section.one_of("from", "packages", &["packages", "pins"]);
     let pins = section.table("pins", check_pin);
     if source == "pins" {
-        let needed: Vec<String> = image_names(stacks)
+        let needed: Vec<String> = image_names(plan)
             .into_iter()
             .filter(|image| !section.is_wrong(&format!("pins.{image}")))
             .collect();
@@ -89,12 +89,10 @@ fn manifests(stacks: &[StackSpec]) -> impl Iterator<Item = (&StackSpec, Manifest
     stacks.iter().filter_map(|stack| Some((stack, Folder::of(stack).ok()?.manifest().ok()?)))
 }
 
-/// The images that stacks name, each once.
-pub(super) fn image_names(stacks: &[StackSpec]) -> Vec<String> {
-    let mut names: Vec<String> = manifests(stacks)
-        .flat_map(|(_, manifest)| manifest.images.into_keys())
-        .map(|name| name.to_string())
-        .collect();
+/// The images that a plan's stacks run, each once.
+pub(super) fn image_names(plan: &Plan) -> Vec<String> {
+    let mut names: Vec<String> =
+        plan.stacks.iter().flat_map(|stack| stack.images()).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -268,7 +268,10 @@ impl<'a> Rendered<'a> {
         }
         for read in self.reads(cx)? {
             if read.content.is_empty() && read.owner.is_some() {
-                bail!("writing {}: the secret is not on the volume", read.path.display());
+                bail!(
+                    "writing {}: the secret is not on the volume; one that you give has to be sent first",
+                    read.path.display()
+                );
             }
             read.put(cx)?;
         }
