@@ -5,6 +5,7 @@ mod dns;
 mod exceptions;
 mod folder;
 mod mistakes;
+mod own_stacks;
 mod reader;
 mod stacks;
 mod unlocking;
