@@ -185,7 +185,7 @@ pub(crate) fn key() -> Result<String> {
     let rig = Rig::new()?;
     let mut hash = Sha256::new();
     hash.update(include_str!("world.rs"));
-    for project in ["demo", "demo-vpn"] {
+    for project in ["plain", "demo-vpn"] {
         let file = format!("../projects/{project}/project.toml");
         hash.update(std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?);
     }

@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn only_what_a_projects_stacks_run_is_made() {
         let projects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects");
-        for name in ["demo", "demo-vpn"] {
+        for name in ["demo", "demo-vpn", "office", "plain"] {
             let folder = Folder::new(&projects, name);
             assert_eq!(names(&folder).unwrap(), folder.load().unwrap().image_names(), "{name}");
         }
@@ -279,10 +279,10 @@ mod tests {
     #[test]
     fn a_projects_own_recipes_are_read_with_ours() {
         let projects = tempfile::tempdir().unwrap();
-        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo/project.toml");
+        let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/plain/project.toml");
         let own = projects.path().join("own");
         std::fs::create_dir_all(own.join("stacks/mine/images/postgres")).unwrap();
-        std::fs::copy(demo, own.join("project.toml")).unwrap();
+        std::fs::copy(plain, own.join("project.toml")).unwrap();
         std::fs::write(own.join("stacks/mine/images/postgres/recipe.toml"), "[run]\nuser = \"1:1\"\n")
             .unwrap();
         let error = names(&Folder::new(projects.path(), "own")).unwrap_err().to_string();

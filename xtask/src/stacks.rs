@@ -34,7 +34,7 @@ pub(crate) enum Stacks {
     Show(Planned),
     /// Print where a stack is reached: each of its routes.
     ///
-    /// Example: cargo xtask stacks open postgres --project demo
+    /// Example: cargo xtask stacks open page --project demo
     Open(Planned),
     /// Show how the stacks' files on the server would change by what project.toml says now.
     ///

@@ -144,7 +144,7 @@ pub struct Registry {
 pub struct StackSpec {
     /// Its name.
     pub name: String,
-    /// The reference, pinned by digest (`…@sha256:<64 hex>`), of each image its manifest names.
+    /// The reference, pinned by digest (`…@sha256:<64 hex>`), of each image that it runs.
     pub images: BTreeMap<String, String>,
     /// What the project chose of its options.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

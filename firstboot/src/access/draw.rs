@@ -37,8 +37,8 @@ pub(crate) fn make(cx: &Cx<'_>, shape: &Shape, other: impl Fn(&str) -> Result<Se
             let encoded = base64::engine::general_purpose::STANDARD.encode(&*bytes(cx, *length)?);
             Secret::new(encoded.into_bytes())
         }
-        Format::Uuid => uuid(&mut bytes(cx, 16)?),
-        Format::Ed25519 => private_key(cx, &["-algorithm", "ed25519"])?,
+        Format::Uuid {} => uuid(&mut bytes(cx, 16)?),
+        Format::Ed25519 {} => private_key(cx, &["-algorithm", "ed25519"])?,
         Format::Rsa { bits } => {
             private_key(cx, &["-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")])?
         }
@@ -116,7 +116,7 @@ mod tests {
         assert!(hex.len() == 64 && hex.bytes().all(|b| HEX.contains(&b)));
         let base64 = made(Format::Base64 { bytes: 32 });
         assert_eq!(base64::engine::general_purpose::STANDARD.decode(&base64).unwrap().len(), 32);
-        let uuid = made(Format::Uuid);
+        let uuid = made(Format::Uuid {});
         let dashes: Vec<usize> = uuid.match_indices('-').map(|(at, _)| at).collect();
         assert!(uuid.len() == 36 && dashes == [8, 13, 18, 23] && &uuid[14..15] == "4", "{uuid}");
         assert!("89ab".contains(&uuid[19..20]), "{uuid}");

@@ -265,8 +265,30 @@ fn nobody_reaches_the_engine_who_does_not_import_it() {
 fn who_has_people_sign_in_says_whom_it_misses() {
     let gate = [spec_of("traefik"), spec_of("oauth2-proxy")];
     assert!(refused(&gate).contains("no enabled stack provides sign-in"), "{}", refused(&gate));
+    assert!(refused(&gate).contains("by `issuer` in [stacks.oauth2-proxy]"), "{}", refused(&gate));
     let alone = [spec_of("oauth2-proxy"), own_stack("login")];
     assert!(refused(&alone).contains("no enabled stack provides the front door"), "{}", refused(&alone));
+}
+
+#[test]
+fn the_gate_takes_the_word_of_a_provider_elsewhere_where_no_stack_knows_people() {
+    let realm = "https://login.example.net/realms/staff";
+    let mut all = stacks(&[]);
+    all[1].options.insert("issuer".into(), text(realm));
+    let twice = refused(&all);
+    assert!(twice.contains("stack login provides sign-in, and `issuer` in [stacks.oauth2-proxy]"), "{twice}");
+    all.retain(|stack| stack.name != "login");
+    let plan = plan(&all).unwrap();
+    let gate: toml::Table = file(&plan, "oauth2-proxy", "oauth2-proxy.toml").parse().unwrap();
+    assert_eq!(gate["oidc_issuer_url"].as_str(), Some(realm));
+    assert_eq!(gate["redeem_url"].as_str().unwrap(), format!("{realm}/protocol/openid-connect/token"));
+    // It believes the front door alone, and reaches the internet now, which it does not otherwise.
+    let door = |plan: &Plan| plan.networks.iter().find(|n| n.name == "oauth2-proxy.edge").cloned().unwrap();
+    let address = door(&plan).member("traefik", "traefik").unwrap().address.to_string();
+    assert_eq!(gate["trusted_proxy_ips"].as_array().unwrap(), &[toml::Value::String(address)]);
+    assert!(door(&plan).members.iter().all(|member| member.aliases.is_empty()));
+    let outside = |plan: &Plan| plan.networks_of("oauth2-proxy", "oauth2-proxy").any(|(n, _)| !n.internal);
+    assert!(outside(&plan) && !outside(&planned(&[])));
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl Project {
         })
     }
 
-    /// The images that its stacks name, each once.
+    /// The images that its stacks run as they are chosen, each once.
     pub fn image_names(&self) -> Vec<String> {
         stacks::image_names(&self.plan)
     }

@@ -6,6 +6,7 @@ use crate::dns::{Dns, parse_domain};
 use spec::{Port, StackSpec, VpnSpec};
 use stacks::manifest::From;
 use stacks::{Folder, Manifest, Plan, Wish};
+use std::collections::BTreeSet;
 
 /// Keys of `[stacks]` that are no stack's name.
 const KEYS: [&str; 2] = ["enabled", "domain"];
@@ -88,13 +89,10 @@ fn manifests(stacks: &[StackSpec]) -> impl Iterator<Item = (&StackSpec, Manifest
     stacks.iter().filter_map(|stack| Some((stack, Folder::of(stack).ok()?.manifest().ok()?)))
 }
 
-/// The images that a plan's stacks run, each once.
+/// The images that the stacks of a plan run, each once: of those that an option chooses between, the chosen one.
 pub(super) fn image_names(plan: &Plan) -> Vec<String> {
-    let mut names: Vec<String> =
-        plan.stacks.iter().flat_map(|stack| stack.images()).map(str::to_owned).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+    let all: BTreeSet<&str> = plan.stacks.iter().flat_map(stacks::Planned::images).collect();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 /// The stack that serves a private network, where one of these does.

@@ -359,6 +359,7 @@ fn choices(m: &Manifest) -> Vec<(Vec<&str>, &When)> {
     let routes = m.routes.iter().map(|route| (vec!["routes", route.name.as_str()], &route.when));
     let secrets = m.secrets.iter().map(|(name, secret)| (vec!["secrets", name.as_str()], &secret.when));
     let hooks = m.hooks.each().map(|(name, hook)| (vec!["hooks", name], &hook.when));
-    let all = door.chain(hooks).chain(ports).chain(routes).chain(secrets);
+    let clients = m.clients.iter().map(|client| (vec!["clients", client.id.as_str()], &client.elsewhere));
+    let all = door.chain(hooks).chain(ports).chain(routes).chain(secrets).chain(clients);
     all.filter_map(|(path, when)| Some((path, when.as_ref()?))).collect()
 }

@@ -291,6 +291,15 @@ pub struct Client {
     pub redirects: Vec<PathPrefix>,
     /// The services that speak to the provider.
     pub services: Vec<Word>,
+    /// The choice by which the provider is none of the project's stacks. Its services may reach the internet then.
+    pub elsewhere: Option<When>,
+}
+
+impl Client {
+    /// Whether the provider is none of the project's stacks.
+    pub fn is_elsewhere(&self, options: &BTreeMap<String, Setting>) -> bool {
+        self.elsewhere.as_ref().is_some_and(|when| when.holds(options))
+    }
 }
 
 /// A certificate that is signed by its own key, for the names that the plan says.

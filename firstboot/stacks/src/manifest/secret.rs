@@ -47,10 +47,10 @@ pub enum Format {
         /// How many bytes.
         bytes: usize,
     },
-    /// A random UUID, version 4.
-    Uuid,
+    /// A random UUID, version 4. (Braces, since of a variant without any serde takes every key for none.)
+    Uuid {},
     /// An Ed25519 private key, PKCS#8 in PEM.
-    Ed25519,
+    Ed25519 {},
     /// An RSA private key, PKCS#8 in PEM.
     Rsa {
         /// Of so many bits.
@@ -115,8 +115,8 @@ impl Format {
             Self::Hex { length } => length * 4,
             Self::Bytes { length } => length * 8,
             Self::Base64 { bytes } => bytes * 8,
-            Self::Uuid => 122,
-            Self::Ed25519 => 256,
+            Self::Uuid {} => 122,
+            Self::Ed25519 {} => 256,
             Self::Rsa { bits } if *bits >= 3072 => 128,
             Self::Rsa { .. } => 0,
             // It is as good as the secret it is made of, which is looked at by itself.
@@ -128,6 +128,15 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_a_format_has_not_is_refused() {
+        for kind in ["uuid", "ed25519", "alphanumeric"] {
+            let wrong = format!("kind = \"{kind}\"\nlength = 44\nlenght = 44\n");
+            let error = toml::from_str::<Format>(&wrong).unwrap_err().to_string();
+            assert!(error.contains("unknown field"), "{kind}: {error}");
+        }
+    }
 
     #[test]
     fn two_hundred_and_fifty_six_bits_are_that() {

@@ -53,13 +53,7 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
             )));
         }
     }
-    let knows_people = stacks.iter().any(|stack| stack.manifest.provides.sign_in.is_some());
-    if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && !knows_people) {
-        return Err(Error::Clash(format!(
-            "stack {} leaves it to another to know who somebody is, and no enabled stack provides sign-in",
-            stack.name
-        )));
-    }
+    who_knows_people(stacks)?;
     let door = stacks.iter().find_map(|stack| Some((stack, stack.manifest.provides.front_door.as_ref()?)));
     if let Some(stack) = stacks.iter().find(|stack| !stack.manifest.clients.is_empty() && door.is_none()) {
         return Err(Error::Clash(format!(
@@ -73,6 +67,34 @@ pub(super) fn find(stacks: &[Planned]) -> Result<Option<FrontDoor>, Error> {
         address: None,
         address6: None,
     }))
+}
+
+/// Every client has one provider: the stack that provides sign-in, or one elsewhere that the project names.
+fn who_knows_people(stacks: &[Planned]) -> Result<(), Error> {
+    let here = stacks.iter().find(|stack| stack.manifest.provides.sign_in.is_some());
+    let clients =
+        stacks.iter().flat_map(|stack| stack.manifest.clients.iter().map(move |client| (stack, client)));
+    for (stack, client) in clients {
+        let option =
+            client.elsewhere.as_ref().map(|when| format!("`{}` in [stacks.{}]", when.option, stack.name));
+        let why = match (here, client.is_elsewhere(&stack.options)) {
+            (Some(here), true) => format!(
+                "stack {} provides sign-in, and {} says that somebody elsewhere does: leave one of the two out",
+                here.name,
+                option.unwrap_or_default()
+            ),
+            (None, false) => format!(
+                "stack {} leaves it to another to know who somebody is, and no enabled stack provides sign-in{}",
+                stack.name,
+                option
+                    .map(|option| format!(": enable one, or name one elsewhere by {option}"))
+                    .unwrap_or_default()
+            ),
+            _ => continue,
+        };
+        return Err(Error::Clash(why));
+    }
+    Ok(())
 }
 
 /// Leaves of each stack's ports those that are there.

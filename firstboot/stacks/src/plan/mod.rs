@@ -4,9 +4,10 @@
 //! 1. [`Plan::resolve`] is the table of contents. It says of everything that does not fit what, and where it is written.
 //! 2. [`order`] puts what is needed first; [`network`] and [`address`] say which networks there are and who is in them;
 //!    [`route`] and [`door`] say what is reached from outside; [`values`] is what templates may name.
-//!    [`filled`] puts them in, [`api`] says what Admin APIs are held to.
+//!    [`filled`] puts them in, [`api`] says what Admin APIs are held to, [`access`] who reaches what.
 //! 3. Whoever renders, looks, opens a port or writes a record reads the plan, and asks for no stack by its name.
 
+mod access;
 mod address;
 mod api;
 mod door;
@@ -18,6 +19,7 @@ mod route;
 mod show;
 mod values;
 
+pub use access::{Access, Who};
 pub use address::{Subnet4, Subnet6};
 pub use door::FrontDoor;
 pub(crate) use network::name_of;

@@ -148,7 +148,12 @@ fn outside(stack: &Planned, drafts: &mut BTreeMap<String, Draft>) {
     let m = &stack.manifest;
     let published: Vec<&str> =
         stack.ports.iter().filter_map(|port| port.service.as_ref()).map(Word::as_str).collect();
-    let all = m.egress.iter().chain(&m.mail).map(Word::as_str).chain(published.iter().copied());
+    let asking = m
+        .clients
+        .iter()
+        .filter(|client| client.is_elsewhere(&stack.options))
+        .flat_map(|client| &client.services);
+    let all = m.egress.iter().chain(&m.mail).chain(asking).map(Word::as_str).chain(published.iter().copied());
     for service in all {
         let draft = draft(drafts, format!("{}.outside", stack.name), stack, false);
         draft.published |= !published.is_empty();

@@ -1,7 +1,6 @@
 //! A plan as people read it, and as programs do.
 
-use super::{Network, Plan, Planned, PlannedRoute};
-use crate::manifest::From;
+use super::{Access, Network, Plan, Planned};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -16,8 +15,8 @@ impl Plan {
             }
         };
         section("Stacks, in the order they are started", self.stacks.iter().map(stack).collect());
-        section("Reached through the front door", table(&self.routes.iter().map(route).collect::<Vec<_>>()));
-        section("Reached without it", self.stacks.iter().flat_map(ports).collect());
+        let access = self.access();
+        section("Who reaches what", if access.is_empty() { vec![] } else { table(&Access::rows(&access)) });
         section("Networks of containers", table(&self.networks.iter().flat_map(network).collect::<Vec<_>>()));
         section("DNS records", self.records.clone());
         section(
@@ -50,6 +49,7 @@ impl Plan {
         let secret = |secret: &super::PlannedSecret| json!({ "name": secret.name, "stack": secret.stack, "purpose": secret.secret.purpose, "readers": secret.readers.iter().map(|(stack, owner)| json!({ "stack": stack, "uid": owner.uid, "gid": owner.gid })).collect::<Vec<_>>() });
         json!({
             "stacks": self.stacks.iter().map(stack).collect::<Vec<_>>(),
+            "access": self.access(),
             "routes": self.routes,
             "networks": self.networks.iter().map(network).collect::<Vec<_>>(),
             "records": self.records,
@@ -91,37 +91,6 @@ fn timers(stack: &Planned) -> impl Iterator<Item = String> {
         )
     };
     stack.manifest.timers.iter().map(line)
-}
-
-fn route(route: &PlannedRoute) -> Vec<String> {
-    let from = match route.from {
-        From::World => "everybody",
-        From::Vpn => "over the private network",
-    };
-    let who = route
-        .role
-        .as_ref()
-        .map_or_else(|| from.to_owned(), |role| format!("{from}, signed in, with role {role}"));
-    let refused =
-        if route.refused.is_empty() { String::new() } else { format!("nobody: {}", route.refused.join(" ")) };
-    vec![
-        format!("https://{}{}", route.host, route.path),
-        format!("{}:{}", route.upstream, route.port),
-        who,
-        refused,
-    ]
-}
-
-fn ports(stack: &Planned) -> Vec<String> {
-    let line = |port: &crate::manifest::Published| {
-        let who = if port.from == From::World { "everybody" } else { "over the private network" };
-        let what = port
-            .service
-            .as_ref()
-            .map_or_else(|| "the host itself".to_owned(), |service| format!("{service}.{}", stack.name));
-        format!("{:<10} {what}, {who}", port.outside().to_string())
-    };
-    stack.ports.iter().map(line).collect()
 }
 
 fn network(network: &Network) -> Vec<Vec<String>> {

@@ -154,3 +154,60 @@ impl Plan {
         names
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spec::{StackSpec, VpnSpec};
+
+    /// A stack that imports something: of ours none does.
+    const IMPORTS: [(&str, &str); 2] = [
+        (
+            "stack.toml",
+            "about = \"x\"\nmemory = \"256m\"\n[images.x]\nupstream = \"x:1\"\n\
+             [[imports]]\nstack = \"socket-proxy\"\nexport = \"engine\"\nservices = [\"x\"]\n",
+        ),
+        ("compose.yaml", "services:\n  x:\n    image: x\n"),
+    ];
+
+    /// The names of values, with `NAME` where a manifest's own stand; lists are one value.
+    fn names(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+        let Value::Object(map) = value else {
+            found.insert(path.to_owned());
+            return;
+        };
+        for (key, below) in map {
+            let key = match path {
+                "option" | "route" => "NAME",
+                "import" => "EXPORT",
+                _ => key,
+            };
+            names(below, &if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }, found);
+        }
+    }
+
+    #[test]
+    fn every_value_is_described() {
+        let (_, page) = include_str!("../../../../docs/stacks.md").split_once("\n### Templates\n").unwrap();
+        let (page, _) = page.split_once("\n## ").unwrap();
+        let ours = ["traefik", "oauth2-proxy", "headscale", "keycloak", "socket-proxy"];
+        let mut stacks = ours.map(|name| StackSpec { name: name.into(), ..StackSpec::default() }).to_vec();
+        let files = IMPORTS.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+        stacks.push(StackSpec { name: "x".into(), files, ..StackSpec::default() });
+        let vpn = VpnSpec {
+            host: "vpn.example.org".into(),
+            base_domain: "in.example.org".into(),
+            devices: vec![],
+            names: vec![],
+        };
+        let wish = Wish { project: "x", domain: Some("example.org"), vpn: Some(&vpn), stacks: &stacks };
+        let plan = Plan::resolve(wish).unwrap();
+        let mut found = BTreeSet::new();
+        plan.values.values().for_each(|of_one| names(of_one, "", &mut found));
+        assert!(found.contains("import.EXPORT.port") && found.contains("routes"), "{found:?}");
+        let missing: Vec<_> = found.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let clients = plan.values["keycloak"]["clients"][0].as_object().unwrap();
+        assert!(clients.keys().all(|key| page.contains(&format!("`{key}`"))), "{clients:?}");
+    }
+}
