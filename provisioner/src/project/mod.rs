@@ -9,6 +9,7 @@ mod own_stacks;
 mod reader;
 mod stacks;
 mod unlocking;
+mod value;
 mod vpn;
 mod wishes;
 

@@ -1,6 +1,7 @@
 //! `[stacks]` and `[images]`: which stacks run, what is chosen of each, and the plan that follows.
 
-use super::reader::{Document, value};
+use super::reader::Document;
+use super::value::setting;
 use super::{ImageSource, OwnStacks};
 use crate::dns::{Dns, parse_domain};
 use spec::{Port, StackSpec, VpnSpec};
@@ -53,7 +54,7 @@ pub(super) fn read(document: &mut Document<'_>, own: &OwnStacks) -> Chosen {
                 stack.hosts.extend(hosts.filter_map(|(route, host)| {
                     Some((route.get_ref().to_string(), host.get_ref().as_str()?.to_owned()))
                 }));
-            } else if let Some(setting) = value(found.get_ref()) {
+            } else if let Some(setting) = setting(found.get_ref()) {
                 stack.options.insert(key, setting);
             } else {
                 section.wrong(&format!("{name}.{key}"), "must be true or false, a whole number or a text");
