@@ -39,7 +39,7 @@ enum Tier {
 }
 
 /// What the tests run besides what `provision` needs: programs, or files of packages that have none, and their packages.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 15] = [
     ("age", "age"),
     ("certutil", "libnss3-tools"),
     ("chromedriver", "chromium-driver"),
@@ -47,6 +47,7 @@ const TOOLS: [(&str, &str); 14] = [
     ("cloud-init", "cloud-init"),
     ("cryptsetup", "cryptsetup-bin"),
     ("file", "file"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("nmap", "nmap"),
     ("nsenter", "util-linux"),

@@ -3,7 +3,7 @@
 use super::draw::{self, Shape};
 use crate::machine::{Kind, passphrase};
 use crate::run::Cx;
-use ::stacks::manifest::Format;
+use ::stacks::manifest::{Format, Source};
 use anyhow::{Context as _, Result};
 use host::Host as _;
 use spec::Slot;
@@ -49,8 +49,18 @@ pub(crate) fn possible(cx: &Cx<'_>) -> Result<Vec<Wanted>> {
     let mut all: Vec<Wanted> = KEYS.into_iter().filter_map(key).collect();
     let (hashes, drawn): (Vec<_>, Vec<_>) =
         cx.plan()?.secrets.iter().partition(|planned| planned.secret.format.of().is_some());
-    all.extend(drawn.into_iter().chain(hashes).map(|planned| of_stack(&planned.name, &planned.secret)));
+    for planned in drawn.into_iter().chain(hashes) {
+        // What the operator gives is not drawn here, and counts once it is here.
+        if planned.secret.source == Source::Drawn || is_given(cx, &planned.name)? {
+            all.push(of_stack(&planned.name, &planned.secret));
+        }
+    }
     Ok(all)
+}
+
+/// Whether the operator gave a secret, or is about to.
+fn is_given(cx: &Cx<'_>, name: &str) -> Result<bool> {
+    Ok(cx.machine().exists(stored(name))? || cx.machine().exists(next(name))?)
 }
 
 /// What lies in the store besides: the secrets of stacks that were taken out and whose data is kept. Each with its purpose.
@@ -104,6 +114,17 @@ pub(crate) fn draw_one(cx: &Cx<'_>, wanted: &Wanted) -> Result<host::Secret> {
             value.with_context(|| format!("making secret {}: there is no {other} yet", wanted.name))?;
         Ok(host::Secret::new(value))
     })
+}
+
+/// Draws into the store what the stacks read and is not there.
+pub(crate) fn draw_for_stacks(cx: &Cx<'_>) -> Result<()> {
+    cx.machine().make_dir(Path::new(STORE), 0o700, 0, 0)?;
+    for wanted in possible(cx)?.iter().filter(|wanted| Slot::of_secret(&wanted.name).is_none()) {
+        if !cx.machine().exists(stored(&wanted.name))? {
+            cx.write(&stored(&wanted.name), draw_one(cx, wanted)?.expose(), 0o400)?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn waiting(name: &str) -> PathBuf {

@@ -8,7 +8,7 @@ use crate::access::{acknowledge as file_acknowledgement, closing, sealing};
 use crate::flow::{boot, install, status};
 use crate::machine::{Here, Machine, free_space};
 use crate::run::{Cx, follow};
-use crate::steps::stacks::{by_hand, disabled};
+use crate::steps::stacks::{by_hand, disabled, up};
 use crate::steps::{firewall, pending, verify, vpn};
 use crate::system::managed::drift;
 use crate::upkeep::{outdated, refresh};
@@ -47,6 +47,8 @@ usage: firstboot COMMAND
   stacks logs NAME [--follow] [--tail=N]   what its containers said
   stacks restart NAME          stops it, starts it, waits until it is healthy
   stacks run NAME -- ARGS      runs what its manifest names for administrators
+  stacks up NAME               starts its containers (its systemd unit does this)
+  stacks timer NAME:TIMER      runs what one of its timers says (systemd does this)
   stacks remove NAME           begins to remove one that is not wanted, with its data and its secrets
   vpn list                     the operator's devices, and whether each has a key (JSON)
   vpn renew DEVICE             makes a device's key worthless and asks for a new one
@@ -115,6 +117,8 @@ fn dispatch(args: &[&str]) -> Result<u8> {
             change(&here, || request::request(&here, wish))
         }
         ["stacks", "list"] => print(&serde_json::to_string(&disabled::list(&Cx::read_only(&here)?)?)?),
+        ["stacks", "up", name] => up::up(&Cx::read_only(&here)?, name).map(|()| DONE),
+        ["stacks", "timer", instance] => up::timer(&Cx::read_only(&here)?, instance).map(|()| DONE),
         ["stacks", "diff"] => print_all(&by_hand::diff(&with_spec_of_stdin(&here)?)?),
         ["stacks", "logs", name, options @ ..] if options.iter().all(|option| is_log_option(option)) => {
             exit_code(by_hand::logs(&Cx::read_only(&here)?, name, options)?)

@@ -15,7 +15,7 @@ pub(crate) const VPN: &str = "sovereign-vpn.service";
 pub(crate) const STACKS: &str = "sovereign-stacks.target";
 
 /// Each unit and its text.
-pub(crate) const UNITS: [(&str, &str); 12] = [
+pub(crate) const UNITS: [(&str, &str); 13] = [
     (
         "/etc/systemd/system/sovereign-firstboot.service",
         include_str!("../../systemd/sovereign-firstboot.service"),
@@ -35,6 +35,7 @@ pub(crate) const UNITS: [(&str, &str); 12] = [
     ("/etc/systemd/system/srv-sovereign.mount", include_str!("../../systemd/srv-sovereign.mount")),
     ("/etc/systemd/system/sovereign-stacks.target", include_str!("../../systemd/sovereign-stacks.target")),
     ("/etc/systemd/system/sovereign-stack@.service", include_str!("../../systemd/sovereign-stack@.service")),
+    ("/etc/systemd/system/sovereign-timer@.service", include_str!("../../systemd/sovereign-timer@.service")),
     ("/etc/systemd/system/sovereign-vpn.service", include_str!("../../systemd/sovereign-vpn.service")),
     ("/etc/systemd/system/docker.service.d/10-sovereign.conf", include_str!("../../systemd/docker.conf")),
     (
@@ -89,17 +90,30 @@ pub(crate) fn write(cx: &Cx<'_>) -> Result<()> {
     reload(cx, written)
 }
 
-/// What says which stack is started after which, and the host's node after the stack it asks: path and text.
+/// What says which stack is started after which, the host's node after the stack it asks, and what is run every so often:
+/// path and text.
 fn order(cx: &Cx<'_>) -> Result<Vec<(String, String)>> {
     const HEAD: &str = "# Written by firstboot; changes here are overwritten.\n[Unit]\n";
     let plan = cx.plan()?;
     let mut files = Vec::new();
     for stack in &plan.stacks {
+        let unit = stack_unit(&stack.name);
         let needs: Vec<String> = stack.needs().into_iter().map(stack_unit).collect();
-        let needs = needs.join(" ");
-        let text =
-            if needs.is_empty() { HEAD.to_owned() } else { format!("{HEAD}Wants={needs}\nAfter={needs}\n") };
-        files.push((format!("{}/10-order.conf", drop_ins(&stack_unit(&stack.name))), text));
+        let timers =
+            stack.manifest.timers.iter().map(|timer| (timer_unit(&stack.name, &timer.name), timer.every));
+        let mut text = HEAD.to_owned();
+        if !needs.is_empty() {
+            text += &format!("Wants={0}\nAfter={0}\n", needs.join(" "));
+        }
+        for (timer, every) in timers {
+            text += &format!("Wants={timer}\n");
+            let minutes = every.minutes();
+            let timer_text = format!(
+                "{HEAD}PartOf={unit}\nAfter={unit}\n[Timer]\nOnActiveSec={minutes}min\nOnUnitInactiveSec={minutes}min\n"
+            );
+            files.push((format!("{FOLDER}{timer}"), timer_text));
+        }
+        files.push((format!("{}/10-order.conf", drop_ins(&unit)), text));
     }
     if let Some((stack, _)) = plan.private_network() {
         let text = format!("{HEAD}After={}\n", stack_unit(&stack.name));
@@ -108,13 +122,31 @@ fn order(cx: &Cx<'_>) -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
+/// What systemd has of a stack that is its own: its order, its timers.
+pub(crate) fn files_of_stack(cx: &Cx<'_>, stack: &str) -> Result<Vec<String>> {
+    let timers = timer_unit(stack, "");
+    let timers = timers.trim_end_matches(".timer");
+    let mut files = vec![drop_ins(&stack_unit(stack))];
+    for name in cx.machine().list(FOLDER.as_ref())? {
+        if name.starts_with(timers) {
+            files.push(format!("{FOLDER}{name}"));
+        }
+    }
+    Ok(files)
+}
+
+/// The timer of a stack: of another stack's name it begins with none.
+fn timer_unit(stack: &str, timer: &str) -> String {
+    format!("sovereign-timer@{stack}:{timer}.timer")
+}
+
 /// The unit that runs a stack.
 pub(crate) fn stack_unit(stack: &str) -> String {
     format!("sovereign-stack@{stack}.service")
 }
 
 /// Where additions to a unit lie.
-pub(crate) fn drop_ins(unit: &str) -> String {
+fn drop_ins(unit: &str) -> String {
     format!("{FOLDER}{unit}.d")
 }
 

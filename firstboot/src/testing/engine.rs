@@ -31,6 +31,22 @@ fn networks(compose: &str) -> Vec<String> {
     compose.lines().filter_map(|line| line.strip_prefix("    name: ")).map(str::to_owned).collect()
 }
 
+/// `docker network create`.
+pub(super) fn make_network(state: &mut State, options: &[&str], name: &str) {
+    let label = options.iter().position(|option| *option == "--label").map(|at| options[at + 1]);
+    let (key, value) = label.unwrap().split_once('=').unwrap();
+    assert!(["--subnet", "--ip-range", "--gateway"].iter().all(|needed| options.contains(needed)));
+    let before = state.networks.insert(name.to_owned(), json!({ key: value }));
+    assert!(before.is_none() && state.docker, "{name} was made twice");
+}
+
+/// `docker network rm`.
+pub(super) fn remove_network(state: &mut State, name: &str) {
+    let in_use = stacks_in(state, name);
+    assert!(in_use.is_empty(), "{name} has {in_use:?} in it");
+    state.networks.remove(name).expect("it was there");
+}
+
 /// The stacks that have a container in a network.
 pub(super) fn stacks_in(state: &State, network: &str) -> Vec<String> {
     let is_in = |stack: &&String| {

@@ -129,57 +129,12 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             state.networks.retain(|_, labels| labels["com.docker.compose.project"] != *stack);
             code(0)
         }
-        (
-            "docker",
-            ["network", "create", .., "--label", label, "--subnet", _, "--ip-range", _, "--gateway", _, name],
-        )
-        | (
-            "docker",
-            [
-                "network",
-                "create",
-                ..,
-                "--label",
-                label,
-                "--subnet",
-                _,
-                "--ip-range",
-                _,
-                "--gateway",
-                _,
-                "--internal",
-                name,
-            ],
-        )
-        | (
-            "docker",
-            [
-                "network",
-                "create",
-                ..,
-                "--label",
-                label,
-                "--subnet",
-                _,
-                "--ip-range",
-                _,
-                "--gateway",
-                _,
-                "--ipv6",
-                "--subnet",
-                _,
-                name,
-            ],
-        ) => {
-            let (key, value) = label.split_once('=').unwrap();
-            let before = state.networks.insert((*name).to_owned(), serde_json::json!({ key: value }));
-            assert!(before.is_none() && state.docker, "{name} was made twice");
+        ("docker", ["network", "create", options @ .., name]) => {
+            engine::make_network(state, options, name);
             code(0)
         }
         ("docker", ["network", "rm", name]) => {
-            let in_use = engine::stacks_in(state, name);
-            assert!(in_use.is_empty(), "{name} has {in_use:?} in it");
-            state.networks.remove(*name).expect("it was there");
+            engine::remove_network(state, name);
             code(0)
         }
         _ => code(0),

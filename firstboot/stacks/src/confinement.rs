@@ -5,12 +5,11 @@
 //! Confinement is set whatever the compose file says; limits only where it names none, because a database knows better how
 //! much memory it needs.
 
-use crate::lint::{Rule, list, scalar};
-use crate::manifest::{Loosened, Size};
+use crate::finding::Rule;
+use crate::manifest::{DEFAULT_MEMORY, Loosened};
+use crate::value::{list, scalar};
 use serde_json::{Value, json};
 
-/// What a service may use that says nothing of it.
-pub(crate) const MEMORY: Size = Size::from_mib(256);
 /// How often Docker starts a container that crashed; CIS allows five times at most.
 const STARTS: i64 = 5;
 
@@ -110,7 +109,7 @@ pub const CONFINEMENT: [Confinement; 16] = [
     },
     Confinement {
         benchmark: Some("docker-5.11"),
-        set: Some(Set::Unless("mem_limit", || format!("{}m", MEMORY.mib()).into())),
+        set: Some(Set::Unless("mem_limit", || format!("{}m", DEFAULT_MEMORY.mib()).into())),
         file: Some((Rule::Limits, |s| unlimited(s, "mem_limit"))),
         container: Some(|c| (!positive(c, "Memory")).then(|| "has no limit of memory".into())),
         ..NONE

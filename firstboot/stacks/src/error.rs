@@ -1,4 +1,4 @@
-use crate::lint::Finding;
+use crate::finding::Finding;
 use std::fmt;
 
 /// Something wrong in a stack's folder.

@@ -1,6 +1,6 @@
 //! A stack's folder: a manifest, a compose file, and templates of what it reads.
 
-use crate::{Error, Manifest};
+use crate::Error;
 use spec::StackSpec;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -63,11 +63,6 @@ impl Folder {
     pub(crate) fn text(&self, path: &'static str) -> Result<&str, Error> {
         let text = self.files.get(path).map(AsRef::as_ref);
         text.ok_or_else(|| Error::file(&self.name, path, None, "is missing".into()))
-    }
-
-    /// Its manifest.
-    pub fn manifest(&self) -> Result<Manifest, Error> {
-        Manifest::parse(&self.name, self.text(MANIFEST)?)
     }
 
     /// The templates in it, without `config/` before them.

@@ -12,6 +12,7 @@
 
 pub mod confinement;
 mod error;
+mod finding;
 mod folder;
 mod inputs;
 mod lint;
@@ -21,11 +22,13 @@ pub mod release;
 mod render;
 pub mod resources;
 mod template;
+mod value;
 
 pub use error::{Error, Mistake};
+pub use finding::{Finding, Rule};
 pub use folder::{Folder, catalogue};
 pub use inputs::{DIGEST, Labelled, Left, label, left};
-pub use lint::{Finding, Rule, lint};
+pub use lint::lint;
 pub use manifest::Manifest;
 pub use plan::{Plan, Planned, Wish};
 pub use template::{Part, Text};

@@ -3,67 +3,16 @@
 mod keys;
 
 use crate::confinement;
+use crate::finding::{Finding, Rule};
 use crate::manifest::{From, Loosened};
 use crate::plan::{Plan, Planned};
+use crate::value::{items, scalar};
 use serde_json::Value;
 use spec::{Port, Protocol};
 use std::path::{Path, PathBuf};
 
 /// The container engine's socket.
 const ENGINE: &str = "/run/docker.sock";
-
-/// What no stack may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// It can be read.
-    Readable,
-    /// Keys that a stack has a use for, and no others.
-    Key,
-    /// All capabilities dropped.
-    Capabilities,
-    /// `no-new-privileges`, and nothing else.
-    SecurityOptions,
-    /// A read-only root file system.
-    ReadOnly,
-    /// Limits for memory, processors and processes.
-    Limits,
-    /// A health check.
-    Healthcheck,
-    /// Ports only where the project declares them.
-    Ports,
-    /// Images by digest.
-    Digest,
-    /// No secret in the environment.
-    EnvironmentSecret,
-    /// Nothing is taken from the environment of whoever starts it.
-    Interpolation,
-    /// Not root.
-    Root,
-    /// Of the server's files only the stack's own.
-    Files,
-    /// Only networks that the plan has it in.
-    Networks,
-}
-
-/// A broken rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The service, or empty for the file as a whole.
-    pub service: String,
-    /// Which rule.
-    pub rule: Rule,
-    /// What was found.
-    pub found: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.service.is_empty() {
-            write!(f, "service {}: ", self.service)?;
-        }
-        f.write_str(&self.found)
-    }
-}
 
 /// Reads a stack's rendered compose file as a stranger would, and lists what breaks a rule. `inbound` are the ports that
 /// the project declares open to the world.
@@ -306,21 +255,4 @@ fn published(port: &Value) -> Option<Port> {
 
 fn names<'v>(compose: &'v Value, section: &str) -> Vec<&'v String> {
     compose.get(section).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()).collect()
-}
-
-pub(crate) fn scalar(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// What a key lists; what stands there alone is a list of one.
-fn items<'v>(service: &'v Value, key: &str) -> &'v [Value] {
-    match service.get(key) {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(items)) => items,
-        Some(one) => std::slice::from_ref(one),
-    }
-}
-
-pub(crate) fn list(service: &Value, key: &str) -> Vec<String> {
-    items(service, key).iter().map(scalar).collect()
 }

@@ -67,7 +67,7 @@ fn keys(manifest: &Value) -> BTreeSet<String> {
     let mut pointers = vec![String::new()];
     let mut keys = BTreeSet::new();
     while let Some(pointer) = pointers.pop() {
-        let below: Vec<String> = match manifest.pointer(&pointer).unwrap() {
+        let below: Vec<String> = match manifest.pointer(&pointer).expect("it is a table") {
             Value::Object(table) => table.keys().cloned().collect(),
             Value::Array(items) => (0..items.len()).map(|at| at.to_string()).collect(),
             _ => continue,
@@ -77,7 +77,8 @@ fn keys(manifest: &Value) -> BTreeSet<String> {
         let mut strange = manifest.clone();
         let Some(Value::Object(table)) = strange.pointer_mut(&pointer) else { continue };
         table.insert(NONE.into(), Value::Null);
-        let error = serde_json::from_value::<Manifest>(strange).map(drop).unwrap_err().to_string();
+        let error =
+            serde_json::from_value::<Manifest>(strange).map(drop).expect_err("it is refused").to_string();
         let Some((_, expected)) = error.split_once(&format!("unknown field `{NONE}`, expected ")) else {
             continue;
         };

@@ -50,7 +50,7 @@ impl Folder {
         };
         let text = String::from_utf8(bytes)
             .with_context(|| format!("reading {}: not UTF-8 text", path.display()))?;
-        Ok(Project::parse_with(&self.name, &text, &super::stacks::in_folder(&self.file("stacks"))?)?)
+        Ok(Project::parse_with(&self.name, &text, &super::own_stacks::read(&self.file("stacks"))?)?)
     }
 
     /// A file in it.

@@ -5,9 +5,11 @@ mod dns;
 mod exceptions;
 mod folder;
 mod mistakes;
+mod own_stacks;
 mod reader;
 mod stacks;
 mod unlocking;
+mod value;
 mod vpn;
 mod wishes;
 

@@ -1,5 +1,5 @@
 use super::mistakes::{Mistake, Mistakes};
-use spec::Setting;
+use super::value::{article, line, text};
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
@@ -457,17 +457,6 @@ fn is_mistaken(mistakes: &[Mistake], full: &str) -> bool {
     mistakes.iter().any(|mistake| within(&mistake.key, full) || within(full, &mistake.key))
 }
 
-/// A value that a stack's option may have.
-pub(super) fn value(value: &DeValue<'_>) -> Option<Setting> {
-    match value {
-        DeValue::Boolean(on) => Some(Setting::Switch(*on)),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).ok().map(Setting::Number)
-        }
-        other => line(other).ok().map(|text| Setting::Text(text.to_owned())),
-    }
-}
-
 fn unknown_key(text: &str, key: &Spanned<toml::de::DeString<'_>>, section: &str, known: &[&str]) -> Mistake {
     let name = key.get_ref();
     let full = if section.is_empty() { format!("[{name}]") } else { format!("{section}.{name}") };
@@ -482,25 +471,4 @@ fn unknown_key(text: &str, key: &Spanned<toml::de::DeString<'_>>, section: &str,
 
 fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
-}
-
-fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
-    value.as_str().ok_or_else(|| format!("must be a text, not {}", article(value)))
-}
-
-/// A text that is one line: what follows a line break in it would be a line of its own in a file on the server.
-fn line<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
-    let text = text(value)?;
-    if text.chars().any(char::is_control) {
-        return Err(format!("{text:?} holds a line break or another control character: it must be one line"));
-    }
-    Ok(text)
-}
-
-fn article(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(text) => format!("the text {text:?}"),
-        DeValue::Integer(number) => format!("the number {}", number.as_str()),
-        other => format!("a value of type {}", other.type_str()),
-    }
 }

@@ -1,12 +1,13 @@
 //! `[stacks]` and `[images]`: which stacks run, what is chosen of each, and the plan that follows.
 
-use super::reader::{Document, value};
+use super::reader::Document;
+use super::value::setting;
 use super::{ImageSource, OwnStacks};
 use crate::dns::{Dns, parse_domain};
 use spec::{Port, StackSpec, VpnSpec};
 use stacks::manifest::From;
 use stacks::{Folder, Manifest, Plan, Wish};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Keys of `[stacks]` that are no stack's name.
 const KEYS: [&str; 2] = ["enabled", "domain"];
@@ -53,7 +54,7 @@ pub(super) fn read(document: &mut Document<'_>, own: &OwnStacks) -> Chosen {
                 stack.hosts.extend(hosts.filter_map(|(route, host)| {
                     Some((route.get_ref().to_string(), host.get_ref().as_str()?.to_owned()))
                 }));
-            } else if let Some(setting) = value(found.get_ref()) {
+            } else if let Some(setting) = setting(found.get_ref()) {
                 stack.options.insert(key, setting);
             } else {
                 section.wrong(&format!("{name}.{key}"), "must be true or false, a whole number or a text");
@@ -155,49 +156,4 @@ fn check_pin(image: &str) -> Result<(), String> {
         return Ok(());
     }
     Err("must be pinned by digest: \"registry/name@sha256:<64 hexadecimal digits>\"".into())
-}
-
-/// The stacks that lie in a project's folder, `stacks/NAME/`: what of each goes to a server. How its images are made stays
-/// here.
-pub(super) fn in_folder(dir: &std::path::Path) -> anyhow::Result<OwnStacks> {
-    let mut own = OwnStacks::new();
-    if !dir.is_dir() {
-        return Ok(own);
-    }
-    for stack in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
-        let mut files = BTreeMap::new();
-        read_below(&stack, &stack, &mut files)?;
-        own.insert(stack.file_name().unwrap_or_default().to_string_lossy().into_owned(), files);
-    }
-    Ok(own)
-}
-
-fn entries(dir: &std::path::Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
-    use anyhow::Context as _;
-    let read = || std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut paths = read().with_context(|| format!("reading {}", dir.display()))?;
-    paths.sort();
-    Ok(paths)
-}
-
-fn read_below(
-    stack: &std::path::Path,
-    dir: &std::path::Path,
-    files: &mut BTreeMap<String, String>,
-) -> anyhow::Result<()> {
-    use anyhow::Context as _;
-    for path in entries(dir)? {
-        let inside = path.strip_prefix(stack).unwrap_or(&path).display().to_string();
-        if inside == "images" {
-            continue;
-        }
-        if path.is_dir() {
-            read_below(stack, &path, files)?;
-        } else {
-            let text =
-                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            files.insert(inside, text);
-        }
-    }
-    Ok(())
 }

@@ -2,9 +2,11 @@
 
 mod browser;
 mod engine;
+mod front_door;
 mod isolation;
 mod leaks;
 mod postgres;
+mod programs;
 mod stack;
 
 use libtest_mimic::Arguments;
@@ -18,7 +20,15 @@ fn main() -> ExitCode {
     if let Some(run) = engine::be_the_killed() {
         return if run.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let trials = vec![
+    if let Some(end) = front_door::be_the_trial() {
+        return if let Err(why) = end {
+            eprintln!("{why:#}");
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    let mut trials = vec![
         trial("parts_postgres_comes_up_from_nothing_and_again", postgres::twice),
         trial("parts_a_browser_opens_a_page_through_a_published_port", browser::opens_a_page),
         trial("parts_who_reaches_whom_is_measured", isolation::is_measured),
@@ -28,6 +38,11 @@ fn main() -> ExitCode {
         trial("parts_two_engines_run_side_by_side", engine::side_by_side),
         trial("parts_a_one_time_password_is_what_an_app_shows", otp),
     ];
+    trials.extend(
+        front_door::TRIALS
+            .iter()
+            .map(|(name, _)| trial(name, || front_door::run(name, &programs::of_the_front_door()?))),
+    );
     tests::run(&Arguments::from_args(), trials).exit_code()
 }
 

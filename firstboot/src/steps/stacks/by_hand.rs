@@ -2,8 +2,8 @@
 
 use super::compose::{compose, folder};
 use super::rendered::Rendered;
+use super::{in_service, settings};
 use crate::run::Cx;
-use crate::steps::docker::engine;
 use crate::system::units;
 use crate::volume::{self, Locked};
 use ::stacks::Planned;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const RESTART: Duration = Duration::from_secs(660);
 
 /// An enabled stack, on a server that is open.
-fn enabled<'p>(cx: &'p Cx<'_>, name: &str) -> Result<&'p Planned> {
+pub(super) fn enabled<'p>(cx: &'p Cx<'_>, name: &str) -> Result<&'p Planned> {
     if !volume::mounted(cx)? {
         return Err(Locked.into());
     }
@@ -51,14 +51,8 @@ pub(crate) fn run(cx: &Cx<'_>, name: &str, arguments: &[&str]) -> Result<i32> {
     let stack = enabled(cx, name)?;
     let hook = stack.manifest.hooks.run.as_ref();
     let hook = hook.with_context(|| format!("running the tool of stack {name}: its manifest names none"))?;
-    let containers = engine::containers(cx, name)?;
-    let container = containers.iter().find(|one| engine::service(one) == Some(hook.service.as_str()));
-    let container = container.with_context(|| {
-        format!("running the tool of stack {name}: service {} has no container", hook.service)
-    })?;
-    let cmd = Cmd::new("docker").args(["exec", "--interactive", engine::name(container)]);
-    let cmd = cmd.args(hook.command.iter().map(String::as_str)).args(arguments.to_vec());
-    Ok(cmd.env("HOME", "/root").run_interactive()?)
+    let cmd = in_service::command(cx, stack, &hook.service, &hook.command)?;
+    Ok(cmd.args(arguments.to_vec()).run_interactive()?)
 }
 
 /// `firstboot stacks diff`: how what lies on the volume differs from what is wanted, as a unified diff; nothing where it does not.
@@ -75,6 +69,11 @@ pub(crate) fn diff(cx: &Cx<'_>) -> Result<String> {
     }
     for complaint in super::networks::complaints(cx)? {
         text += &format!("{complaint}\n");
+    }
+    for stack in &cx.plan()?.stacks {
+        for change in settings::differing(cx, stack)? {
+            text += &format!("stack {}, its settings: {change}\n", stack.name);
+        }
     }
     Ok(text)
 }

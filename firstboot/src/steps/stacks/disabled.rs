@@ -74,9 +74,11 @@ fn take_down(cx: &Cx<'_>, name: &str) -> Result<()> {
     units::unwant(cx, &unit)?;
     cx.run(&Cmd::new("systemctl").args(["stop", &unit]).timeout(DOWN))?;
     cx.run(&compose(name, &["down", "--remove-orphans"]).timeout(DOWN))?;
-    let order = PathBuf::from(units::drop_ins(&unit));
-    managed::forget(cx, &order)?;
-    wipe(cx, [order])
+    for file in units::files_of_stack(cx, name)?.into_iter().map(PathBuf::from) {
+        managed::forget(cx, &file)?;
+        wipe(cx, [file])?;
+    }
+    Ok(())
 }
 
 /// First what is of value, last the folder with the wish: cut off anywhere, the next run goes on.

@@ -6,14 +6,19 @@
 //!
 //! * `compose` knows where a stack lies, and compose's command line.
 //! * `rendered` is one stack as it shall be; `certificate` what it answers with where no public authority vouches for it.
-//! * `networks` makes the networks of containers; `by_hand` is what an administrator does to one stack.
+//! * `networks` makes the networks of containers; `up` is what a stack's unit does; `settings` puts an Admin API right and
+//!   `in_service` runs what the manifest says, once it is up.
+//! * `by_hand` is what an administrator does to one stack.
 
 pub(crate) mod by_hand;
 pub(crate) mod certificate;
 pub(crate) mod compose;
 pub(crate) mod disabled;
+mod in_service;
 pub(crate) mod networks;
 mod rendered;
+mod settings;
+pub(crate) mod up;
 
 pub(crate) use rendered::labelled;
 
@@ -60,25 +65,30 @@ impl Step for Stacks {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        disabled::stop_and_remove(cx)?;
-        let all: Vec<Rendered<'_>> =
-            cx.spec.stacks.iter().map(|stack| Rendered::new(cx, stack)).collect::<Result<_>>()?;
-        // First, so that the hardening beside it, which has systemd read its units, finds the links there.
-        units::write_order(cx)?;
-        let names: Vec<String> = all.iter().map(|one| units::stack_unit(&one.stack.name)).collect();
-        units::want(cx, names.iter().map(String::as_str))?;
-        networks::ensure(cx)?;
-        for one in &all {
-            one.put_files(cx).with_context(|| format!("writing the files of stack {}", one.stack.name))?;
-        }
-        let mut waiting = Vec::new();
-        for one in all {
-            if !one.holds(cx)? {
-                waiting.push(one);
-            }
-        }
-        start(cx, &waiting)
+        bring_up(cx)
     }
+}
+
+/// Makes all stacks as they must be.
+pub(crate) fn bring_up(cx: &Cx<'_>) -> Result<()> {
+    disabled::stop_and_remove(cx)?;
+    let all: Vec<Rendered<'_>> =
+        cx.spec.stacks.iter().map(|stack| Rendered::new(cx, stack)).collect::<Result<_>>()?;
+    // First, so that the hardening beside it, which has systemd read its units, finds the links there.
+    units::write_order(cx)?;
+    let names: Vec<String> = all.iter().map(|one| units::stack_unit(&one.stack.name)).collect();
+    units::want(cx, names.iter().map(String::as_str))?;
+    networks::ensure(cx)?;
+    for one in &all {
+        one.put_files(cx).with_context(|| format!("writing the files of stack {}", one.stack.name))?;
+    }
+    let mut waiting = Vec::new();
+    for one in all {
+        if !one.holds(cx)? {
+            waiting.push(one);
+        }
+    }
+    start(cx, &waiting)
 }
 
 /// Starts what does not hold, and says of each that did not come up what its containers said last.
@@ -88,8 +98,28 @@ fn start(cx: &Cx<'_>, stacks: &[Rendered<'_>]) -> Result<()> {
         return Ok(());
     }
     cx.say(format!("starting {}", names.join(", ")))?;
+    let mut down = Vec::new();
+    for one in stacks {
+        if !one.runs(cx)? {
+            down.push(one.stack.name.as_str());
+        }
+    }
+    start_units(cx, &down)?;
+    let mut failed = Vec::new();
+    for one in stacks {
+        if !one.runs(cx)? {
+            failed.push(one.failure(cx)?);
+        } else if let Err(error) = one.settle(cx) {
+            failed.push(format!("{error:#}"));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("starting the stacks: {}", failed.join("\n")) }
+}
+
+/// Has systemd start these stacks side by side, each after what it needs.
+fn start_units(cx: &Cx<'_>, names: &[&str]) -> Result<()> {
     let (mut again, mut others) = (Vec::new(), Vec::new());
-    for name in &names {
+    for name in names {
         let unit = units::stack_unit(name);
         // The engine's own start may have begun with it: until that has ended, systemd takes no reload.
         let state =
@@ -108,11 +138,5 @@ fn start(cx: &Cx<'_>, stacks: &[Rendered<'_>]) -> Result<()> {
             cx.probe(&cmd)?;
         }
     }
-    let mut failed = Vec::new();
-    for one in stacks {
-        if !one.holds(cx)? {
-            failed.push(one.failure(cx)?);
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { bail!("starting the stacks: {}", failed.join("\n")) }
+    Ok(())
 }

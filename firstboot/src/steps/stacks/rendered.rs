@@ -2,6 +2,7 @@
 
 use super::certificate::{self, Certificate};
 use super::compose::{compose, compose_file, folder, names_file};
+use super::{in_service, settings};
 use crate::access::store::{DIGEST_KEY, stored};
 use crate::machine::Stat;
 use crate::machine::digest::sha256;
@@ -9,9 +10,9 @@ use crate::run::Cx;
 use crate::steps::docker::engine;
 use crate::system::{managed, units};
 use ::stacks::manifest::Owner;
-use ::stacks::{Labelled, Part, Planned, Text};
-use anyhow::{Context as _, Result, bail};
-use host::{Host as _, Secret};
+use ::stacks::{Labelled, Planned, Text};
+use anyhow::{Context as _, Result, anyhow, bail};
+use host::Host as _;
 use spec::{StackSpec, paths};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,8 +154,45 @@ impl<'a> Rendered<'a> {
         managed::holds(cx, compose_file(&self.stack.name), labelled.yaml.as_bytes())
     }
 
-    /// Whether what runs is what is wanted, and nothing besides.
+    /// Whether all is as it must be: what runs, and what was done once it ran.
     pub(super) fn holds(&self, cx: &Cx<'_>) -> Result<bool> {
+        let settled =
+            cx.machine().text(self.note())?.is_some_and(|note| note == self.settled(cx).unwrap_or_default());
+        Ok(settled && self.runs(cx)?)
+    }
+
+    /// Where it is noted as what it was settled.
+    fn note(&self) -> PathBuf {
+        folder(&self.stack.name).join("settled")
+    }
+
+    /// Digest of all that is done once it runs, and of what that rests on.
+    fn settled(&self, cx: &Cx<'_>) -> Result<String> {
+        let manifest = &self.stack.manifest;
+        let mut all = Zeroizing::new(self.labelled(cx)?.yaml.into_bytes());
+        all.extend(format!("{:?}{:?}", manifest.hooks.ready, manifest.api).into_bytes());
+        for read in self.reads(cx)? {
+            all.extend(read.content.iter());
+        }
+        all.extend(Zeroizing::new(cx.read(Path::new(DIGEST_KEY))?.unwrap_or_default()).iter());
+        Ok(sha256(&all))
+    }
+
+    /// Does what its manifest says is to be done once it runs. Done again, that changes nothing.
+    pub(super) fn settle(&self, cx: &Cx<'_>) -> Result<()> {
+        let stack = self.stack;
+        for change in settings::put_right(cx, stack)? {
+            cx.say(format!("stack {}: put right: {change}", stack.name))?;
+        }
+        for hook in &stack.manifest.hooks.ready {
+            in_service::run(cx, stack, &hook.service, &hook.command)
+                .with_context(|| format!("once stack {} was up", stack.name))?;
+        }
+        Ok(cx.write(&self.note(), self.settled(cx)?.as_bytes(), 0o600)?)
+    }
+
+    /// Whether what runs is what is wanted, and nothing besides.
+    pub(super) fn runs(&self, cx: &Cx<'_>) -> Result<bool> {
         let labelled = self.labelled(cx)?;
         let unit = units::stack_unit(&self.stack.name);
         if !self.files_hold(cx, &labelled)? || !units::is_wanted(cx, &unit)? {
@@ -230,7 +268,10 @@ impl<'a> Rendered<'a> {
         }
         for read in self.reads(cx)? {
             if read.content.is_empty() && read.owner.is_some() {
-                bail!("writing {}: the secret is not on the volume", read.path.display());
+                bail!(
+                    "writing {}: the secret is not on the volume; one that you give has to be sent first",
+                    read.path.display()
+                );
             }
             read.put(cx)?;
         }
@@ -265,32 +306,6 @@ fn config_path(stack: &Planned, file: &str) -> PathBuf {
 
 /// Puts the secrets where their marks are.
 fn with_secrets(cx: &Cx<'_>, text: &Text) -> Result<Zeroizing<Vec<u8>>> {
-    let mut all = Zeroizing::new(Vec::with_capacity(1 << 16));
-    for part in text.parts() {
-        match part {
-            Part::Plain(plain) => all.extend(plain.as_bytes()),
-            Part::Secret(name) => {
-                let value = secret(cx, name)?;
-                // Unquoted, anything else could be taken for something of the file's own language.
-                let plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/=-_.".contains(b);
-                if !value.expose().iter().all(plain) {
-                    bail!("secret {name} has to be quoted there: `quoted_secret`");
-                }
-                all.extend(value.expose());
-            }
-            Part::QuotedSecret(name) => {
-                let value = secret(cx, name)?;
-                let value = std::str::from_utf8(value.expose())
-                    .ok()
-                    .with_context(|| format!("secret {name} is no text"))?;
-                all.extend(Zeroizing::new(serde_json::to_vec(value)?).iter());
-            }
-        }
-    }
-    Ok(all)
-}
-
-fn secret(cx: &Cx<'_>, name: &str) -> Result<Secret> {
-    let value = cx.read(&stored(name))?;
-    Ok(Secret::new(value.with_context(|| format!("secret {name} is not on the volume"))?))
+    let whole = text.with(|name| cx.read(&stored(name)).ok().flatten());
+    whole.map(Zeroizing::new).map_err(|why| anyhow!("{why}"))
 }

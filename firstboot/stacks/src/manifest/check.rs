@@ -166,7 +166,7 @@ impl Look<'_> {
         let mut sum = 0;
         for (name, service) in self.compose["services"].as_object().into_iter().flatten() {
             let limit = service.get("mem_limit").map_or_else(
-                || Ok(crate::confinement::MEMORY),
+                || Ok(super::DEFAULT_MEMORY),
                 |limit| super::Size::try_from(limit.as_str().unwrap_or_default().to_owned()),
             );
             match limit {

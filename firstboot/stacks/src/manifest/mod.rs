@@ -21,12 +21,16 @@ pub use route::{Limit, Route};
 pub use secret::{Format, Reader, Secret, Source};
 pub use words::{Host, Label, Mode, PathPrefix, RelativePath, Size, When, Word};
 
-use crate::{Error, folder::MANIFEST};
+use crate::Error;
+use crate::folder::{Folder, MANIFEST};
 use serde::Deserialize;
 use spec::{Port, Protocol, Setting};
 use std::collections::BTreeMap;
 
 pub(crate) use check::check;
+
+/// What a service may use that says nothing of it.
+pub(crate) const DEFAULT_MEMORY: Size = Size::from_mib(256);
 
 /// A stack's manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -332,6 +336,13 @@ pub enum Loosened {
     Root,
     /// Not the container engine's socket, which whoever may write to owns the server by. For stacks of the catalogue only.
     EngineSocket,
+}
+
+impl Folder {
+    /// Its manifest.
+    pub fn manifest(&self) -> Result<Manifest, Error> {
+        Manifest::parse(&self.name, self.text(MANIFEST)?)
+    }
 }
 
 impl Manifest {

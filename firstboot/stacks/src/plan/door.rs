@@ -1,6 +1,5 @@
 //! The ways in: who is the front door, and which ports are there besides.
 
-use super::network::Network;
 use super::{Planned, PlannedRoute};
 use crate::Error;
 use crate::manifest::Published;
@@ -19,16 +18,6 @@ pub struct FrontDoor {
     pub address: Option<Ipv4Addr>,
     /// The same over IPv6.
     pub address6: Option<Ipv6Addr>,
-}
-
-impl FrontDoor {
-    pub(super) fn in_networks(mut self, networks: &[Network]) -> Self {
-        let outside = networks.iter().filter(|network| !network.internal);
-        let place = outside.filter_map(|network| network.member(&self.stack, &self.service)).next();
-        self.address = place.map(|member| member.address);
-        self.address6 = place.and_then(|member| member.address6);
-        self
-    }
 }
 
 /// The front door, of which there is at most one; as of whatever else is provided.

@@ -13,6 +13,7 @@ mod api;
 mod door;
 mod filled;
 mod memory;
+mod name;
 mod network;
 mod order;
 mod route;
@@ -22,7 +23,7 @@ mod values;
 pub use access::{Access, Who};
 pub use address::{Subnet4, Subnet6};
 pub use door::FrontDoor;
-pub(crate) use network::name_of;
+pub(crate) use name::name_of;
 pub use network::{Member, Network};
 pub use route::PlannedRoute;
 

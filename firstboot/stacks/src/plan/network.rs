@@ -51,11 +51,6 @@ impl Network {
     }
 }
 
-/// The name a service has for other stacks.
-pub(crate) fn name_of(stack: &str, service: &str) -> String {
-    format!("{service}.{stack}")
-}
-
 /// A network on its way: members are `(stack, service)`, with their aliases.
 #[derive(Default)]
 struct Draft {
@@ -217,4 +212,14 @@ fn draft<'d>(
     internal: bool,
 ) -> &'d mut Draft {
     drafts.entry(name).or_insert_with(|| Draft { stack: stack.name.clone(), internal, ..Draft::default() })
+}
+
+impl FrontDoor {
+    pub(super) fn in_networks(mut self, networks: &[Network]) -> Self {
+        let outside = networks.iter().filter(|network| !network.internal);
+        let place = outside.filter_map(|network| network.member(&self.stack, &self.service)).next();
+        self.address = place.map(|member| member.address);
+        self.address6 = place.and_then(|member| member.address6);
+        self
+    }
 }

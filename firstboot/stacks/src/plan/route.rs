@@ -1,6 +1,6 @@
 //! What is reached through the front door: which host and path lead to which service, and from where.
 
-use super::network::name_of;
+use super::name::name_of;
 use super::{Planned, Wish};
 use crate::Error;
 use crate::manifest::{From, Host, Limit, Route};

@@ -1,6 +1,6 @@
 //! The closed set of values that a stack's templates may name.
 
-use super::network::name_of;
+use super::name::name_of;
 use super::{Plan, Planned, PlannedRoute, Wish};
 use crate::manifest::{Client, From};
 use serde_json::{Map, Value, json};

@@ -14,10 +14,8 @@ use std::time::Duration;
 pub(super) fn takes_over(programs: &Programs) -> Result<()> {
     let (mut scene, plan) = Scene::prepare(programs, options(&[]))?;
     be_online()?;
-    scene.key_and_certificate("tls-of-headscale/made", &["vpn.example.org".into()])?;
-    fs::rename(scene.path("tls-of-headscale/made.pem"), scene.path("tls-of-headscale/certificate.pem"))?;
-    fs::rename(scene.path("tls-of-headscale/made.key"), scene.path("tls-of-headscale/key.pem"))?;
-    let trusted = scene.read("trusted.pem")? + &scene.read("tls-of-headscale/certificate.pem")?;
+    let own = scene.own_certificate("tls-of-headscale/vpn.example.org", "vpn.example.org")?;
+    let trusted = [scene.read("trusted.pem")?, own].concat();
     fs::write(scene.path("device.pem"), trusted)?;
     start_control(&mut scene, &project::without_door()?, programs)?;
     let key = control(&scene, programs, &["users", "create", "operator"])

@@ -90,11 +90,15 @@ impl Scene {
         let over_tls = door.get("challenge") == Some(&Setting::Text("tls-alpn-01".into()));
         scene.start_authority(programs, over_tls)?;
         door.insert("acme_ca".into(), Setting::Text(scene.read("authority.pem")?));
-        // Its own certificate is for names that the plan tells, and the gate trusts it by another plan.
-        let names = project::planned(&root, door.clone(), "")?.certificates["traefik"].clone();
-        scene.key_and_certificate("own", &names)?;
-        let trusted = scene.read("root.pem")? + &scene.read("own.pem")?;
-        fs::write(scene.trusted(), &trusted)?;
+        // The names of its own certificates the plan tells, and the gate trusts those by another plan.
+        fs::create_dir(scene.path("tls"))?;
+        let mut own = String::new();
+        for name in &project::planned(&root, door.clone(), "")?.certificates["traefik"] {
+            own.push_str(&scene.own_certificate(&format!("tls/{name}"), name)?);
+        }
+        fs::write(scene.path("own.pem"), own)?;
+        scene.trust_the_authority()?;
+        let trusted = scene.read("trusted.pem")?;
         let plan = project::planned(&root, door, &trusted)?;
         scene.make_network(&plan)?;
         Ok((scene, plan))
@@ -134,7 +138,7 @@ impl Scene {
         println!("{what}");
     }
 
-    pub(super) fn key_and_certificate(&self, name: &str, names: &[String]) -> Result<()> {
+    fn key_and_certificate(&self, name: &str, names: &[String]) -> Result<()> {
         let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
         fs::create_dir_all(self.path(name).parent().context("it lies somewhere")?)?;
         let cmd = Cmd::new("openssl")
@@ -143,6 +147,17 @@ impl Scene {
         let cmd = cmd.arg("-keyout").path(self.path(&format!("{name}.key"))).arg("-out");
         Local.run(&cmd.path(self.path(&format!("{name}.pem"))))?;
         Ok(())
+    }
+
+    /// One as firstboot makes it, in a folder; gives it.
+    pub(super) fn own_certificate(&self, folder: &str, name: &str) -> Result<String> {
+        self.key_and_certificate(&format!("{folder}/made"), &[name.into()])?;
+        fs::rename(self.path(&format!("{folder}/made.key")), self.path(&format!("{folder}/key.pem")))?;
+        fs::rename(
+            self.path(&format!("{folder}/made.pem")),
+            self.path(&format!("{folder}/certificate.pem")),
+        )?;
+        self.read(&format!("{folder}/certificate.pem"))
     }
 
     pub(super) fn start(&mut self, name: &'static str, cmd: &Cmd) -> Result<()> {
@@ -165,9 +180,13 @@ impl Scene {
         let cmd = Cmd::new(&programs.authority).arg("-config").path(self.path("authority.json"));
         self.start("authority", &cmd.env("PEBBLE_VA_NOSLEEP", "1"))?;
         self.wait("the authority", || TcpStream::connect(AUTHORITY).is_ok())?;
+        Ok(())
+    }
+
+    /// Its root is another one each time that it is started.
+    pub(super) fn trust_the_authority(&self) -> Result<()> {
         let root = Local.run(&Cmd::new("curl").args(["-sk", "--noproxy", "*", ITS_ROOT]))?;
-        fs::write(self.path("root.pem"), &root.stdout)?;
-        Ok(fs::write(self.trusted(), &root.stdout)?)
+        Ok(fs::write(self.trusted(), [root.stdout, fs::read(self.path("own.pem"))?].concat())?)
     }
 
     /// Every address of the plan, of those who ask and of the server; and the names that containers would find.
@@ -243,10 +262,7 @@ impl Scene {
     }
 
     pub(super) fn start_door(&mut self, plan: &Plan, programs: &Programs) -> Result<()> {
-        fs::create_dir(self.path("tls"))?;
         fs::create_dir(self.path("state"))?;
-        fs::rename(self.path("own.pem"), self.path("tls/certificate.pem"))?;
-        fs::rename(self.path("own.key"), self.path("tls/key.pem"))?;
         let elsewhere =
             [("/etc/traefik-tls", "tls"), ("/etc/traefik", "traefik"), ("/var/lib/traefik", "state")];
         self.write_config(plan, "traefik", &elsewhere)?;
@@ -272,12 +288,7 @@ impl Scene {
 
     pub(super) fn wait_for_certificates(&self, plan: &Plan) -> Result<()> {
         for host in plan.routes.iter().flat_map(|route| std::iter::once(&route.host).chain(&route.also)) {
-            let ask = if plan.certificates["traefik"].contains(host) {
-                Ask::of(host, "/").blindly()
-            } else {
-                Ask::of(host, "/")
-            };
-            let answers = || self.ask(&ask).is_ok_and(|answer| answer.status != 0);
+            let answers = || self.ask(&Ask::of(host, "/")).is_ok_and(|answer| answer.status != 0);
             self.wait(&format!("the certificate of {host}"), answers)?;
         }
         Ok(())
@@ -372,7 +383,8 @@ impl Scene {
     }
 
     pub(super) fn listens_on_udp(&self, port: u16) -> Result<bool> {
-        let sockets = fs::read_to_string("/proc/self/net/udp")? + &fs::read_to_string("/proc/self/net/udp6")?;
+        let sockets =
+            [fs::read_to_string("/proc/self/net/udp")?, fs::read_to_string("/proc/self/net/udp6")?].concat();
         Ok(sockets.contains(&format!(":{port:04X} ")))
     }
 }

@@ -2,18 +2,26 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
-// occ is the administrator's command: status, user:list, maintenance:mode and user_oidc:provider.
+// known is what occ does here.
+const known = "status, user:list, user:resetpassword, maintenance:mode, config:import, app:enable, " +
+	"security:certificates:import and user_oidc:provider"
+
+// occ is the administrator's command.
 func occ(ctx context.Context, args []string) error {
 	words, options := split(args)
 	if len(words) == 0 {
-		return fmt.Errorf("occ: this is a stand-in, which knows status, user:list, maintenance:mode and user_oidc:provider")
+		return fmt.Errorf("occ: this is a stand-in, which knows %s", known)
 	}
 	s, err := open(ctx)
 	if err != nil {
@@ -26,7 +34,18 @@ func occ(ctx context.Context, args []string) error {
 		return s.occUsers(ctx, options)
 	case "maintenance:mode":
 		return s.occMaintenance(ctx, options)
+	case "user:resetpassword":
+		return s.occPassword(ctx, words[1:], options)
+	case "config:import":
+		return s.occImport(ctx, words[1:])
+	case "app:enable":
+		return s.occEnable(ctx, words[1:])
+	case "security:certificates:import":
+		return occCertificate(words[1:])
 	case "user_oidc:provider":
+		if enabled, err := s.config(ctx, "user_oidc", "enabled"); err != nil || enabled != "yes" {
+			return errors.Join(err, errors.New(`There are no commands defined in the "user_oidc" namespace.`))
+		}
 		return s.occProvider(ctx, words[1:], options)
 	}
 	return fmt.Errorf("occ: this is a stand-in, which does not know %s", words[0])
@@ -35,7 +54,8 @@ func occ(ctx context.Context, args []string) error {
 // split parts words from options, which are `--name=value`, `--name value` where a value must follow, or `-e`.
 func split(args []string) (words []string, options map[string]string) {
 	options = map[string]string{}
-	alone := map[string]bool{"on": true, "off": true, "exit-code": true, "no-interaction": true, "no-warnings": true}
+	alone := map[string]bool{"on": true, "off": true, "exit-code": true, "no-interaction": true, "no-warnings": true,
+		"password-from-env": true}
 	for i := 0; i < len(args); i++ {
 		name, isOption := strings.CutPrefix(args[i], "--")
 		name, value, hasValue := strings.Cut(name, "=")
@@ -119,6 +139,86 @@ func (s *store) occMaintenance(ctx context.Context, options map[string]string) e
 	}
 	fmt.Println("Maintenance mode is", map[bool]string{true: "enabled", false: "disabled"}[said.Maintenance])
 	return nil
+}
+
+// occPassword sets a local account's password, from the environment.
+func (s *store) occPassword(ctx context.Context, words []string, options map[string]string) error {
+	password := os.Getenv("NC_PASS")
+	if password == "" {
+		password = os.Getenv("OC_PASS")
+	}
+	if len(words) != 1 || !has(options, "password-from-env") || password == "" {
+		return errors.New("occ: user:resetpassword --password-from-env USER, with NC_PASS set")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	if err != nil {
+		return err
+	}
+	set := `UPDATE oc_users SET password = $2 WHERE uid = $1 AND password IS NOT NULL`
+	done, err := s.db.Exec(ctx, set, words[0], string(hash))
+	if err == nil && done.RowsAffected() == 0 {
+		err = errors.New("User does not exist")
+	}
+	return err
+}
+
+// occImport takes over settings from a file: those of the system, which a real Nextcloud keeps in config.php, and those of apps.
+func (s *store) occImport(ctx context.Context, words []string) error {
+	if len(words) != 1 {
+		return errors.New("occ: config:import FILE")
+	}
+	content, err := os.ReadFile(words[0])
+	if err != nil {
+		return err
+	}
+	var all struct {
+		System map[string]json.RawMessage
+		Apps   map[string]map[string]string
+	}
+	if err := json.Unmarshal(content, &all); err != nil {
+		return fmt.Errorf("reading %s: %w", words[0], err)
+	}
+	for key, value := range all.System {
+		if err := s.setConfig(ctx, "system", key, string(value)); err != nil {
+			return err
+		}
+	}
+	for app, settings := range all.Apps {
+		for key, value := range settings {
+			if err := s.setConfig(ctx, app, key, value); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Println("Config successfully imported from:", words[0])
+	return nil
+}
+
+// occEnable switches on the one app there is.
+func (s *store) occEnable(ctx context.Context, words []string) error {
+	if len(words) != 1 || words[0] != "user_oidc" {
+		return errors.New("occ: this is a stand-in, which has the app user_oidc and no other")
+	}
+	if err := s.setConfig(ctx, words[0], "enabled", "yes"); err != nil {
+		return err
+	}
+	fmt.Println(words[0], "enabled")
+	return nil
+}
+
+// occCertificate takes over who else vouches for those who are asked.
+func occCertificate(words []string) error {
+	if len(words) != 1 {
+		return errors.New("occ: security:certificates:import FILE")
+	}
+	content, err := os.ReadFile(words[0])
+	if err != nil {
+		return err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(content) {
+		return fmt.Errorf("reading %s: no certificate is in it", words[0])
+	}
+	return os.WriteFile(certificates, content, 0o640)
 }
 
 // occProvider lists the providers, shows one, or sets what the options say of one.

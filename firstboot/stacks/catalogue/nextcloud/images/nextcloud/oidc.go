@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -61,6 +64,26 @@ func (s *store) firstProvider(ctx context.Context) int {
 	return all[0].ID
 }
 
+// certificates is what `occ security:certificates:import` wrote.
+const certificates = dataDirectory + "/certificates.pem"
+
+// client asks a provider; whom the system trusts, and whom `occ` was told of, vouch for it.
+func client() (*http.Client, error) {
+	trusted, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	more, err := os.ReadFile(certificates)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	trusted.AppendCertsFromPEM(more)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: trusted}
+	transport.DisableKeepAlives = true
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}, nil
+}
+
 // at is the provider as its own document describes it, and how this installation speaks to it.
 func (p provider) at(ctx context.Context, r *http.Request) (*oidc.Provider, *oauth2.Config, error) {
 	found, err := oidc.NewProvider(ctx, strings.TrimSuffix(p.Discovery, "/.well-known/openid-configuration"))
@@ -102,7 +125,12 @@ func (s *site) oidcLogin(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "There is no such OpenID Connect provider.", http.StatusNotFound)
 		return
 	}
-	_, config, err := found[0].at(r.Context(), r)
+	asking, err := client()
+	if err != nil {
+		s.broken(w, err)
+		return
+	}
+	_, config, err := found[0].at(oidc.ClientContext(r.Context(), asking), r)
 	if err != nil {
 		s.broken(w, err)
 		return
@@ -154,7 +182,11 @@ func (s *site) whom(r *http.Request) (string, error) {
 	if err != nil || len(found) == 0 {
 		return "", errors.New("the provider is gone")
 	}
-	p := found[0]
+	asking, err := client()
+	if err != nil {
+		return "", err
+	}
+	ctx, p := oidc.ClientContext(ctx, asking), found[0]
 	issuer, config, err := p.at(ctx, r)
 	if err != nil {
 		return "", err

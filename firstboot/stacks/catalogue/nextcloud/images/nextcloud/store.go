@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,12 +31,15 @@ CREATE TABLE IF NOT EXISTS oc_user_oidc_providers (
 	scope text, settings jsonb DEFAULT '{}'
 );`
 
+// sessionsFile is PHP's own configuration of where sessions are kept. The published image writes it from REDIS_HOST where it
+// runs as root; for anybody else it is mounted.
+const sessionsFile = "/usr/local/etc/php/conf.d/redis-session.ini"
+
 // open reads where database and cache are; it waits for neither.
 func open(ctx context.Context) (*store, error) {
 	values := map[string]string{}
 	for name, otherwise := range map[string]string{
 		"POSTGRES_HOST": "", "POSTGRES_DB": "nextcloud", "POSTGRES_USER": "nextcloud", "POSTGRES_PASSWORD": "",
-		"REDIS_HOST": "", "REDIS_HOST_PORT": "6379", "REDIS_HOST_PASSWORD": "",
 	} {
 		value, err := setting(name, otherwise)
 		if err != nil {
@@ -42,10 +47,12 @@ func open(ctx context.Context) (*store, error) {
 		}
 		values[name] = value
 	}
-	for _, needed := range []string{"POSTGRES_HOST", "REDIS_HOST"} {
-		if values[needed] == "" {
-			return nil, fmt.Errorf("reading the environment: %s is not set", needed)
-		}
+	if values["POSTGRES_HOST"] == "" {
+		return nil, errors.New("reading the environment: POSTGRES_HOST is not set")
+	}
+	where, err := cacheOptions()
+	if err != nil {
+		return nil, err
 	}
 	host, port, err := net.SplitHostPort(values["POSTGRES_HOST"])
 	if err != nil {
@@ -63,10 +70,41 @@ func open(ctx context.Context) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache := redis.NewClient(&redis.Options{
-		Addr: values["REDIS_HOST"] + ":" + values["REDIS_HOST_PORT"], Password: values["REDIS_HOST_PASSWORD"],
-	})
-	return &store{db, cache}, nil
+	return &store{db, redis.NewClient(where)}, nil
+}
+
+// cacheOptions says where the cache is: in the environment, or else in PHP's configuration of sessions.
+func cacheOptions() (*redis.Options, error) {
+	host := os.Getenv("REDIS_HOST")
+	if host == "" {
+		return cacheOfSessions()
+	}
+	port, err := setting("REDIS_HOST_PORT", "6379")
+	if err != nil {
+		return nil, err
+	}
+	password, err := setting("REDIS_HOST_PASSWORD", "")
+	return &redis.Options{Addr: host + ":" + port, Password: password}, err
+}
+
+// cacheOfSessions reads `session.save_path = "tcp://HOST:PORT?auth=PASSWORD"`.
+func cacheOfSessions() (*redis.Options, error) {
+	content, err := os.ReadFile(sessionsFile)
+	if err != nil {
+		return nil, fmt.Errorf("finding the cache: REDIS_HOST is not set, and %w", err)
+	}
+	for _, line := range strings.Split(string(content), "\n") {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(name) != "session.save_path" {
+			continue
+		}
+		where, err := url.Parse(strings.Trim(strings.TrimSpace(value), `"`))
+		if err != nil || where.Scheme != "tcp" {
+			return nil, fmt.Errorf("finding the cache: session.save_path of %s is no tcp:// address", sessionsFile)
+		}
+		return &redis.Options{Addr: where.Host, Password: where.Query().Get("auth")}, nil
+	}
+	return nil, fmt.Errorf("finding the cache: %s has no session.save_path", sessionsFile)
 }
 
 // installUntilDone waits for the database as long as it takes.
