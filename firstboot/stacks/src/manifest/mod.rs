@@ -1,11 +1,11 @@
 //! What a stack's `stack.toml` says, as types. `docs/stacks.md` describes it for those who write one.
 //!
-//! * [`words`] are the values that check themselves: a mistake is found with its line.
+//! * `words` are the values that check themselves: a mistake is found with its line.
 //! * [`api`] says what a stack's Admin API shall hold.
-//! * [`hooks`] are the commands that are run in its services, [`image`] what they are made of.
-//! * [`route`] says what is reached through the front door, and how.
-//! * [`secret`] says what a secret looks like and who reads it.
-//! * [`check`](mod@check) holds the manifest against the rest of its folder.
+//! * `hooks` are the commands that are run in its services, `image` what they are made of.
+//! * `route` says what is reached through the front door, and how.
+//! * `secret` says what a secret looks like and who reads it.
+//! * `check` holds the manifest against the rest of its folder.
 
 pub mod api;
 mod check;

@@ -2,9 +2,9 @@
 //! whom and at which address, what is reached by which name and from where, which secrets there are.
 //!
 //! 1. [`Plan::resolve`] is the table of contents. It says of everything that does not fit what, and where it is written.
-//! 2. [`order`] puts what is needed first; [`network`] and [`address`] say which networks there are and who is in them;
-//!    [`route`] and [`door`] say what is reached from outside; [`values`] is what templates may name.
-//!    [`filled`] puts them in, [`api`] says what Admin APIs are held to, [`access`] who reaches what.
+//! 2. `order` puts what is needed first; `network` and `address` say which networks there are and who is in them;
+//!    `route` and `door` say what is reached from outside; `values` is what templates may name.
+//!    `filled` puts them in, `api` says what Admin APIs are held to, `access` who reaches what.
 //! 3. Whoever renders, looks, opens a port or writes a record reads the plan, and asks for no stack by its name.
 
 mod access;
