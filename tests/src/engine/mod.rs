@@ -198,12 +198,23 @@ impl Engine {
         Ok(reference)
     }
 
-    /// Starts a stack that lies on the volume, and waits until it is healthy, by the very line of its unit. Where it does not
-    /// come up, the error has its containers' last words.
+    /// Starts a stack of the node spec that lies on the volume, and waits until it is healthy, by the very line of its unit:
+    /// firstboot starts it. Where it does not come up, the error has its containers' last words.
     pub fn up(&self, stack: &str) -> Result<()> {
-        let Err(error) = Local.run(&self.unit_line("ExecStart", stack)?) else { return Ok(()) };
+        let started = Local.run(&self.unit_line("ExecStart", stack)?).map_err(Into::into);
+        self.explained(stack, started.map(drop))
+    }
+
+    /// The same for a compose file of a trial's own, which no node spec knows.
+    pub fn up_alone(&self, stack: &str) -> Result<()> {
+        let words = ["up", "--detach", "--wait", "--wait-timeout", "300", "--pull", "never"];
+        self.explained(stack, self.compose(stack, &words).map(drop))
+    }
+
+    fn explained(&self, stack: &str, started: Result<()>) -> Result<()> {
+        let Err(error) = started else { return Ok(()) };
         let logs = self.logs(stack).unwrap_or_else(|none| format!("{none:#}"));
-        bail!("starting stack {stack}: {error}\n{logs}")
+        bail!("starting stack {stack}: {error:#}\n{logs}")
     }
 
     /// Stops a stack as its unit does: its containers stay.

@@ -22,7 +22,7 @@ pub(crate) fn opens_a_page() -> Result<()> {
     let (stranger, _) = certificate(HOST)?;
     stack::secret(&engine, "page", "page.pem", page.as_bytes(), 65534)?;
     stack::compose(&engine, "page", &compose(&image))?;
-    engine.up("page")?;
+    engine.up_alone("page")?;
     let start = Instant::now();
     for (version, address) in [("4", SERVER[0].to_owned()), ("6", format!("[{}]", SERVER[1]))] {
         let browser = Browser::start(&engine, Side::Internet, &authority, &[(HOST, &address)])?;

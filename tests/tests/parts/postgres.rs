@@ -3,7 +3,7 @@
 use crate::stack;
 use anyhow::{Result, bail, ensure};
 use host::{Host as _, Local};
-use spec::{NodeSpec, StackSpec, StackState, paths};
+use spec::{StackSpec, StackState, paths};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tests::engine::{self, Engine};
@@ -29,6 +29,7 @@ pub(crate) fn twice() -> Result<()> {
         ..StackSpec::default()
     };
     let node = stack::node(vec![wanted]);
+    host::files::write(&engine.path(paths::NODE_SPEC), &node.to_json(), 0o644)?;
     stack::put(&engine, &node, &BTreeMap::from([(PASSWORD, SECRET)]))?;
     comes_up(&engine, "from nothing")?;
     sql(&engine, "CREATE TABLE kept AS SELECT 'a row' AS what")?;
@@ -42,12 +43,11 @@ pub(crate) fn twice() -> Result<()> {
     ensure!(sql(&engine, "SELECT what FROM kept")? == "a row");
     ensure!(engine.logs(STACK)?.contains("was not properly shut down"), "the power did not go");
     leaks::none(&engine, &[leaks::Sought { name: PASSWORD, bytes: SECRET }])?;
-    firstboot_sees_it(&engine, &node)
+    firstboot_sees_it(&engine)
 }
 
 /// What firstboot itself says of the stack, asked where it runs.
-fn firstboot_sees_it(engine: &Engine, node: &NodeSpec) -> Result<()> {
-    host::files::write(&engine.path(paths::NODE_SPEC), &node.to_json(), 0o644)?;
+fn firstboot_sees_it(engine: &Engine) -> Result<()> {
     let said = Local.run(&engine.firstboot(["stacks", "list"]))?;
     let seen: Vec<StackState> = serde_json::from_slice(&said.stdout)?;
     let [postgres] = seen.as_slice() else { bail!("firstboot sees {seen:?}") };
