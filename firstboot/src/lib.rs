@@ -51,5 +51,7 @@ mod system;
 mod upkeep;
 pub mod volume;
 
+pub use flow::alone::stacks_alone;
+
 #[cfg(test)]
 mod testing;

@@ -135,7 +135,7 @@ pub(crate) fn find<'a>(packages: &'a [Package], name: &str) -> Result<&'a Packag
     packages.iter().find(|p| p.name == name).ok_or_else(|| Error::Refused {
         doing: format!("choosing the package {name}"),
         why: "nothing in the list that apt resolved has that name".into(),
-        help: "correct the list in the images crate's packages module".into(),
+        help: "correct the list of packages that names it".into(),
     })
 }
 

@@ -3,11 +3,12 @@
 use crate::apt::{self, Apt, Package};
 use crate::cache::{self, Entry};
 use crate::configure::{self, Place};
-use crate::container::ContainerImage;
+use crate::container;
 use crate::deb::{self, For};
-use crate::go::go_programs;
+use crate::made::made;
 use crate::modules::Modules;
 use crate::packages::{BASE, BOOT_MODULES, BUSYBOX, NEEDED_MODULES, SUITE, TOOLS};
+use crate::recipe::{PackageName, Recipe};
 use crate::report::timed;
 use crate::{Arch, Error, Report, Result, disk, dpkg_db, files, initrd, oci, settings, verify};
 use serde::{Deserialize, Serialize};
@@ -158,56 +159,50 @@ fn build_server(
 }
 
 /// A container image in OCI's layout, from the cache or built.
-pub fn container_image(
-    cache: &Path,
-    image: &ContainerImage,
-    arch: Arch,
-    report: &dyn Report,
-) -> Result<OciLayout> {
-    let key = cache::key(&image.inputs(arch));
+pub fn container_image(cache: &Path, recipe: &Recipe, arch: Arch, report: &dyn Report) -> Result<OciLayout> {
+    let key = cache::key(&recipe.inputs(arch));
     let cache = &cache::open(cache)?;
-    let entry = Entry { cache, name: &format!("{}-{}", image.name, arch.name()), key: &key, needs: 1024 };
-    let built = entry.is_built();
+    let name = format!("{}-{}", recipe.name, arch.name());
+    let entry = Entry { cache, name: &name, key: &key, needs: recipe.space() };
     // Before the image itself: two entries of the cache are never filled at once.
-    let programs = image.go.filter(|_| !built).map(|(module, _)| go_programs(cache, module, arch, report));
-    let programs = programs.transpose()?;
-    let fill = |dir: &Path| build_container(dir, cache, image, programs.as_deref(), arch, &key, report);
+    let made =
+        (recipe.makes() && !entry.is_built()).then(|| made(cache, recipe, arch, report)).transpose()?;
+    let fill = |dir: &Path| build_container(dir, cache, recipe, made.as_deref(), arch, &key, report);
     let (dir, cached) = entry.get(report, fill)?;
     let digest = oci::read_digest(&dir)?;
-    Ok(OciLayout { dir, digest, name: format!("sovereign/{}", image.name), cached })
+    Ok(OciLayout { dir, digest, name: format!("sovereign/{}", recipe.name), cached })
 }
 
 fn build_container(
     dir: &Path,
     cache: &Path,
-    image: &ContainerImage,
-    programs: Option<&Path>,
+    recipe: &Recipe,
+    made: Option<&Path>,
     arch: Arch,
     key: &str,
     report: &dyn Report,
 ) -> Result<()> {
     let root = dir.join("work");
-    let packages = timed(report, &format!("downloading the packages of {}", image.name), || {
-        if image.packages.is_empty() {
+    let names: Vec<&str> = recipe.says.packages.iter().map(PackageName::as_str).collect();
+    let packages = timed(report, &format!("downloading the packages of {}", recipe.name), || {
+        if names.is_empty() {
             return Ok(Vec::new());
         }
-        let resolved = Apt::open(cache, SUITE, arch)?.fetch(image.packages)?;
-        image.packages.iter().map(|name| apt::find(&resolved, name).cloned()).collect::<Result<Vec<_>>>()
+        let resolved = Apt::open(cache, SUITE, arch)?.fetch(&names)?;
+        names.iter().map(|name| apt::find(&resolved, name).cloned()).collect::<Result<Vec<_>>>()
     })?;
-    let epoch = timed(report, &format!("unpacking {}", image.name), || {
+    let epoch = timed(report, &format!("unpacking {}", recipe.name), || {
         files::make_dir(&root)?;
+        let left_out: Vec<&str> = recipe.says.left_out.iter().map(String::as_str).collect();
         let unpacked = match packages.as_slice() {
             [] => Vec::new(),
-            packages => deb::unpack(packages, &root, For::Use, image.left_out)?,
+            packages => deb::unpack(packages, &root, For::Use, &left_out)?,
         };
-        image.add_files(&root)?;
-        if let Some(programs) = programs {
-            image.add_programs(&root, programs)?;
-        }
+        container::add_files(recipe, made, &root)?;
         Ok(unpacked.iter().map(|u| u.newest).max().unwrap_or_default())
     })?;
-    timed(report, &format!("writing the container image {}", image.name), || {
-        oci::write(dir, &root, image, arch, epoch)
+    timed(report, &format!("writing the container image {}", recipe.name), || {
+        oci::write(dir, &root, recipe, arch, epoch)
     })?;
     files::remove(&root)?;
     write_manifest(dir, key, arch, epoch, &packages, &["index.json"], None)

@@ -14,9 +14,9 @@
 //! 5. `initrd` makes the smallest initramfs that finds a disk; `disk` makes the ext4 file system.
 //! 6. `verify` looks once more: no program of another architecture, no key, no machine id.
 //!
-//! [`container_image`] shares the first two steps and stops there: a container needs files, not a configured system.
-//! [`go_programs`] are those that Debian does not carry, from Go modules whose every byte is pinned.
-//! [`unpacked_package`] is one package of any release for this machine itself.
+//! [`container_image`] follows a [`recipe`], shares the first two steps and stops there: a container needs files, not a
+//! configured system. [`made()`] is what no package of Debian's carries, from Go modules, Maven and npm, pinned by hash.
+//! [`unpacked_package`] is one package of any release for this machine itself, [`unpacked_root`] several with all they need.
 //! [`emulator`] is what a rehearsed server runs under where this machine's QEMU is old.
 //! [`toolchain`] builds the static `firstboot` that goes onto every server.
 //! [`registry`] serves the result to the servers, read-only and over TLS.
@@ -24,7 +24,7 @@
 //! The same inputs give the same bytes. `cache` keys every result by the hash of its inputs and moves it in whole.
 //!
 //! # Key types
-//! [`Arch`] · [`ServerImage`] · [`ContainerImage`] and its result [`OciLayout`] · [`registry::Registry`] · [`Unpacked`] · [`Report`]
+//! [`Arch`] · [`ServerImage`] · [`Recipe`] and its result [`OciLayout`] · [`registry::Registry`] · [`Unpacked`] · [`Report`]
 
 #![deny(
     clippy::print_stdout,
@@ -48,11 +48,13 @@ mod files;
 mod go;
 mod initrd;
 mod layer;
+mod made;
 mod modules;
 mod oci;
 mod overlay;
 pub mod packages;
 mod program;
+pub mod recipe;
 pub mod registry;
 mod report;
 mod settings;
@@ -61,11 +63,12 @@ mod verify;
 
 pub use arch::Arch;
 pub use build::{Manifest, OciLayout, PackageVersion, ServerImage, container_image, list, server_image};
-pub use container::{CONTAINERS, ContainerImage, File};
 pub use emulator::emulator;
 pub use error::Error;
-pub use go::{GoModule, HEADSCALE, TAILSCALE, go_programs, has_go};
-pub use program::{Unpacked, unpacked_package};
+pub use go::has_go;
+pub use made::{check_host, made};
+pub use program::{Unpacked, unpacked_package, unpacked_root};
+pub use recipe::Recipe;
 pub use report::{Report, Silent};
 
 /// What an image build returns.

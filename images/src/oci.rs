@@ -1,6 +1,6 @@
 //! OCI's image layout: one layer, a config, a manifest and an index, each a blob named by its hash.
 
-use crate::container::ContainerImage;
+use crate::recipe::Recipe;
 use crate::{Arch, Error, Result, files, layer};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
@@ -13,13 +13,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 /// The media type of a manifest, which the registry serves it under.
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Writes the layout of `image` to `dir`, with what lies below `root` as its only layer.
-pub(crate) fn write(dir: &Path, root: &Path, image: &ContainerImage, arch: Arch, epoch: i64) -> Result<()> {
+/// Writes the layout of a recipe's image to `dir`, with what lies below `root` as its only layer.
+pub(crate) fn write(dir: &Path, root: &Path, recipe: &Recipe, arch: Arch, epoch: i64) -> Result<()> {
     files::write(&dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#, 0o644)?;
     files::make_dir(&dir.join("blobs/sha256"))?;
     let (layer, diff_id) = write_layer(dir, root, epoch)?;
     let config =
-        write_blob(dir, "application/vnd.oci.image.config.v1+json", &config(image, arch, epoch, &diff_id))?;
+        write_blob(dir, "application/vnd.oci.image.config.v1+json", &config(recipe, arch, epoch, &diff_id))?;
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
     let mut manifest = write_blob(dir, MANIFEST, &manifest)?;
     manifest["platform"] = platform(arch);
@@ -48,24 +48,37 @@ fn platform(arch: Arch) -> Value {
     }
 }
 
-fn config(image: &ContainerImage, arch: Arch, epoch: i64, diff_id: &str) -> Value {
+fn config(recipe: &Recipe, arch: Arch, epoch: i64, diff_id: &str) -> Value {
     let created = OffsetDateTime::from_unix_timestamp(epoch).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let mut config = platform(arch);
     config["created"] = json!(created.format(&Rfc3339).unwrap_or_default());
+    let run = &recipe.says.run;
     config["config"] = json!({
-        "User": format!("{}:{}", image.user.0, image.user.1),
-        "Env": image.env,
-        "Entrypoint": image.entrypoint,
-        "Cmd": image.command,
-        "Volumes": image.volume.map(|path| json!({ path: {} })).unwrap_or_default(),
-        "ExposedPorts": image.port.map(|port| json!({ port: {} })).unwrap_or_default(),
-        "StopSignal": image.stop_signal,
+        "User": format!("{}:{}", run.user.uid, run.user.gid),
+        "Env": run.env,
+        "Entrypoint": run.entrypoint,
+        "Cmd": run.command,
+        "Volumes": run.volume.as_ref().map(|path| json!({ path: {} })).unwrap_or_default(),
+        "ExposedPorts": run.port.as_ref().map(|port| json!({ port: {} })).unwrap_or_default(),
+        "StopSignal": run.stop_signal,
         // Docker's own, beside what OCI specifies.
-        "Healthcheck": { "Test": image.healthcheck },
+        "Healthcheck": { "Test": run.healthcheck },
     });
+    if let Some(directory) = &run.directory {
+        config["config"]["WorkingDir"] = json!(directory);
+    }
     config["rootfs"] = json!({ "type": "layers", "diff_ids": [diff_id] });
-    config["history"] = json!([{ "created": config["created"], "created_by": if image.go.is_some() { "Go modules" } else { "Debian packages" } }]);
+    config["history"] = json!([{ "created": config["created"], "created_by": made_from(recipe) }]);
     config
+}
+
+/// What an image's one layer comes from, for `docker history`.
+fn made_from(recipe: &Recipe) -> &'static str {
+    match (&recipe.says.go, &recipe.says.build) {
+        (Some(_), _) => "Go modules",
+        (None, Some(_)) => "pinned downloads",
+        (None, None) => "Debian packages",
+    }
 }
 
 /// The layer's descriptor, and the digest of its uncompressed bytes.
@@ -125,14 +138,14 @@ impl<W: Write> Write for Hashing<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::POSTGRES;
+    use crate::recipe::tests::ours;
 
     #[test]
     fn every_descriptor_names_a_blob_that_is_there_and_whole() {
         let dir = tempfile::tempdir().unwrap();
         let (root, out) = (dir.path().join("root"), dir.path().join("out"));
         files::write(&root.join("bin/sh"), "shell", 0o755).unwrap();
-        write(&out, &root, &POSTGRES, Arch::Arm64, 1_700_000_000).unwrap();
+        write(&out, &root, &ours("postgres"), Arch::Arm64, 1_700_000_000).unwrap();
         let digest = read_digest(&out).unwrap();
         let blob = |digest: &str| std::fs::read(out.join("blobs").join(digest.replace(':', "/"))).unwrap();
         let manifest: Value = serde_json::from_slice(&blob(&digest)).unwrap();
@@ -148,7 +161,7 @@ mod tests {
         assert_eq!(config["config"]["User"], "999:999");
         assert_eq!(config["config"]["Healthcheck"]["Test"][1], "pg_isready");
         let again = dir.path().join("again");
-        write(&again, &root, &POSTGRES, Arch::Arm64, 1_700_000_000).unwrap();
+        write(&again, &root, &ours("postgres"), Arch::Arm64, 1_700_000_000).unwrap();
         assert_eq!(read_digest(&again).unwrap(), digest);
     }
 }

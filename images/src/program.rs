@@ -1,5 +1,5 @@
-//! One package of any Debian release, unpacked beside this machine's own packages: for a program that is used as an
-//! outsider would, in a version this machine does not have.
+//! Packages of any Debian release, unpacked beside this machine's own: for programs that are used as an outsider would, in
+//! versions this machine does not have.
 
 use crate::apt::{self, Apt};
 use crate::cache::{self, Entry};
@@ -35,4 +35,30 @@ pub fn unpacked_package(cache: &Path, suite: &str, package: &str, report: &dyn R
         deb::unpack(&[found], &dir.join("root"), For::Use, &[]).map(drop)
     })?;
     Ok(Unpacked { version: files::read_text(&dir.join(VERSION))?, root: dir.join("root") })
+}
+
+/// These packages of a release (apt's patterns such as `?essential`, too) and all they depend on, unpacked as a root of this
+/// machine's architecture, from the cache or downloaded. None is configured: no script of theirs has run.
+pub fn unpacked_root(
+    cache: &Path,
+    suite: &str,
+    name: &str,
+    packages: &[&str],
+    report: &dyn Report,
+) -> Result<PathBuf> {
+    let arch = Arch::of_this_machine()?;
+    let key = cache::key(
+        &[&[suite, arch.name()], packages].concat().iter().map(|i| (*i).to_owned()).collect::<Vec<_>>(),
+    );
+    let cache = &cache::open(cache)?;
+    let entry = Entry { cache, name: &format!("{name}-{suite}"), key: &key, needs: 2048 };
+    let (dir, _) = entry.get(report, |dir| {
+        let fetched = timed(report, &format!("downloading the packages of {name}"), || {
+            Apt::open(cache, suite, arch)?.fetch(packages)
+        })?;
+        timed(report, &format!("unpacking {name}"), || {
+            deb::unpack(&fetched, &dir.join("root"), For::Use, &[]).map(drop)
+        })
+    })?;
+    Ok(dir.join("root"))
 }

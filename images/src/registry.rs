@@ -281,14 +281,14 @@ fn publish_blob(v2: &Path, image: &OciLayout, digest: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::POSTGRES;
+    use crate::recipe::tests::ours;
     use crate::{Arch, oci};
 
     fn image(dir: &Path) -> OciLayout {
         let root = dir.join("root");
         files::write(&root.join("bin/sh"), "shell", 0o755).unwrap();
         let layout = dir.join("layout");
-        oci::write(&layout, &root, &POSTGRES, Arch::Arm64, 1_700_000_000).unwrap();
+        oci::write(&layout, &root, &ours("postgres"), Arch::Arm64, 1_700_000_000).unwrap();
         let digest = oci::read_digest(&layout).unwrap();
         OciLayout { dir: layout, digest, name: "sovereign/postgres".into(), cached: false }
     }

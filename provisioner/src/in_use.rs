@@ -4,6 +4,7 @@
 use crate::context::Context;
 use crate::first_boot::Server;
 use crate::known_hosts::KnownHosts;
+use crate::node::ImageLock;
 use crate::provision::Prepared;
 use crate::report::Stage;
 use crate::ssh::Session;
@@ -11,7 +12,7 @@ use crate::world::{World, kind};
 use anyhow::{Context as _, Result, bail, ensure};
 use escrow::Expected;
 use host::{Cmd, Host as _, Output};
-use spec::paths;
+use spec::{NodeSpec, paths};
 
 /// The project's server, asked about one thing.
 pub struct InUse<'a> {
@@ -39,9 +40,19 @@ impl<'a> InUse<'a> {
         Ok(Self { context, prepared, world, known_hosts, session, about })
     }
 
+    /// What the server shall be by the project as it is now, with these images.
+    pub(crate) fn described(&self, lock: &ImageLock) -> Result<NodeSpec> {
+        self.context.describe(self.prepared, self.world, lock)
+    }
+
     /// What firstboot on the server answers to these words.
     pub(crate) fn ask(&self, words: &[&str]) -> Result<Output> {
-        let output = self.session.probe(&Cmd::new(paths::BINARY).args(words.iter().copied()))?;
+        self.tell(words, Vec::new())
+    }
+
+    /// The same, with something on stdin.
+    pub(crate) fn tell(&self, words: &[&str], stdin: Vec<u8>) -> Result<Output> {
+        let output = self.session.probe(&Cmd::new(paths::BINARY).args(words.iter().copied()).stdin(stdin))?;
         ensure!(
             output.code != Some(2),
             "asking the server about {}: its firstboot is of an earlier release; run `cargo xtask provision --project {}` first",

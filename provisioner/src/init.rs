@@ -35,6 +35,10 @@ pub fn init(folder: &Folder, recipients: &[String], rehearsal: bool) -> Result<(
 mod tests {
     use super::*;
 
+    /// All stacks that the template has something to say of.
+    const ENABLED: &str =
+        "enabled = [\"headscale\", \"traefik\", \"keycloak\", \"oauth2-proxy\", \"nextcloud\", \"ghost\"]";
+
     #[test]
     fn what_it_writes_is_what_is_read() {
         let dir = tempfile::tempdir().unwrap();
@@ -62,7 +66,7 @@ mod tests {
             .replace("@PROTECT@", "true")
             .replace("@RECIPIENTS@", "")
             .replace("@THROWAWAY@", "true")
-            .replace("enabled = [\"postgres\"]", "enabled = [\"postgres\", \"headscale\"]")
+            .replace("enabled = [\"postgres\"]", ENABLED)
             .replace("mode = \"operator\"\n", "mode = \"tang\"\n");
         let setting = |line: &str| line.contains(" = ") || line.starts_with('[');
         let uncommented = |line: &str| match line.strip_prefix("# ") {
@@ -71,8 +75,23 @@ mod tests {
             }
             _ => line.to_owned(),
         };
-        let text: String = text.lines().map(|line| uncommented(line) + "\n").collect();
-        let project = Project::parse("demo", &text).unwrap();
+        // These leave other settings out, and that is all that is wrong with them.
+        let besides = ["domain = ", "issuer = "];
+        let with = |kept: &str| {
+            let is_wanted =
+                |line: &String| line.starts_with(kept) || !besides.iter().any(|key| line.starts_with(key));
+            let lines: Vec<String> = text.lines().map(&uncommented).filter(is_wanted).collect();
+            Project::parse("demo", &(lines.join("\n") + "\n"))
+        };
+        for (kept, why) in
+            [("domain = ", "stacks.domain"), ("issuer = ", "`issuer` in [stacks.oauth2-proxy]")]
+        {
+            let mistakes = with(kept).unwrap_err();
+            assert!(mistakes.0.len() == 1 && mistakes.to_string().contains(why), "{mistakes}");
+        }
+        let project = with("[").unwrap();
+        let hosts: Vec<&str> = project.plan.routes.iter().map(|route| route.host.as_str()).collect();
+        assert!(hosts.contains(&"files.example.org") && hosts.contains(&"www.example.org"), "{hosts:?}");
         assert_eq!(project.dns.unwrap().records.len(), 3);
         assert_eq!(project.vpn.unwrap().host, "vpn.example.org");
         assert_eq!(project.storage_box.unwrap().adopt, Some(12345));

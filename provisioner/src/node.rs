@@ -63,17 +63,17 @@ pub fn node_spec(
     volume: &Volume,
     lock: &ImageLock,
 ) -> Result<NodeSpec> {
-    let stack = |name: &String| -> Result<StackSpec> {
-        let known =
-            stacks::find(name).with_context(|| format!("looking up stack {name}: there is no such stack"))?;
-        let images = known.images.iter().map(|image| {
+    let stack = |wanted: &StackSpec| -> Result<StackSpec> {
+        let name = &wanted.name;
+        let planned = project.plan.stack(name).with_context(|| format!("stack {name} is not planned"))?;
+        let images = planned.images().into_iter().map(|image| {
             let reference = lock
                 .references
-                .get(*image)
+                .get(image)
                 .with_context(|| format!("pinning images: {image} of stack {name} has no digest"))?;
-            Ok(((*image).to_owned(), reference.clone()))
+            Ok((image.to_string(), reference.clone()))
         });
-        Ok(StackSpec { name: name.clone(), images: images.collect::<Result<_>>()? })
+        Ok(StackSpec { images: images.collect::<Result<_>>()?, ..wanted.clone() })
     };
     Ok(NodeSpec {
         version: spec::VERSION,
@@ -84,6 +84,7 @@ pub fn node_spec(
         ssh: SshSpec { port: project.ssh_port },
         inbound: project.open.clone(),
         registries: lock.registries.clone(),
+        domain: project.domain.clone(),
         stacks: project.stacks.iter().map(stack).collect::<Result<_>>()?,
         unlock: project.unlock.clone(),
         reboot: project.reboot,

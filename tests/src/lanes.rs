@@ -79,7 +79,7 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
 }
 
 /// Whether there is the leave to make namespaces.
-fn can_part() -> Result<bool> {
+pub(crate) fn can_part() -> Result<bool> {
     let try_it = Cmd::new("unshare").args(["--net", "--pid", "--fork", "--mount-proc", "ip", "link"]);
     Ok(Local.probe(&try_it).is_ok_and(|tried| tried.success()))
 }

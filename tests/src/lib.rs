@@ -1,13 +1,23 @@
 //! What the tiers share: a [`Rig`] is an operator's machine of its own, with projects, state and a rehearsal cloud; a
-//! [`World`] is one that was provisioned once and is forked by every trial on machines; [`lanes`] run those side by side.
+//! [`World`] is one that was provisioned once and is forked by every trial on machines; [`lanes`] run those side by side. An
+//! [`Engine`](engine::Engine) runs stacks natively, in networks of its own, with a [`Browser`](browser::Browser) outside.
 
+pub mod artifacts;
+pub mod browser;
+pub mod engine;
 mod hurried;
+pub mod isolation;
 pub mod lanes;
+pub mod leaks;
 pub mod live;
+pub mod network;
+pub mod otp;
 mod peer;
 mod rig;
+pub mod samples;
 pub mod server;
 pub mod tang;
+pub mod tied;
 pub mod wire;
 mod world;
 
@@ -25,6 +35,9 @@ use std::time::{Duration, Instant};
 
 /// How long installing PyPI packages may take.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
+
+/// How long something is waited for that nothing but its own work keeps.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 static TOOK: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
 
@@ -62,6 +75,16 @@ pub fn can_run(test: &str, programs: &[&str]) -> Result<bool> {
     );
     eprintln!("SKIPPED {test}: {missing:?} are not installed");
     Ok(false)
+}
+
+/// Waits until this is so, for a minute.
+pub fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !so()? {
+        anyhow::ensure!(start.elapsed() < PATIENCE, "waiting until {what}: it is not after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// A real line of `authorized_keys`; its private half was never kept.

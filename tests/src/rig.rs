@@ -156,10 +156,21 @@ impl Rig {
         Ok(host::files::write(&self.projects().join(name).join("project.toml"), toml.as_bytes(), 0o644)?)
     }
 
-    /// Makes a project like the demo.
+    /// Makes a project of this name that is like `projects/plain`.
     pub fn demo(&self, name: &str) -> Result<()> {
-        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/demo/project.toml");
-        self.project(name, &std::fs::read_to_string(demo)?)
+        let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects/plain/project.toml");
+        self.project(name, &std::fs::read_to_string(plain)?)
+    }
+
+    /// Builds what servers of the two projects that trials begin with run, and gives back what was said: each thing with its digest.
+    pub fn build_images(&self) -> Result<String> {
+        let mut said = String::new();
+        for name in ["plain", "demo-vpn"] {
+            let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../projects").join(name);
+            self.project(name, &std::fs::read_to_string(ours.join("project.toml"))?)?;
+            said += &self.xtask(&["images", "build", "--project", name])?.expect(0)?.stdout;
+        }
+        Ok(said)
     }
 
     fn cmd(&self, args: &[&str]) -> Cmd {

@@ -185,11 +185,11 @@ pub(crate) fn key() -> Result<String> {
     let rig = Rig::new()?;
     let mut hash = Sha256::new();
     hash.update(include_str!("world.rs"));
-    for project in ["demo", "demo-vpn"] {
+    for project in ["plain", "demo-vpn"] {
         let file = format!("../projects/{project}/project.toml");
         hash.update(std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?);
     }
-    hash.update(rig.xtask(&["images", "build"])?.expect(0)?.stdout);
+    hash.update(rig.build_images()?);
     let qemu = host::Host::run(&host::Local, &host::Cmd::new("qemu-img").arg("--version"))?;
     hash.update(qemu.stdout);
     hash.update(crate::sha256_file(rig.program())?);

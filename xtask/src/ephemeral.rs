@@ -79,7 +79,10 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
         command: options.command.clone(),
         aside: options.json,
     };
-    let make = async |project: &_, world: &_| Ok(made::make_for(project, world, &screen).await?.given);
+    // A leased server's stacks are those of the project it is like.
+    let folder = Folder::new(projects, options.project.as_deref().unwrap_or(&order.like.name));
+    let make =
+        async |project: &_, world: &_| Ok(made::make_for(&folder, project, world, &screen).await?.given);
     let ended = lease::run(&order, &leases()?, &endpoint, screen.clone(), make).await?;
     if options.json {
         crate::args::print_json(&ended)?;

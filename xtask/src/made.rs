@@ -9,7 +9,7 @@ use images::toolchain::Firstboot;
 use provisioner::cloud::Endpoint;
 use provisioner::first_boot::Binary;
 use provisioner::observe::World;
-use provisioner::project::Project;
+use provisioner::project::{Folder, Project};
 use provisioner::report::Report;
 use std::sync::Arc;
 
@@ -38,15 +38,20 @@ pub(crate) async fn start_cloud(project: &Project, screen: &Arc<dyn Report>) -> 
 }
 
 /// The static binary beside the container images, since one waits for the processor and the other mostly for the network.
-pub(crate) async fn make(project: &Project, arch: Arch, screen: &Arc<dyn Report>) -> Result<Made> {
+pub(crate) async fn make(
+    folder: &Folder,
+    project: &Project,
+    arch: Arch,
+    screen: &Arc<dyn Report>,
+) -> Result<Made> {
     let cache = places::cache()?;
     let firstboot = tokio::task::spawn_blocking({
         let (screen, cache) = (Arc::clone(screen), cache.clone());
         move || artifacts::build_firstboot(arch, &cache, &*screen)
     });
     let lock = tokio::task::spawn_blocking({
-        let (screen, project) = (Arc::clone(screen), project.clone());
-        move || artifacts::lock(&project, arch, &cache, &*screen)
+        let (screen, folder, project) = (Arc::clone(screen), folder.clone(), project.clone());
+        move || artifacts::lock(&folder, &project, arch, &cache, &*screen)
     });
     let (firstboot, lock) = tokio::try_join!(firstboot, lock)?;
     let firstboot = firstboot?;
@@ -57,17 +62,24 @@ pub(crate) async fn make(project: &Project, arch: Arch, screen: &Arc<dyn Report>
 /// What was made, or made anew where the server turned out to be of another architecture.
 pub(crate) async fn fitting(
     made: Made,
+    folder: &Folder,
     project: &Project,
     world: &World,
     screen: &Arc<dyn Report>,
 ) -> Result<Made> {
     let arch = architecture_found(world).unwrap_or(made.arch);
-    if arch == made.arch { Ok(made) } else { make(project, arch, screen).await }
+    if arch == made.arch { Ok(made) } else { make(folder, project, arch, screen).await }
 }
 
 /// What the server that is there is given.
-pub(crate) async fn make_for(project: &Project, world: &World, screen: &Arc<dyn Report>) -> Result<Made> {
-    make(project, architecture_found(world).unwrap_or(architecture(&project.server_types[0])), screen).await
+pub(crate) async fn make_for(
+    folder: &Folder,
+    project: &Project,
+    world: &World,
+    screen: &Arc<dyn Report>,
+) -> Result<Made> {
+    make(folder, project, architecture_found(world).unwrap_or(architecture(&project.server_types[0])), screen)
+        .await
 }
 
 /// The architecture the server turned out to have. An API that stopped saying it leaves the type's name.

@@ -152,7 +152,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Ephemeral(options) => ephemeral::run(projects, &options).await,
         Verb::Reap(options) => ephemeral::reap(projects, &options).await,
         Verb::Init(options) => verbs::init(projects, &options),
-        Verb::Images(verb) => artifacts::run(&verb),
+        Verb::Images(verb) => artifacts::run(projects, &verb),
         Verb::Cloud(verb) => cloud::run(&verb).await,
         Verb::Test(options) => test::run(&options),
         Verb::Check(options) => check::run(options.json),

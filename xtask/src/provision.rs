@@ -3,11 +3,11 @@
 use crate::arch::{architecture, architectures};
 use crate::args::{Print, Server};
 use crate::ask::{agreed, need_typed};
-use crate::cloud;
 use crate::made::{Made, fitting, make, start_cloud};
 use crate::project::endpoint as project_endpoint;
 use crate::screen::screen;
 use crate::summary::{show_records_kept_elsewhere, summarise};
+use crate::{artifacts, cloud};
 use anyhow::{Result, bail};
 use provisioner::NeedsOperator;
 use provisioner::cloud::Endpoint;
@@ -15,7 +15,7 @@ use provisioner::context::Context;
 use provisioner::opened::Opened;
 use provisioner::packages::{self, Answer};
 use provisioner::plan::{Change, Plan, Wish};
-use provisioner::project::{Folder, Project};
+use provisioner::project::{Folder, ImageSource, Project};
 use provisioner::report::Report;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     }
     let screen = screen();
     let _lock = folder.lock()?;
-    install_packages(&project, options.yes, &*screen)?;
-    let (made, endpoint) = make_beside_the_cloud(&project, &screen).await?;
+    install_packages(&folder, &project, options.yes, &*screen)?;
+    let (made, endpoint) = make_beside_the_cloud(&folder, &project, &screen).await?;
     let opened = Opened::at(folder, project, &endpoint, Arc::clone(&screen))?.from(options.server.from);
     let context = opened.context();
     let prepared = context.prepare()?;
@@ -60,7 +60,7 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     show(&*screen, &plan);
     agree(&plan, options, &context)?;
     let world = context.apply(&prepared, world, &plan).await?;
-    let made = fitting(made, &opened.project, &world, &screen).await?;
+    let made = fitting(made, &opened.folder, &opened.project, &world, &screen).await?;
     let addresses = world.addresses();
     let bring_up = || context.bring_up(&prepared, &world, !plan.is_empty(), &made.given);
     let bring_up = async || tokio::task::block_in_place(bring_up);
@@ -74,26 +74,33 @@ pub(crate) async fn run(projects: &Path, options: &Options) -> Result<u8> {
     Ok(0)
 }
 
-fn install_packages(project: &Project, yes: bool, screen: &dyn Report) -> Result<()> {
+fn install_packages(folder: &Folder, project: &Project, yes: bool, screen: &dyn Report) -> Result<()> {
     let mut needed = vec![("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")];
     if project.rehearsal {
         for arch in architectures(project) {
             needed.extend(rehearsal::host_packages(cloud::api_name(arch)));
         }
     }
-    if project.rehearsal || project.images == provisioner::project::ImageSource::Packages {
+    let from_packages = project.images == ImageSource::Packages;
+    if project.rehearsal || from_packages {
         needed.extend(images::HOST_PACKAGES);
     }
+    let recipes = if from_packages { artifacts::wanted(folder, project)? } else { Vec::new() };
+    needed.extend(recipes.iter().flat_map(images::Recipe::host_packages));
     let ask = |question: &str| Ok(agreed(question)? == Some(true));
     packages::ensure(&needed, if yes { Answer::Yes } else { Answer::Ask(&ask) }, screen)
 }
 
 /// Builds what is not cached for the server that is tried first, beside the cloud's own images.
-async fn make_beside_the_cloud(project: &Project, screen: &Arc<dyn Report>) -> Result<(Made, Endpoint)> {
+async fn make_beside_the_cloud(
+    folder: &Folder,
+    project: &Project,
+    screen: &Arc<dyn Report>,
+) -> Result<(Made, Endpoint)> {
     let cloud = async {
         if project.rehearsal { start_cloud(project, screen).await } else { project_endpoint(project) }
     };
-    tokio::try_join!(make(project, architecture(&project.server_types[0]), screen), cloud)
+    tokio::try_join!(make(folder, project, architecture(&project.server_types[0]), screen), cloud)
 }
 
 /// `--plan`: for a rehearsal against a copy of the cloud's state, so that nothing at all is started or changed.

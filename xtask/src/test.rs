@@ -11,8 +11,8 @@ use std::process::Stdio;
 /// For `test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// fast: units, golden files, the API, clients; clients: only those; vm: a real machine;
-    /// cloud: the real Hetzner, with a token; all: everything but that.
+    /// fast: units, golden files, the API, clients; clients: only those; parts: stacks under a real engine;
+    /// vm: a real machine; cloud: the real Hetzner, with a token; all: everything but that.
     /// None: all that this machine can run.
     #[arg(value_enum)]
     tier: Option<Tier>,
@@ -28,6 +28,8 @@ enum Tier {
     Fast,
     /// Programs that others wrote for Hetzner, against the rehearsal cloud.
     Clients,
+    /// Stacks with real programs under a real engine of this machine's architecture, and a real browser.
+    Parts,
     /// firstboot on a real aarch64 machine: LUKS, UFW, Docker, reboots, power cuts.
     Vm,
     /// The real Hetzner: only with HCLOUD_TOKEN, spends money, is in no other tier.
@@ -37,13 +39,18 @@ enum Tier {
 }
 
 /// What the tests run besides what `provision` needs: programs, or files of packages that have none, and their packages.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 15] = [
     ("age", "age"),
+    ("certutil", "libnss3-tools"),
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("cloud-init", "cloud-init"),
     ("cryptsetup", "cryptsetup-bin"),
     ("file", "file"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("nmap", "nmap"),
+    ("nsenter", "util-linux"),
     ("python3", "python3"),
     ("/usr/share/doc/python3-venv/copyright", "python3-venv"),
     ("ssh", "openssh-client"),
@@ -63,9 +70,10 @@ pub(crate) fn run(options: &Options) -> Result<u8> {
     }
     let tier = options.tier.unwrap_or(Tier::All);
     let (selected, tiers): (&[&str], &[&str]) = match tier {
-        Tier::All => (&["--workspace"], &["fast", "clients", "vm"]),
+        Tier::All => (&["--workspace"], &["fast", "clients", "parts", "vm"]),
         Tier::Fast => (&["--workspace"], &["fast", "clients"]),
         Tier::Clients => (&["--package", TRIALS, "--test", "clients"], &["clients"]),
+        Tier::Parts => (&["--package", TRIALS, "--test", "parts"], &["parts"]),
         Tier::Vm => (&["--package", TRIALS, "--test", "vm"], &["vm"]),
         Tier::Cloud => (&["--package", TRIALS, "--test", "cloud"], &["cloud"]),
     };

@@ -196,13 +196,13 @@ pub(crate) async fn unlock(projects: &Path, options: &Unlock) -> Result<u8> {
     let unlocking = async || {
         let mut unlocked = tokio::task::block_in_place(|| unlock.unlock())?;
         if unlocked == Unlocked::Damaged {
-            let made = make_for(&opened.project, &world, &opened.report).await?;
+            let made = make_for(&opened.folder, &opened.project, &world, &opened.report).await?;
             unlocked = tokio::task::block_in_place(|| unlock.mend(&made.given))?;
         }
         if unlocked == Unlocked::Up {
             return Ok(None);
         }
-        let made = make_for(&opened.project, &world, &opened.report).await?;
+        let made = make_for(&opened.folder, &opened.project, &world, &opened.report).await?;
         let provisioned = tokio::task::block_in_place(|| unlock.finish(&made.given))?;
         summarise(&context, &made, &provisioned, start);
         Ok(Some(provisioned))

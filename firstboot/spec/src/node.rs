@@ -1,4 +1,6 @@
-use crate::{Error, Exception, RebootWindow, UnlockSpec, VERSION, VpnSpec, audit, of_this_version, to_json};
+use crate::{
+    Error, Exception, RebootWindow, Setting, UnlockSpec, VERSION, VpnSpec, audit, of_this_version, to_json,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,7 +24,10 @@ pub struct NodeSpec {
     pub inbound: Vec<Port>,
     /// Registries with a certificate authority of their own.
     pub registries: Vec<Registry>,
-    /// The stacks to run, in the order they are started.
+    /// The domain below which the stacks are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The stacks to run.
     pub stacks: Vec<StackSpec>,
     /// How the volume is opened after a reboot.
     #[serde(default)]
@@ -133,14 +138,23 @@ pub struct Registry {
     pub ca_pem: String,
 }
 
-/// One stack of the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One stack.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StackSpec {
-    /// Its name in the catalogue.
+    /// Its name.
     pub name: String,
-    /// The reference, pinned by digest (`…@sha256:<64 hex>`), of each image its compose file names.
+    /// The reference, pinned by digest (`…@sha256:<64 hex>`), of each image that it runs.
     pub images: BTreeMap<String, String>,
+    /// What the project chose of its options.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, Setting>,
+    /// The hosts the project gave its routes, by their names: `www`, or `@` for the domain itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, String>,
+    /// Its folder where it is the project's own, path by path; one of the catalogue has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
 }
 
 impl NodeSpec {
@@ -232,9 +246,11 @@ mod tests {
             ssh: SshSpec { port: 22 },
             inbound: vec![],
             registries: vec![],
+            domain: None,
             stacks: vec![StackSpec {
                 name: "postgres".into(),
                 images: [("postgres".to_owned(), format!("r/postgres@sha256:{}", "0".repeat(64)))].into(),
+                ..StackSpec::default()
             }],
             unlock: UnlockSpec::Operator,
             reboot: None,

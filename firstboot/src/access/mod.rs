@@ -1,6 +1,6 @@
 //! Who may open or close what: the keys of the volume, and the doors that the operator comes in by.
 //!
-//! What opens the data, from below: `store` names every secret and where it lies; `slots` gives the keys their keyslots;
+//! What opens the data, from below: `store` names every secret and where it lies, `draw` makes one; `slots` gives the keys their keyslots;
 //! `sealing` makes the bundle that the operator's side takes, and `reseal` takes every later change through its gate. On
 //! these stand `keys` (rotate, revoke), `unattended` (opening without an operator) and `unlock` (with one).
 //!
@@ -9,6 +9,7 @@
 
 mod acknowledge;
 pub(crate) mod closing;
+mod draw;
 pub(crate) mod gate;
 pub(crate) mod keys;
 pub(crate) mod reseal;

@@ -101,18 +101,18 @@ fn sources(cx: &Cx<'_>, changes: &[String]) -> Result<Vec<Source>> {
     };
     let own = possible(cx)?;
     for wanted in &own {
-        if is_new(wanted.name) || !cx.machine().exists(revoked(wanted.name))? {
-            add(wanted.name.into(), wanted.purpose.into(), stored(wanted.name));
+        if is_new(&wanted.name) || !cx.machine().exists(revoked(&wanted.name))? {
+            add(wanted.name.clone(), wanted.purpose.clone(), stored(&wanted.name));
         }
     }
     // What lies on the volume counts, whatever the spec wishes: the data of a stack that was taken out needs its secrets.
     for (name, purpose) in leftover(cx)? {
         let there = stored(&name);
-        add(name, purpose.into(), there);
+        add(name, purpose, there);
     }
     let mut others: Vec<String> = cx.machine().list(&stored(KEPT))?;
     others.extend(changes.iter().filter(|name| !name.starts_with('-')).cloned());
-    others.retain(|name| !name.contains('.') && own.iter().all(|wanted| wanted.name != name));
+    others.retain(|name| !name.contains('.') && own.iter().all(|wanted| wanted.name != *name));
     others.sort_unstable();
     others.dedup();
     for name in others {

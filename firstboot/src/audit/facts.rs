@@ -103,6 +103,11 @@ impl Facts {
         Ok(inspected.filter_map(|c| wrong(c).map(|what| format!("{} {what}", name(c)))).collect())
     }
 
+    /// The containers that break this item of the policy that every service is confined by.
+    pub(super) fn confined(&self, benchmark: &str) -> Found {
+        self.each(|container| stacks::confinement::breaks(benchmark, container))
+    }
+
     /// A unit, by its name.
     pub(super) fn unit(&self, name: &str) -> Fact<Unit> {
         let units = self.units.clone()?;

@@ -88,7 +88,7 @@ pub(super) fn gather(cx: &Cx<'_>) -> Facts {
         undeclared: known(undeclared(cx)),
         keyslots: known(keyslots(cx)),
         unlock: Ok(cx.spec.unlock.clone()),
-        declared: known(Rules::of(&cx.spec).map(|rules| rules.declared())),
+        declared: known(Rules::of(cx).map(|rules| rules.declared())),
         images: Ok(images(&cx.spec)),
     }
 }

@@ -9,7 +9,6 @@ use spec::{Port, Protocol};
 /// Directories of the host's system, as the benchmark lists them.
 const SENSITIVE: [&str; 8] = ["/", "/boot", "/dev", "/etc", "/lib", "/proc", "/sys", "/usr"];
 const PRIVILEGED: u16 = 1024;
-const MOST_STARTS: i64 = 5;
 
 pub(super) const JUDGES: &[(&str, Judge)] = &[
     ("docker-5.1", |f| {
@@ -17,25 +16,9 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
         let off = state.is_null() || state == "inactive";
         Ok(if off { vec![] } else { vec![format!("it is {state}")] })
     }),
-    ("docker-5.2", |f| {
-        f.each(|c| {
-            let profile = c["AppArmorProfile"].as_str().unwrap_or_default();
-            ["", "unconfined"].contains(&profile).then(|| "is not".into())
-        })
-    }),
-    ("docker-5.4", |f| {
-        f.each(|c| {
-            let dropped =
-                texts(&c["HostConfig"]["CapDrop"]).iter().any(|name| name.eq_ignore_ascii_case("ALL"));
-            let added = texts(&c["HostConfig"]["CapAdd"]);
-            match (dropped, added.is_empty()) {
-                (false, _) => Some("keeps what Docker gives by default".into()),
-                (true, false) => Some(format!("got {} back", added.join(" "))),
-                (true, true) => None,
-            }
-        })
-    }),
-    ("docker-5.5", |f| f.each(|c| (c["HostConfig"]["Privileged"] == true).then(|| "is privileged".into()))),
+    ("docker-5.2", |f| f.confined("docker-5.2")),
+    ("docker-5.4", |f| f.confined("docker-5.4")),
+    ("docker-5.5", |f| f.confined("docker-5.5")),
     ("docker-5.6", |f| {
         f.each(|c| {
             let found: Vec<String> =
@@ -56,35 +39,17 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
     }),
     ("docker-5.8", |f| undeclared(f, |published| published.port.port < PRIVILEGED)),
     ("docker-5.9", |f| undeclared(f, |_| true)),
-    ("docker-5.10", |f| {
-        f.each(|c| (c["HostConfig"]["NetworkMode"] == "host").then(|| "is on the host's network".into()))
-    }),
-    ("docker-5.11", |f| f.each(|c| (!positive(c, "Memory")).then(|| "has no limit".into()))),
-    ("docker-5.12", |f| {
-        f.each(|c| {
-            let limited = positive(c, "NanoCpus") || positive(c, "CpuShares") || positive(c, "CpuQuota");
-            (!limited).then(|| "has no limit".into())
-        })
-    }),
-    ("docker-5.13", |f| {
-        f.each(|c| (c["HostConfig"]["ReadonlyRootfs"] != true).then(|| "can write to it".into()))
-    }),
+    ("docker-5.10", |f| f.confined("docker-5.10")),
+    ("docker-5.11", |f| f.confined("docker-5.11")),
+    ("docker-5.12", |f| f.confined("docker-5.12")),
+    ("docker-5.13", |f| f.confined("docker-5.13")),
     ("docker-5.14", |f| {
         undeclared(f, |published| {
             published.address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
         })
     }),
-    ("docker-5.15", |f| {
-        f.each(|c| {
-            let policy = &c["HostConfig"]["RestartPolicy"];
-            let name = policy["Name"].as_str().unwrap_or_default();
-            let starts = policy["MaximumRetryCount"].as_i64().unwrap_or(0);
-            let fine =
-                ["", "no"].contains(&name) || name == "on-failure" && (1..=MOST_STARTS).contains(&starts);
-            (!fine).then(|| format!("has the policy {name}:{starts}"))
-        })
-    }),
-    ("docker-5.16", |f| f.each(|c| (c["HostConfig"]["PidMode"] == "host").then(|| "sees them".into()))),
+    ("docker-5.15", |f| f.confined("docker-5.15")),
+    ("docker-5.16", |f| f.confined("docker-5.16")),
     ("docker-5.17", |f| f.each(|c| (c["HostConfig"]["IpcMode"] == "host").then(|| "shares it".into()))),
     ("docker-5.18", |f| {
         f.each(|c| {
@@ -124,29 +89,10 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
             (!parent.is_empty()).then(|| format!("is in {parent}"))
         })
     }),
-    ("docker-5.26", |f| {
-        f.each(|c| {
-            let options = texts(&c["HostConfig"]["SecurityOpt"]);
-            let bound =
-                options.iter().any(|o| ["no-new-privileges", "no-new-privileges:true"].contains(&o.as_str()));
-            (!bound).then(|| "may".into())
-        })
-    }),
-    ("docker-5.27", |f| {
-        f.each(|c| {
-            (c["State"]["Health"]["Status"] != "healthy").then(|| {
-                let state = c["State"]["Health"]["Status"].as_str().unwrap_or("not checked");
-                format!("is {state}")
-            })
-        })
-    }),
-    ("docker-5.28", |f| {
-        f.each(|c| {
-            let image = c["Config"]["Image"].as_str().unwrap_or_default();
-            (!image.contains("@sha256:")).then(|| format!("runs {image}"))
-        })
-    }),
-    ("docker-5.29", |f| f.each(|c| (!positive(c, "PidsLimit")).then(|| "has no limit".into()))),
+    ("docker-5.26", |f| f.confined("docker-5.26")),
+    ("docker-5.27", |f| f.confined("docker-5.27")),
+    ("docker-5.28", |f| f.confined("docker-5.28")),
+    ("docker-5.29", |f| f.confined("docker-5.29")),
     ("docker-5.30", |f| {
         f.each(|c| {
             let network = c["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
@@ -166,10 +112,6 @@ pub(super) const JUDGES: &[(&str, Judge)] = &[
 fn sources(container: &Value) -> Vec<String> {
     let mounts = container["Mounts"].as_array().into_iter().flatten();
     mounts.filter_map(|mount| mount["Source"].as_str()).map(str::to_owned).collect()
-}
-
-fn positive(container: &Value, limit: &str) -> bool {
-    container["HostConfig"][limit].as_i64().is_some_and(|n| n > 0)
 }
 
 struct Published {

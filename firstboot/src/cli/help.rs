@@ -31,11 +31,13 @@ examples:
     ),
     (
         "stacks",
-        "The stacks. `list` prints each that lies on the volume or is wanted, with its containers, its data and the names of its \
+        "The stacks. `diff` shows how their files would change by the node spec on stdin. `logs`, `restart` and `run` are for one stack \
+         that is enabled; `run` passes its arguments to the command that the stack's manifest names, inside its container. `list` prints each that lies on the volume or is wanted, with its containers, its data and the names of its \
          secrets. A stack that the node spec no longer names is stopped; what it left is kept, and stays in the escrow, until \
          `remove` begins to remove it, which goes on only while somebody takes the escrow: `cargo xtask stacks remove NAME --data --project NAME` does.
 
 examples:
+  firstboot stacks logs postgres --tail=50
   firstboot stacks list | jq -r '.[] | select(.enabled | not) | .name'
   firstboot stacks remove postgres",
     ),

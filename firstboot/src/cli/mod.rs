@@ -8,7 +8,7 @@ use crate::access::{acknowledge as file_acknowledgement, closing, sealing};
 use crate::flow::{boot, install, status};
 use crate::machine::{Here, Machine, free_space};
 use crate::run::{Cx, follow};
-use crate::steps::stacks::{compose, disabled};
+use crate::steps::stacks::{by_hand, disabled, up};
 use crate::steps::{firewall, pending, verify, vpn};
 use crate::system::managed::drift;
 use crate::upkeep::{outdated, refresh};
@@ -43,6 +43,12 @@ usage: firstboot COMMAND
   keys rotate SLOT             begins to change a key; SLOT: unlock, recovery
   keys revoke SLOT             begins to drop one; SLOT: unlock, recovery, or a number from 4 on
   stacks list                  the stacks on the volume, and which of them are wanted (JSON)
+  stacks diff                  reads a node spec (JSON) from stdin; how the stacks' files would change
+  stacks logs NAME [--follow] [--tail=N]   what its containers said
+  stacks restart NAME          stops it, starts it, waits until it is healthy
+  stacks run NAME -- ARGS      runs what its manifest names for administrators
+  stacks up NAME               starts its containers (its systemd unit does this)
+  stacks timer NAME:TIMER      runs what one of its timers says (systemd does this)
   stacks remove NAME           begins to remove one that is not wanted, with its data and its secrets
   vpn list                     the operator's devices, and whether each has a key (JSON)
   vpn renew DEVICE             makes a device's key worthless and asks for a new one
@@ -111,12 +117,25 @@ fn dispatch(args: &[&str]) -> Result<u8> {
             change(&here, || request::request(&here, wish))
         }
         ["stacks", "list"] => print(&serde_json::to_string(&disabled::list(&Cx::read_only(&here)?)?)?),
+        ["stacks", "up", name] => up::up(&Cx::read_only(&here)?, name).map(|()| DONE),
+        ["stacks", "timer", instance] => up::timer(&Cx::read_only(&here)?, instance).map(|()| DONE),
+        ["stacks", "diff"] => print_all(&by_hand::diff(&with_spec_of_stdin(&here)?)?),
+        ["stacks", "logs", name, options @ ..] if options.iter().all(|option| is_log_option(option)) => {
+            exit_code(by_hand::logs(&Cx::read_only(&here)?, name, options)?)
+        }
+        ["stacks", "restart", name] => {
+            let _lock = lock()?;
+            by_hand::restart(&Cx::read_only(&here)?, name).map(|()| DONE)
+        }
+        ["stacks", "run", name, "--", arguments @ ..] => {
+            exit_code(by_hand::run(&Cx::read_only(&here)?, name, arguments)?)
+        }
         ["stacks", "remove", name] => {
             change(&here, || disabled::request_removal(&Cx::read_only(&here)?, name))
         }
         ["vpn", "list"] => print(&serde_json::to_string(&vpn::list(&Cx::read_only(&here)?)?)?),
         ["vpn", "renew", device] => change(&here, || vpn::renew(&Cx::read_only(&here)?, device)),
-        ["vpn", "certificate"] => cat(&here, compose::CERTIFICATE),
+        ["vpn", "certificate"] => cat(&here, vpn::certificate_file(&Cx::read_only(&here)?)?),
         ["refresh"] => refresh(&here),
         ["firewall"] => firewall::ask_docker_user_first(&here).map(|()| DONE),
         ["--version"] => print(&here.firstboot()?),
@@ -126,6 +145,22 @@ fn dispatch(args: &[&str]) -> Result<u8> {
             Ok(USAGE)
         }
     }
+}
+
+/// What of Compose's options for logs makes sense for an administrator.
+fn is_log_option(option: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    option == "--follow" || option.strip_prefix("--tail=").is_some_and(number)
+}
+
+/// A program's own exit code, passed on.
+fn exit_code(code: i32) -> Result<u8> {
+    Ok(u8::try_from(code).unwrap_or(FAILED))
+}
+
+/// This server as it would be by another node spec, which comes in on stdin.
+fn with_spec_of_stdin(here: &Here) -> Result<Cx<'_>> {
+    Ok(Cx::read_only(here)?.by(spec::NodeSpec::from_json(&stdin()?)?))
 }
 
 fn run(here: &Here) -> Result<u8> {
@@ -302,11 +337,17 @@ fn acknowledge(here: &Here, name: &str, value: &str) -> Result<u8> {
     file_acknowledgement(here, name, value).map(|()| DONE)
 }
 
-fn cat(here: &Here, path: &str) -> Result<u8> {
-    let bytes = host::Host::read(here, Path::new(path))?;
+fn cat(here: &Here, path: impl AsRef<Path>) -> Result<u8> {
+    let path = path.as_ref();
+    let bytes = host::Host::read(here, path)?;
     output(&bytes.with_context(|| {
-        format!("reading {path}: nothing was sealed yet; see `cargo xtask status --project NAME`")
+        format!("reading {}: it is not there yet; see `cargo xtask status --project NAME`", path.display())
     })?)
+}
+
+/// A text that ends its own lines.
+fn print_all(text: &str) -> Result<u8> {
+    output(text.as_bytes())
 }
 
 fn print(text: &str) -> Result<u8> {

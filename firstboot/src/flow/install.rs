@@ -18,9 +18,9 @@ pub(crate) fn install(machine: &dyn Machine, json: &[u8], running: &dyn Fn() -> 
     for recipient in &spec.recipients {
         escrow::Recipient::parse(recipient)?;
     }
+    let plan = stacks::Plan::of(&spec)?;
     for stack in &spec.stacks {
-        stacks::render(stack, &spec.inbound)?;
-        stacks::config(stacks::find(&stack.name)?, spec.vpn.as_ref())?;
+        plan.render(stack, &spec.inbound)?;
     }
     let receipt = receipt(machine)?;
     if let Some(receipt) = &receipt

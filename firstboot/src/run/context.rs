@@ -7,8 +7,9 @@ use crate::machine::digest::sha256;
 use anyhow::Context as _;
 use host::{Cmd, Error, Host, Output};
 use spec::{EventKind, NodeSpec, Receipt, StepName, paths};
+use stacks::Plan;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The context of one step of a run. It is a [`Host`] itself and measures the time spent in programs. Contexts of one
@@ -30,6 +31,8 @@ struct Run {
     log: Option<Log>,
     /// The steps that failed, in the order in which they did.
     failed: Mutex<Vec<StepName>>,
+    /// What follows from the stacks of the spec, once somebody asked.
+    plan: OnceLock<Plan>,
 }
 
 /// What a step spent its time on.
@@ -51,7 +54,12 @@ impl<'a> Cx<'a> {
     pub fn read_only(machine: &'a dyn Machine) -> anyhow::Result<Self> {
         let spec = installed_spec(machine)?;
         let receipt = receipt(machine)?.unwrap_or_else(|| Receipt::new(&spec.project, spec.server.id));
-        let run = Run { receipt: Mutex::new(Arc::new(receipt)), log: None, failed: Mutex::default() };
+        let run = Run {
+            receipt: Mutex::new(Arc::new(receipt)),
+            log: None,
+            failed: Mutex::default(),
+            plan: OnceLock::new(),
+        };
         let meter = Mutex::default();
         Ok(Self {
             machine,
@@ -63,6 +71,18 @@ impl<'a> Cx<'a> {
         })
     }
 
+    /// The same by another node spec than the one that is installed.
+    #[must_use]
+    pub(crate) fn by(self, spec: NodeSpec) -> Self {
+        let run = Run {
+            receipt: Mutex::new(self.receipt()),
+            log: None,
+            failed: Mutex::default(),
+            plan: OnceLock::new(),
+        };
+        Self { spec: Arc::new(spec), run: Arc::new(run), ..self }
+    }
+
     /// For acting: counts the start in the receipt and says that it started.
     pub fn begin(machine: &'a dyn Machine) -> anyhow::Result<Self> {
         let looking = Self::read_only(machine)?;
@@ -70,6 +90,7 @@ impl<'a> Cx<'a> {
             receipt: Mutex::new(looking.receipt()),
             log: Some(Log::open(machine).context("opening the event stream")?),
             failed: Mutex::default(),
+            plan: OnceLock::new(),
         };
         let cx = Self { run: Arc::new(run), ..looking };
         let spec_sha256 = sha256(&machine.read(Path::new(paths::NODE_SPEC))?.unwrap_or_default());
@@ -81,6 +102,15 @@ impl<'a> Cx<'a> {
         })?;
         cx.emit(EventKind::Started { firstboot })?;
         Ok(cx)
+    }
+
+    /// What follows from the stacks that this server shall run.
+    pub fn plan(&self) -> Result<&Plan, stacks::Error> {
+        if let Some(plan) = self.run.plan.get() {
+            return Ok(plan);
+        }
+        let plan = Plan::of(&self.spec)?;
+        Ok(self.run.plan.get_or_init(|| plan))
     }
 
     /// The machine itself.

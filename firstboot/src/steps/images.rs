@@ -34,13 +34,18 @@ impl Step for Images {
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
-        for reference in references(cx) {
-            if !engine::has_image(cx, reference)? {
-                pulls::durably(cx, || pull(cx, reference))?;
-            }
-        }
-        Ok(())
+        pull_missing(cx)
     }
+}
+
+/// Pulls what is not here.
+pub(crate) fn pull_missing(cx: &Cx<'_>) -> Result<()> {
+    for reference in references(cx) {
+        if !engine::has_image(cx, reference)? {
+            pulls::durably(cx, || pull(cx, reference))?;
+        }
+    }
+    Ok(())
 }
 
 fn references<'c>(cx: &'c Cx<'_>) -> impl Iterator<Item = &'c str> {

@@ -65,14 +65,27 @@ impl Step for Preflight {
             ::escrow::Recipient::parse(recipient)?;
         }
         for stack in &cx.spec.stacks {
-            ::stacks::render(stack, &cx.spec.inbound)?;
-            ::stacks::config(::stacks::find(&stack.name)?, cx.spec.vpn.as_ref())?;
+            cx.plan()?.render(stack, &cx.spec.inbound)?;
         }
+        fits(cx)?;
         Ok(missing(cx, Which::First)?.is_empty().then_some(ThisServer(())))
     }
 
     fn apply(&self, cx: &Cx<'_>) -> Result<()> {
         wait(cx, Which::First)
+    }
+}
+
+/// The stacks' budgets fit into this server's memory, beside what the system and the engine need.
+fn fits(cx: &Cx<'_>) -> Result<()> {
+    let info = cx.machine().text("/proc/meminfo")?.unwrap_or_default();
+    let total = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let Some(there) = total.map(|kib| kib / 1024) else { return Ok(()) };
+    match cx.plan()?.lacks_memory(there) {
+        Some(why) => bail!("checking the server's memory: {why}"),
+        None => Ok(()),
     }
 }
 

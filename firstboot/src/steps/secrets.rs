@@ -37,7 +37,7 @@ impl Step for Secrets {
             return Ok(None);
         }
         for wanted in wanted(cx)? {
-            if !cx.machine().exists(waiting(wanted.name))? {
+            if !cx.machine().exists(waiting(&wanted.name))? {
                 return Ok(None);
             }
         }
@@ -53,8 +53,8 @@ impl Step for Secrets {
         cx.machine().make_dir(Path::new("/run/sovereign"), 0o700, 0, 0)?;
         cx.machine().make_dir(Path::new(WAITING), 0o700, 0, 0)?;
         for wanted in wanted(cx)? {
-            if !cx.machine().exists(waiting(wanted.name))? {
-                cx.write(&waiting(wanted.name), draw_one(cx, &wanted)?.expose(), 0o400)?;
+            if !cx.machine().exists(waiting(&wanted.name))? {
+                cx.write(&waiting(&wanted.name), draw_one(cx, &wanted)?.expose(), 0o400)?;
             }
         }
         Ok(())

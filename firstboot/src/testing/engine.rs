@@ -13,8 +13,46 @@ pub(super) fn up(state: &mut State, unit: &str) {
     assert!(!state.taken.is_empty(), "a stack was started before any escrow was off the server");
     let stack = unit.strip_prefix("sovereign-stack@").unwrap().strip_suffix(".service").unwrap();
     let compose = get(state, &format!("/srv/sovereign/stacks/{stack}/compose.yaml"));
-    state.containers.insert(stack.into(), services(&String::from_utf8(compose).unwrap()));
+    let compose = String::from_utf8(compose).unwrap();
+    let joined = networks(&compose);
+    for network in &joined {
+        assert!(
+            state.networks.contains_key(network),
+            "{stack} was started before network {network} was made"
+        );
+    }
+    state.joined.insert(stack.into(), joined);
+    state.containers.insert(stack.into(), services(&compose));
     state.stacks.push(unit.into());
+}
+
+/// The networks that a compose file wants to be there.
+fn networks(compose: &str) -> Vec<String> {
+    compose.lines().filter_map(|line| line.strip_prefix("    name: ")).map(str::to_owned).collect()
+}
+
+/// `docker network create`.
+pub(super) fn make_network(state: &mut State, options: &[&str], name: &str) {
+    let label = options.iter().position(|option| *option == "--label").map(|at| options[at + 1]);
+    let (key, value) = label.unwrap().split_once('=').unwrap();
+    assert!(["--subnet", "--ip-range", "--gateway"].iter().all(|needed| options.contains(needed)));
+    let before = state.networks.insert(name.to_owned(), json!({ key: value }));
+    assert!(before.is_none() && state.docker, "{name} was made twice");
+}
+
+/// `docker network rm`.
+pub(super) fn remove_network(state: &mut State, name: &str) {
+    let in_use = stacks_in(state, name);
+    assert!(in_use.is_empty(), "{name} has {in_use:?} in it");
+    state.networks.remove(name).expect("it was there");
+}
+
+/// The stacks that have a container in a network.
+pub(super) fn stacks_in(state: &State, network: &str) -> Vec<String> {
+    let is_in = |stack: &&String| {
+        state.joined.get(*stack).is_some_and(|joined| joined.iter().any(|name| name == network))
+    };
+    state.containers.keys().filter(is_in).cloned().collect()
 }
 
 /// Each service of a compose file and its digest.
@@ -77,7 +115,9 @@ pub(super) fn answer(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
             let listed = |(stack, service, _)| json!({ "Id": format!("{stack}-{service}"), "Labels": { "com.docker.compose.project": stack } });
             Value::Array(all.map(listed).collect())
         }
-        "/networks" => state.networks.clone(),
+        "/networks" => {
+            state.networks.iter().map(|(name, labels)| json!({ "Name": name, "Labels": labels })).collect()
+        }
         _ => {
             let mut all = all;
             match all.find(|(stack, service, _)| path == format!("/containers/{stack}-{service}/json")) {
@@ -93,19 +133,22 @@ pub(super) fn answer(state: &State, path: &str) -> Option<(u16, Vec<u8>)> {
 }
 
 fn container(state: &State, stack: &str, service: &str, digest: &str) -> Value {
+    let joined = state.joined.get(stack).into_iter().flatten();
+    let joined: Value = joined.map(|name| (name.clone(), json!({}))).collect();
     let user = if stack == "postgres" { "999:999" } else { "65532:65532" };
     json!({
         "Name": format!("/{stack}-{service}-1"),
         "State": { "Running": true, "Pid": 77, "Health": { "Status": "healthy" } },
-        "NetworkSettings": { "Ports": state.published },
+        "NetworkSettings": { "Ports": state.published, "Networks": joined },
         "Config": {
-            "User": user, "Labels": { "com.docker.compose.service": service, "sovereign.digest": digest },
+            "User": user, "Image": "r/x@sha256:00", "Labels": { "com.docker.compose.project": stack, "com.docker.compose.service": service, "sovereign.digest": digest },
         },
         "AppArmorProfile": "docker-default",
         "HostConfig": {
             "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
             "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
             "NetworkMode": "of_its_own", "PidMode": "",
+            "RestartPolicy": { "Name": "on-failure", "MaximumRetryCount": 5 },
         },
     })
 }

@@ -11,7 +11,7 @@ pub(crate) mod flow;
 mod grow;
 mod keys;
 mod machine;
-mod network;
+pub(crate) mod network;
 mod phases;
 mod programs;
 mod refusals;
@@ -35,7 +35,7 @@ pub(crate) const LOOKS: [&str; 6] =
     ["iptables -S", "ip6tables -S", "sshd -T", "iptables -S", "ip6tables -S", SHOW_UNITS];
 const SHOW_UNITS: &str = "systemctl show --property=NeedDaemonReload --value -- apt-daily-upgrade.service containerd.service \
     docker.service docker.socket fail2ban.service sovereign-firstboot.service sovereign-put-back.service \
-    sovereign-refresh.service sovereign-stacks.target sovereign-vpn.service srv-sovereign.mount";
+    sovereign-refresh.service sovereign-stacks.target sovereign-vpn.service srv-sovereign.mount sovereign-stack@postgres.service";
 
 pub(crate) struct Fake {
     pub(crate) state: Shared<State>,
@@ -70,7 +70,8 @@ impl Fake {
                 timers: std::collections::BTreeMap::new(),
                 closed: false,
                 published: serde_json::Value::Null,
-                networks: serde_json::json!([]),
+                networks: std::collections::BTreeMap::new(),
+                joined: std::collections::BTreeMap::new(),
                 passed_over: false,
                 clock: Duration::ZERO,
                 drawn: 0,

@@ -4,6 +4,7 @@ use super::answers::{code, get, put, says};
 use super::flow::done;
 use super::{Fake, State};
 use crate::steps::verify::undeclared;
+use ::stacks::manifest::From;
 use host::{Cmd, Output};
 use serde_json::json;
 use spec::{NodeSpec, StackSpec, VpnSpec};
@@ -104,18 +105,19 @@ pub(super) fn with_network(fake: &Fake) -> NodeSpec {
     let image =
         |name: &str| (name.to_owned(), format!("registry.test:5000/{name}@sha256:{}", "1".repeat(64)));
     let images = [image("headscale"), image("tailscale")].into();
-    spec.stacks.push(StackSpec { name: "headscale".into(), images });
-    spec.inbound.extend(::stacks::find("headscale").unwrap().ports.iter().filter(|port| port.port != 443));
+    spec.stacks.push(StackSpec { name: "headscale".into(), images, ..StackSpec::default() });
     spec.vpn = Some(VpnSpec {
         host: "vpn.example.org".into(),
         base_domain: "internal.example.org".into(),
         devices: vec!["laptop".into()],
         names: vec!["metrics".into()],
     });
+    let ports = ::stacks::Plan::of(&spec).unwrap().ports(From::World);
+    spec.inbound.extend(ports.iter().filter(|port| port.port != 443));
     spec
 }
 
-pub(super) fn fresh() -> Fake {
+pub(crate) fn fresh() -> Fake {
     let fake = Fake::new();
     fake.install(&with_network(&fake));
     fake
@@ -134,7 +136,9 @@ fn the_server_joins_and_the_devices_key_is_escrowed() {
     done(&fake);
     assert_eq!(fake.get(KEYS).unwrap(), b"sd", "one key for the server, one for the device");
     assert_eq!(escrowed(&fake), b"hskey-auth-2");
-    let names = String::from_utf8(fake.get(crate::steps::stacks::compose::names_file()).unwrap()).unwrap();
+    let names =
+        String::from_utf8(fake.get("/srv/sovereign/stacks/headscale/config/extra-records.json").unwrap())
+            .unwrap();
     assert!(names.contains("metrics.internal.example.org") && names.contains("100.64.0.1"));
     let state = fake.state.borrow();
     assert!(state.lines.iter().all(|line| !line.contains("hskey-auth-")), "a key was an argument");
@@ -213,21 +217,38 @@ fn a_network_that_the_project_no_longer_has_is_left() {
     assert!(line("stop sovereign-vpn") < line("disable --quiet --no-reload sovereign-vpn"));
 }
 
-/// Compose leaves a network that is there as it is, also one that an earlier release made.
+/// Docker leaves a network that is there as it is, also one that an earlier release, or Compose, made.
 #[test]
-fn a_network_without_ipv6_is_made_anew_when_its_stack_is_started_and_one_with_it_is_kept() {
-    for (has_ipv6, downs) in [(false, 1), (true, 0)] {
+fn a_network_that_is_not_as_planned_is_made_anew_with_whoever_is_in_it_and_others_are_kept() {
+    let planned = "headscale.outside";
+    let by_compose = json!({ "com.docker.compose.project": "headscale" });
+    for (name, labels, downs) in [
+        (planned, json!({ "sovereign.network": "another" }), 1),
+        (planned, by_compose.clone(), 1),
+        ("headscale_control", by_compose, 0),
+        ("gone.edge", json!({ "sovereign.network": "x" }), 0),
+        ("somebody-elses", json!({}), 0),
+    ] {
         let fake = fresh();
         done(&fake);
-        let labels =
-            json!({ "com.docker.compose.project": "headscale", "com.docker.compose.network": "control" });
-        fake.state.borrow_mut().networks = json!([{ "Labels": labels, "EnableIPv6": has_ipv6 }]);
-        fake.state.borrow_mut().containers.remove("headscale");
+        fake.state.borrow_mut().networks.insert(name.into(), labels);
         let lines = fake.state.borrow().lines.len();
         done(&fake);
         let state = fake.state.borrow();
         let down = |line: &&String| line.starts_with("docker-compose") && line.ends_with(" down");
-        assert_eq!(state.lines[lines..].iter().filter(down).count(), downs, "{:#?}", &state.lines[lines..]);
+        assert_eq!(
+            state.lines[lines..].iter().filter(down).count(),
+            downs,
+            "{name}: {:#?}",
+            &state.lines[lines..]
+        );
+        assert!(state.containers.contains_key("headscale") && state.networks.contains_key(planned));
+        assert_eq!(
+            state.networks.len(),
+            if name == "somebody-elses" { 3 } else { 2 },
+            "{:?}",
+            state.networks
+        );
     }
 }
 

@@ -110,7 +110,9 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             code(0)
         }
         ("rm", [.., "--", dir])
-            if dir.starts_with("/srv/sovereign/stacks/") || dir.starts_with("/srv/sovereign/data/") =>
+            if ["/srv/sovereign/stacks/", "/srv/sovereign/data/", "/etc/systemd/system/"]
+                .iter()
+                .any(|top| dir.starts_with(top)) =>
         {
             engine::wipe(state, dir);
             code(0)
@@ -122,8 +124,17 @@ pub(super) fn run(state: &mut State, cmd: &Cmd, torn: bool) -> Output {
             (state.torn, state.unsynced) = (false, false);
             code(0)
         }
-        ("docker-compose", [.., "down"]) => {
-            state.networks = serde_json::json!([]);
+        ("docker-compose", ["--project-name", stack, .., "down"]) => {
+            state.containers.remove(*stack);
+            state.networks.retain(|_, labels| labels["com.docker.compose.project"] != *stack);
+            code(0)
+        }
+        ("docker", ["network", "create", options @ .., name]) => {
+            engine::make_network(state, options, name);
+            code(0)
+        }
+        ("docker", ["network", "rm", name]) => {
+            engine::remove_network(state, name);
             code(0)
         }
         _ => code(0),
@@ -352,8 +363,8 @@ fn systemctl(state: &mut State, args: &[&str]) -> Output {
                 state.root.remove(Path::new(&path));
             }
         }
-        ["reload-or-restart" | "restart", unit] if unit.starts_with("sovereign-stack@") => {
-            engine::up(state, unit);
+        ["reload-or-restart" | "restart", units @ ..] if units[0].starts_with("sovereign-stack@") => {
+            units.iter().for_each(|unit| engine::up(state, unit));
         }
         _ => {}
     }

@@ -98,9 +98,12 @@ pub(crate) struct State {
     pub(crate) timers: BTreeMap<String, (Duration, String)>,
     /// Whether the firewall's rules are loaded.
     pub(crate) closed: bool,
-    /// What the first stack's container publishes, and the networks of stacks, as the engine says it.
+    /// What each container publishes, as the engine says it.
     pub(crate) published: serde_json::Value,
-    pub(crate) networks: serde_json::Value,
+    /// The networks of containers, by name, and the labels of each.
+    pub(crate) networks: BTreeMap<String, serde_json::Value>,
+    /// Which of them each stack was started in last.
+    pub(crate) joined: BTreeMap<String, Vec<String>>,
     /// Whether the engine's rules are asked before ours.
     pub(crate) passed_over: bool,
     pub(crate) clock: Duration,

@@ -2,64 +2,21 @@
 
 mod keys;
 
-use crate::Stack;
+use crate::confinement;
+use crate::finding::{Finding, Rule};
+use crate::manifest::{From, Loosened};
+use crate::plan::{Plan, Planned};
+use crate::value::{items, scalar};
 use serde_json::Value;
 use spec::{Port, Protocol};
 use std::path::{Path, PathBuf};
 
-/// What no stack may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// It can be read.
-    Readable,
-    /// Keys that a stack has a use for, and no others.
-    Key,
-    /// All capabilities dropped.
-    Capabilities,
-    /// `no-new-privileges`, and nothing else.
-    SecurityOptions,
-    /// A read-only root file system.
-    ReadOnly,
-    /// Limits for memory, processors and processes.
-    Limits,
-    /// A health check.
-    Healthcheck,
-    /// Ports only where the project declares them.
-    Ports,
-    /// Images by digest.
-    Digest,
-    /// No secret in the environment.
-    EnvironmentSecret,
-    /// Nothing is taken from the environment of whoever starts it.
-    Interpolation,
-    /// Not root.
-    Root,
-    /// Of the server's files only the stack's own.
-    Files,
-}
+/// The container engine's socket.
+const ENGINE: &str = "/run/docker.sock";
 
-/// A broken rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The service, or empty for the file as a whole.
-    pub service: String,
-    /// Which rule.
-    pub rule: Rule,
-    /// What was found.
-    pub found: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.service.is_empty() {
-            write!(f, "service {}: ", self.service)?;
-        }
-        f.write_str(&self.found)
-    }
-}
-
-/// Reads a stack's rendered compose file as a stranger would, and lists what breaks a rule.
-pub fn lint(stack: &Stack, rendered: &str, inbound: &[Port]) -> Vec<Finding> {
+/// Reads a stack's rendered compose file as a stranger would, and lists what breaks a rule. `inbound` are the ports that
+/// the project declares open to the world.
+pub fn lint(plan: &Plan, stack: &Planned, rendered: &str, inbound: &[Port]) -> Vec<Finding> {
     let one = |found: String| vec![Finding { service: String::new(), rule: Rule::Readable, found }];
     let compose = match crate::parse(rendered) {
         Ok(compose) => compose,
@@ -68,15 +25,54 @@ pub fn lint(stack: &Stack, rendered: &str, inbound: &[Port]) -> Vec<Finding> {
     let Some(services) = compose.get("services").and_then(Value::as_object).filter(|s| !s.is_empty()) else {
         return one("it has no services".into());
     };
+    let published: Vec<Port> = inbound.iter().copied().chain(plan.ports(From::Vpn)).collect();
     let mut findings = surplus_keys(&compose);
     let whole = |(rule, found)| Finding { service: String::new(), rule, found };
-    findings.extend(interpolations(&compose).into_iter().chain(granted_files(stack, &compose)).map(whole));
+    findings
+        .extend(interpolations(&compose).into_iter().chain(granted_files(plan, stack, &compose)).map(whole));
     for (name, service) in services {
         let named = |(rule, found)| Finding { service: name.clone(), rule, found };
-        findings.extend(check(service, inbound).into_iter().map(named));
-        findings.extend(mounts(stack, service, &names(&compose, "volumes")).into_iter().map(named));
+        let excepted = |rule| stack.is_excepted(name, rule);
+        findings.extend(confinement::broken_in_file(service, &excepted).into_iter().map(named));
+        findings.extend(environment(service).into_iter().chain(ports(service, &published)).map(named));
+        let engine = excepted(Loosened::EngineSocket);
+        findings.extend(mounts(stack, service, &names(&compose, "volumes"), engine).into_iter().map(named));
+        findings.extend(networks(plan, stack, name, service).into_iter().map(named));
     }
+    findings.extend(foreign_networks(&compose).into_iter().map(whole));
     findings
+}
+
+/// The networks of the file are those of the plan, which firstboot makes.
+fn foreign_networks(compose: &Value) -> Vec<(Rule, String)> {
+    let all = compose.get("networks").and_then(Value::as_object).into_iter().flatten();
+    let foreign = all.filter(|(key, network)| network["external"] != true || network["name"] != **key);
+    foreign.map(|(key, _)| (Rule::Networks, format!("network {key} is not one that the plan has"))).collect()
+}
+
+/// A service is in the networks, and at the addresses, that the plan has it.
+fn networks(plan: &Plan, stack: &Planned, name: &str, service: &Value) -> Vec<(Rule, String)> {
+    let joined = service.get("networks").and_then(Value::as_object);
+    let Some(joined) = joined.filter(|joined| !joined.is_empty()) else {
+        return vec![(
+            Rule::Networks,
+            "it names no network, so Compose would put it in one of its own".into(),
+        )];
+    };
+    let mut found = Vec::new();
+    for (key, value) in joined {
+        let place = plan
+            .networks_of(&stack.name, name)
+            .find(|(network, _)| network.name == *key)
+            .map(|(_, place)| place);
+        if place.is_none_or(|place| value["ipv4_address"] != place.address.to_string()) {
+            found.push((
+                Rule::Networks,
+                format!("it is in network {key}, where the plan does not have it so"),
+            ));
+        }
+    }
+    found
 }
 
 fn surplus_keys(compose: &Value) -> Vec<Finding> {
@@ -106,9 +102,10 @@ fn interpolations(value: &Value) -> Vec<(Rule, String)> {
 }
 
 /// The files of the server's behind secrets and configurations.
-fn granted_files(stack: &Stack, compose: &Value) -> Vec<(Rule, String)> {
+fn granted_files(plan: &Plan, stack: &Planned, compose: &Value) -> Vec<(Rule, String)> {
     let secrets = folder(stack).join("secrets");
-    let secrets: Vec<PathBuf> = stack.secrets.iter().map(|need| secrets.join(need.name)).collect();
+    let secrets: Vec<PathBuf> =
+        plan.secrets_of(&stack.name).map(|(read, _)| secrets.join(&read.name)).collect();
     let mut found = Vec::new();
     for (section, own) in [("secrets", secrets), ("configs", configuration(stack))] {
         for (name, entry) in compose.get(section).and_then(Value::as_object).into_iter().flatten() {
@@ -121,41 +118,6 @@ fn granted_files(stack: &Stack, compose: &Value) -> Vec<(Rule, String)> {
             }
         }
     }
-    found
-}
-
-fn check(service: &Value, inbound: &[Port]) -> Vec<(Rule, String)> {
-    let mut found = Vec::new();
-    let mut say = |rule, what: String| found.push((rule, what));
-    let text = |key: &str| service.get(key).map(scalar);
-    if list(service, "cap_drop") != ["ALL"] {
-        say(Rule::Capabilities, "it does not drop all capabilities".into());
-    }
-    if list(service, "security_opt") != ["no-new-privileges:true"] {
-        say(Rule::SecurityOptions, "its security options are not no-new-privileges alone".into());
-    }
-    if service.get("read_only") != Some(&Value::Bool(true)) {
-        say(Rule::ReadOnly, "its root file system can be written".into());
-    }
-    for key in ["mem_limit", "cpus", "pids_limit"] {
-        if text(key).is_none_or(|v| ["", "0", "-1", "0.0", "null"].contains(&v.as_str())) {
-            say(Rule::Limits, format!("it has no {key}"));
-        }
-    }
-    let test = service.get("healthcheck").and_then(|health| health.get("test"));
-    if test.is_none_or(|test| test == "NONE" || test.get(0).is_some_and(|word| word == "NONE")) {
-        say(Rule::Healthcheck, "it has no health check".into());
-    }
-    if !text("image").is_some_and(|i| i.contains("@sha256:")) {
-        say(Rule::Digest, "its image is not pinned by digest".into());
-    }
-    let user = text("user").unwrap_or_default();
-    let user = user.split(':').next().unwrap_or_default();
-    if user.parse::<u32>().ok().is_none_or(|uid| uid == 0) {
-        say(Rule::Root, "it does not name a user by number that is not root".into());
-    }
-    found.extend(environment(service));
-    found.extend(ports(service, inbound));
     found
 }
 
@@ -215,13 +177,14 @@ impl Mount {
 }
 
 /// Mounts that are neither in memory, nor a volume that the file declares, nor of the stack's own files.
-fn mounts(stack: &Stack, service: &Value, volumes: &[&String]) -> Vec<(Rule, String)> {
+fn mounts(stack: &Planned, service: &Value, volumes: &[&String], engine: bool) -> Vec<(Rule, String)> {
     let wrong = |entry: &Value| match Mount::read(entry) {
         None => Some(format!("it mounts {}, which is not understood", scalar(entry))),
         Some(mount) => match mount.kind.as_str() {
             "tmpfs" => None,
             "volume" if mount.source.is_empty() || volumes.contains(&&mount.source) => None,
             "volume" => Some(format!("it mounts the volume {:?}, which is not declared", mount.source)),
+            "bind" if engine && mount.source == ENGINE && mount.read_only => None,
             "bind" => bind(stack, &mount),
             kind => Some(format!("it mounts {:?} as {kind:?}", mount.source)),
         },
@@ -231,13 +194,14 @@ fn mounts(stack: &Stack, service: &Value, volumes: &[&String]) -> Vec<(Rule, Str
 
 /// What is wrong with a bind mount. A stack's data directories are mounted each as a whole: below one a container may
 /// have left a link, which would be followed on the server.
-fn bind(stack: &Stack, mount: &Mount) -> Option<String> {
+fn bind(stack: &Planned, mount: &Mount) -> Option<String> {
     let path = folder(stack).join(&mount.source);
-    let data = |dir: &crate::DataDir| Path::new(spec::paths::DATA).join("data").join(dir.path);
+    let data =
+        |dir: &crate::manifest::DataDir| Path::new(spec::paths::DATA).join("data").join(dir.path.as_str());
     let mut readable = configuration(stack);
     readable.push(folder(stack).join("config"));
-    readable.extend(stack.certificate.map(|_| folder(stack).join("tls")));
-    if stack.data.iter().any(|dir| data(dir) == path) {
+    readable.extend(stack.manifest.certificate.iter().map(|_| folder(stack).join("tls")));
+    if stack.manifest.data.iter().any(|dir| data(dir) == path) {
         return None;
     }
     // Compared part by part: `..` is never taken for what it may lead to.
@@ -248,12 +212,12 @@ fn bind(stack: &Stack, mount: &Mount) -> Option<String> {
 }
 
 /// Where the stack's own files lie, and what Compose takes relative paths from.
-fn folder(stack: &Stack) -> PathBuf {
-    Path::new(spec::paths::DATA).join("stacks").join(stack.name)
+fn folder(stack: &Planned) -> PathBuf {
+    Path::new(spec::paths::DATA).join("stacks").join(&stack.name)
 }
 
-fn configuration(stack: &Stack) -> Vec<PathBuf> {
-    stack.config.iter().map(|file| folder(stack).join("config").join(file.name)).collect()
+fn configuration(stack: &Planned) -> Vec<PathBuf> {
+    stack.folder.config().map(|(file, _)| folder(stack).join("config").join(file)).collect()
 }
 
 fn ports(service: &Value, inbound: &[Port]) -> Vec<(Rule, String)> {
@@ -291,21 +255,4 @@ fn published(port: &Value) -> Option<Port> {
 
 fn names<'v>(compose: &'v Value, section: &str) -> Vec<&'v String> {
     compose.get(section).and_then(Value::as_object).into_iter().flat_map(|map| map.keys()).collect()
-}
-
-fn scalar(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// What a key lists; what stands there alone is a list of one.
-fn items<'v>(service: &'v Value, key: &str) -> &'v [Value] {
-    match service.get(key) {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(items)) => items,
-        Some(one) => std::slice::from_ref(one),
-    }
-}
-
-fn list(service: &Value, key: &str) -> Vec<String> {
-    items(service, key).iter().map(scalar).collect()
 }

@@ -1,23 +1,29 @@
 //! A good stack passes; each rule, broken by one change, is found.
 
+mod common;
+
+use common::{config, image, is_golden, plan, spec_of};
 use serde_json::{Value, json};
-use sovereign_stacks::{Finding, Rule, find, lint, render};
+use sovereign_stacks::{Error, Finding, Plan, Rule, lint};
 use spec::{Port, Protocol, StackSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
 const WEB: Port = Port { port: 443, protocol: Protocol::Tcp };
 const STUN: Port = Port { port: 3478, protocol: Protocol::Udp };
-/// All that Headscale publishes.
-const PORTS: [Port; 3] = [WEB, STUN, Port { port: 9090, protocol: Protocol::Tcp }];
+
+fn of(stack: &str) -> (Plan, StackSpec) {
+    let spec = spec_of(stack);
+    (plan(std::slice::from_ref(&spec)).expect("the catalogue has a plan"), spec)
+}
 
 fn good() -> String {
-    let image = format!("registry.test:5000/postgres@sha256:{}", "a".repeat(64));
-    let stack = StackSpec { name: "postgres".into(), images: [("postgres".to_owned(), image)].into() };
-    render(&stack, &[WEB]).expect("the catalogue renders")
+    let (plan, spec) = of("postgres");
+    plan.render(&spec, &[WEB]).expect("the catalogue renders")
 }
 
 fn findings(compose: &str) -> Vec<Finding> {
-    lint(find("postgres").expect("it is in the catalogue"), compose, &[WEB])
+    let (plan, _) = of("postgres");
+    lint(&plan, &plan.stacks[0], compose, &[WEB])
 }
 
 fn rules(compose: &str) -> Vec<Rule> {
@@ -36,27 +42,16 @@ fn with(line: &str) -> Vec<Rule> {
     broken("    read_only: true\n", &format!("    read_only: true\n    {line}\n"))
 }
 
-fn headscale(inbound: &[Port]) -> Result<String, sovereign_stacks::Error> {
-    let image =
-        |name: &str| (name.to_owned(), format!("registry.test:5000/{name}@sha256:{}", "a".repeat(64)));
-    let images = [image("headscale"), image("tailscale")].into();
-    render(&StackSpec { name: "headscale".into(), images }, inbound)
-}
-
-fn is_golden(name: &str, rendered: &str) {
-    let path = format!("{}/tests/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, rendered).expect("the golden file can be written");
-    }
-    let golden = std::fs::read_to_string(path).expect("the golden file is there");
-    assert_eq!(rendered, golden, "run with UPDATE_GOLDEN=1 if it is meant");
+fn headscale(inbound: &[Port]) -> Result<String, Error> {
+    let (plan, spec) = of("headscale");
+    plan.render(&spec, inbound)
 }
 
 #[test]
 fn the_rendered_stack_is_the_golden_one() {
     assert_eq!(good(), good(), "same inputs, same bytes");
-    is_golden("postgres", &good());
-    is_golden("headscale", &headscale(&[WEB, STUN]).unwrap());
+    is_golden("postgres.yaml", &good());
+    is_golden("headscale.yaml", &headscale(&[WEB, STUN]).unwrap());
 }
 
 #[test]
@@ -193,9 +188,11 @@ fn of_the_servers_files_only_its_own_are_mounted_and_however_they_are_written() 
 
 #[test]
 fn its_own_configuration_is_read_only_in_either_syntax() {
-    let stack = find("headscale").unwrap();
     let good = headscale(&[WEB, STUN]).unwrap();
-    let rules = |text: &str| lint(stack, text, &PORTS).iter().map(|f| f.rule).collect::<Vec<_>>();
+    let (plan, _) = of("headscale");
+    let rules = |text: &str| {
+        lint(&plan, &plan.stacks[0], text, &[WEB, STUN]).iter().map(|f| f.rule).collect::<Vec<_>>()
+    };
     assert_eq!(rules(&good), []);
     assert_eq!(rules(&good.replacen("      read_only: true\n", "", 1)), [Rule::Files]);
     for (line, wrong) in [
@@ -270,7 +267,7 @@ fn nothing_is_left_to_who_starts_it() {
 const RICH: &str = "
 services:
   other:
-    image: r/x@sha256:0
+    image: x
     command: [serve]
     entrypoint: /bin/x
     environment: [A=b, C=d]
@@ -294,25 +291,72 @@ services:
     tmpfs: /x
     logging: {driver: local, options: {max-size: 1m, max-file: '3'}}
     healthcheck: {test: [CMD, x], interval: 1s, timeout: 1s, retries: 1, start_period: 1s, start_interval: 1s}
-    depends_on: {postgres: {condition: service_healthy, required: true, restart: true}}
-    networks: {inside: {aliases: [x], ipv4_address: 10.9.0.2, ipv6_address: 'fd00::2'}, default: null}
-    ports: [{target: 443, published: '443', protocol: tcp, host_ip: 10.0.0.1}]
+    depends_on: {third: {condition: service_healthy, required: true, restart: true}}
+    networks: [inside]
     secrets: [{source: s, target: t, uid: '7', gid: '7', mode: 256}]
     configs: [c]
     volumes:
     - {type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 448}}
     - {type: volume, source: cache, target: /c, volume: {nocopy: true}}
+    - {type: bind, source: ./config, target: /e, read_only: true, bind: {create_host_path: false}}
+  third:
+    image: x
+    user: '7'
+    healthcheck: {test: [CMD, x]}
 networks:
-  inside: {internal: true, enable_ipv6: true, ipam: {config: [{subnet: 10.9.0.0/24, gateway: 10.9.0.1, ip_range: 10.9.0.0/25}]}}
+  inside:
 volumes:
   cache:
 secrets:
-  s: {file: ./secrets/postgres-superuser-password}
+  s: {file: ./secrets/key}
+configs:
+  c: {file: ./config/a.txt}
 ";
+const RICH_MANIFEST: &str = "
+about = 'A stack of somebody else'
+memory = '2g'
+images.x = { upstream = 'r/x:1' }
+secrets.key = { purpose = 'A key', format = { kind = 'hex', length = 64 }, readers = [{ uid = 7, gid = 7 }] }
+ports = [{ port = 443, protocol = 'tcp', target = 8443, service = 'other', from = 'world' }]
+egress = ['third']
+";
+
+/// A stack that is a project's own.
+fn rich() -> (Plan, StackSpec) {
+    let files =
+        [("stack.toml", RICH_MANIFEST), ("compose.yaml", RICH), ("config/a.txt", "{{ project.name }}\n")];
+    let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+    let spec = StackSpec { name: "own".into(), images: [image("x")].into(), files, ..StackSpec::default() };
+    (plan(std::slice::from_ref(&spec)).expect("it has a plan"), spec)
+}
 
 #[test]
 fn what_a_confined_service_has_a_use_for_is_allowed() {
-    assert_eq!(findings(RICH), []);
+    let (plan, spec) = rich();
+    let rendered = plan.render(&spec, &[WEB]).unwrap();
+    assert!(rendered.contains("- 443:8443/tcp"), "{rendered}");
+    assert_eq!(config(&plan, "own"), [("a.txt".to_owned(), "demo\n".to_owned())]);
+}
+
+#[test]
+fn networks_are_the_plans() {
+    let (plan, _) = of("postgres");
+    let place = plan.networks[0].members[0].address.to_string();
+    for (from, to) in [
+        (place.as_str(), "10.128.0.9"),
+        ("    external: true", "    external: false"),
+        ("    name: postgres_internal", "    name: headscale.outside"),
+    ] {
+        assert_eq!(broken(from, to), [Rule::Networks], "{from}");
+    }
+    assert_eq!(
+        broken("      postgres_internal:\n", "      other: {}\n      postgres_internal:\n"),
+        [Rule::Networks]
+    );
+    let (head, tail) =
+        good().split_once("    networks:\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let rest = tail.split_once("    shm_size").unwrap().1;
+    assert_eq!(rules(&format!("{head}    shm_size{rest}")), [Rule::Networks], "Compose would make one");
 }
 
 /// Below these the keys are names of the file's own.
@@ -349,7 +393,8 @@ fn one_key_more_anywhere_in_a_good_file_is_refused_by_its_name() {
         .filter_map(|line| line.split_once(": "))
         .map(|(section, keys)| (section, keys.split(' ').collect()))
         .collect();
-    let files = [good(), headscale(&PORTS).unwrap(), RICH.to_owned()]
+    let (plan, spec) = rich();
+    let files = [good(), headscale(&[WEB, STUN]).unwrap(), plan.render(&spec, &[WEB]).unwrap()]
         .map(|text| serde_saphyr::from_str::<Value>(&text).unwrap());
     let places = files.each_ref().map(|file| {
         let mut places = Vec::new();
@@ -387,5 +432,5 @@ fn one_key_more_anywhere_in_a_good_file_is_refused_by_its_name() {
 #[test]
 fn a_finding_is_a_sentence_that_names_the_service() {
     let finding = &findings(&good().replacen("read_only: true", "read_only: false", 1))[0];
-    assert_eq!(finding.to_string(), "service postgres: its root file system can be written");
+    assert_eq!(finding.to_string(), "service postgres: it can write its root file system");
 }

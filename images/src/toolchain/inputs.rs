@@ -57,8 +57,9 @@ fn walk(workspace: &Path, folder: &Path, files: &mut BTreeSet<PathBuf>) -> Resul
     for entry in std::fs::read_dir(workspace.join(folder)).with_context(reading)? {
         let entry = entry.with_context(reading)?;
         let name = entry.file_name();
-        // An editor's swap files and a stray target folder decide nothing.
-        if name.to_string_lossy().starts_with('.') || name == "target" {
+        // An editor's swap files and a stray target folder decide nothing; a stack's recipes make images, no program.
+        let recipes = name == "images" && folder.parent().is_some_and(|above| above.ends_with("catalogue"));
+        if name.to_string_lossy().starts_with('.') || name == "target" || recipes {
             continue;
         }
         let path = folder.join(&name);
@@ -148,7 +149,8 @@ mod tests {
             "b/Cargo.toml",
             "[target.'cfg(unix)'.dependencies]\nc = { path = '../c' }\n[dev-dependencies]\nd = { path = '../d' }\n",
         );
-        write("b/stacks/postgres/compose.yaml", "services: {}");
+        write("b/catalogue/postgres/compose.yaml", "services: {}");
+        write("b/catalogue/postgres/images/postgres/recipe.toml", "");
         write("c/Cargo.toml", "");
         write("d/Cargo.toml", "");
         dir
@@ -168,11 +170,12 @@ mod tests {
         let first = key(&["1.95"]);
         assert_eq!(first, key(&["1.95"]));
         assert_ne!(first, key(&["1.96"]));
-        for unrelated in ["d/Cargo.toml", "README.md", "a/.main.rs.swp"] {
+        let recipe = "b/catalogue/postgres/images/postgres/recipe.toml";
+        for unrelated in ["d/Cargo.toml", "README.md", "a/.main.rs.swp", recipe] {
             std::fs::write(dir.path().join(unrelated), "[package]").unwrap();
             assert_eq!(first, key(&["1.95"]), "{unrelated}");
         }
-        for input in ["Cargo.lock", "a/src/main.rs", "b/stacks/postgres/compose.yaml"] {
+        for input in ["Cargo.lock", "a/src/main.rs", "b/catalogue/postgres/compose.yaml"] {
             let path = dir.path().join(input);
             let before = std::fs::read(&path).unwrap();
             std::fs::write(&path, "other").unwrap();

@@ -95,17 +95,13 @@ impl RrSetWish {
     }
 }
 
-/// The RRSets a project wants: the server's own addresses, what its stacks ask, what the operator adds.
+/// The RRSets a project wants: the server's own addresses, what its stacks ask (see [`stacks::Plan::records`]), what the
+/// operator adds.
 /// Says what contradicts itself.
-pub fn wanted(dns: &Dns, stacks: &[String]) -> Result<Vec<RrSetWish>, String> {
-    let asked = stacks.iter().filter_map(|name| stacks::find(name).ok()).flat_map(|stack| stack.records);
-    gather(dns, asked.copied())
-}
-
-fn gather<'a>(dns: &Dns, asked: impl Iterator<Item = &'a str>) -> Result<Vec<RrSetWish>, String> {
+pub fn wanted(dns: &Dns, asked: &[String]) -> Result<Vec<RrSetWish>, String> {
     let own = ["{host} A {ipv4}", "{host} AAAA {ipv6}"].map(str::to_owned);
     let mut records: Vec<Record> = Vec::new();
-    for line in own.into_iter().chain(asked.map(str::to_owned)) {
+    for line in own.iter().chain(asked) {
         let line = line.replace("{host}", &dns.host);
         records.push(Record::parse(&line).map_err(|why| format!("{line:?} {why}"))?);
     }
@@ -225,7 +221,7 @@ mod tests {
             "_sip._tcp SRV 10 5 5060 {host}",
             "@ MX 20 other.example.net.",
         ];
-        gather(&operators, stacks.into_iter()).unwrap()
+        wanted(&operators, &stacks.map(str::to_owned)).unwrap()
     }
 
     const KNOWN: Addresses = Addresses {

@@ -19,6 +19,8 @@ use crate::project::{ImageSource, Lease, Project};
 use crate::world::World;
 use anyhow::{Result, bail};
 use futures_util::FutureExt as _;
+use spec::VpnSpec;
+use stacks::Plan as StackPlan;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -97,10 +99,12 @@ pub fn project(like: &Project, name: &str, lease: Lease, whole: bool) -> Project
         recipients: Vec::new(),
         throwaway_identity: whole,
         dns: None,
-        vpn: None,
+        // Its control server is its own; nobody else's devices are in that network.
+        vpn: like.vpn.clone().filter(|_| whole).map(|vpn| VpnSpec { devices: Vec::new(), ..vpn }),
         storage_box: None,
         volume_gb: like.volume_gb.filter(|_| whole),
         stacks: if whole { like.stacks.clone() } else { Vec::new() },
+        plan: if whole { like.plan.clone() } else { StackPlan::default() },
         images: if whole { like.images.clone() } else { ImageSource::Pins(Default::default()) },
         ..like.clone()
     }

@@ -2,9 +2,10 @@
 
 use super::reader::Document;
 use crate::dns::{Dns, Record, check_in_zone, check_name, parse_domain, wanted};
+use ::stacks::Plan;
 
-/// Reads the section; what its records and those of the stacks contradict each other in is a mistake.
-pub(super) fn read(document: &mut Document<'_>, project: &str, stacks: &[String]) -> Option<Dns> {
+/// Reads the section.
+pub(super) fn read(document: &mut Document<'_>, project: &str) -> Option<Dns> {
     let mut section = document.section("dns");
     let zone = section.checked("zone", parse_domain);
     let at_hetzner = section.one_of("held", "hetzner", &["hetzner", "elsewhere"]) == "hetzner";
@@ -18,8 +19,6 @@ pub(super) fn read(document: &mut Document<'_>, project: &str, stacks: &[String]
         Some(dns) if is_sound => {
             if let Err(why) = check_in_zone(&dns.host, &dns.zone) {
                 section.wrong("host", &why);
-            } else if let Err(why) = wanted(dns, stacks) {
-                section.wrong("records", &why);
             }
         }
         None if section.is_there() && !section.is_wrong("zone") => {
@@ -29,6 +28,18 @@ pub(super) fn read(document: &mut Document<'_>, project: &str, stacks: &[String]
     }
     section.finish();
     dns
+}
+
+/// What its records and those of the stacks contradict each other in is a mistake.
+pub(super) fn check(document: &mut Document<'_>, dns: Option<&Dns>, plan: &Plan) {
+    let Some(dns) =
+        dns.filter(|_| !document.is_mistaken("dns") && !document.is_mistaken("the project's name"))
+    else {
+        return;
+    };
+    if let Err(why) = wanted(dns, &plan.records) {
+        document.wrong("dns", "records", &why);
+    }
 }
 
 fn parse_host(name: &str) -> Result<String, String> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// | file | what it is |
 /// | --- | --- |
 /// | `project.toml` | what the operator wants |
+/// | `stacks/NAME/` | the operator's own stacks, each a folder as those of the catalogue |
 /// | `ssh/id_ed25519` | the key the provisioner comes in with, made on first use |
 /// | `first-contact/` | the throw-away host key of a server whose lasting key is not pinned yet |
 /// | `known_hosts` | the pinned host keys |
@@ -49,7 +50,7 @@ impl Folder {
         };
         let text = String::from_utf8(bytes)
             .with_context(|| format!("reading {}: not UTF-8 text", path.display()))?;
-        Ok(Project::parse(&self.name, &text)?)
+        Ok(Project::parse_with(&self.name, &text, &super::own_stacks::read(&self.file("stacks"))?)?)
     }
 
     /// A file in it.

@@ -5,8 +5,11 @@ mod dns;
 mod exceptions;
 mod folder;
 mod mistakes;
+mod own_stacks;
 mod reader;
+mod stacks;
 mod unlocking;
+mod value;
 mod vpn;
 mod wishes;
 
@@ -17,8 +20,9 @@ pub use wishes::{Lease, StorageBoxWish};
 
 use crate::dns::{Datum, Dns, RrSetWish, wanted};
 use crate::network::Network;
+use ::stacks::Plan;
 use reader::Document;
-use spec::{Exception, Port, Protocol, RebootWindow, UnlockSpec, VpnSpec};
+use spec::{Exception, Port, Protocol, RebootWindow, StackSpec, UnlockSpec, VpnSpec};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -70,8 +74,12 @@ pub struct Project {
     pub recipients: Vec<String>,
     /// Whether a rehearsal's identity is made here, where a real one never lies.
     pub throwaway_identity: bool,
-    /// The stacks to run.
-    pub stacks: Vec<String>,
+    /// The stacks to run, without their images.
+    pub stacks: Vec<StackSpec>,
+    /// The domain below which they are reached.
+    pub domain: Option<String>,
+    /// All that follows from them.
+    pub plan: Plan,
     /// Where their container images come from.
     pub images: ImageSource,
     /// The names the server is reached by.
@@ -86,6 +94,9 @@ pub struct Project {
     pub lease: Option<Lease>,
 }
 
+/// The stacks that lie in a project's folder: each one's files, by their paths inside it.
+pub type OwnStacks = BTreeMap<String, BTreeMap<String, String>>;
+
 /// Where container images come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageSource {
@@ -99,6 +110,11 @@ impl Project {
     /// Reads `project.toml`'s text. Nothing is looked at but the text; every mistake in it is reported at once, and only
     /// once: what follows from another mistake is none.
     pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
+        Self::parse_with(name, text, &OwnStacks::new())
+    }
+
+    /// The same with the stacks that lie in the project's folder.
+    pub fn parse_with(name: &str, text: &str, own: &OwnStacks) -> Result<Self, Mistakes> {
         let mut document = Document::parse(text)?;
         check_name(name, &mut document);
 
@@ -131,10 +147,13 @@ impl Project {
         firewall.finish();
 
         let (recipients, throwaway_identity) = read_escrow(&mut document, rehearsal);
-        let (stacks, images) = read_stacks(&mut document);
-        let dns = dns::read(&mut document, name, &stacks);
-        let vpn = vpn::read(&mut document, dns.as_ref(), &stacks, &unlock);
-        let open = vpn::with_ports_of(&stacks, open);
+        let chosen = stacks::read(&mut document, own);
+        let dns = dns::read(&mut document, name);
+        let vpn = vpn::read(&mut document, dns.as_ref(), stacks::serves_network(&chosen.stacks), &unlock);
+        let (plan, domain) = stacks::plan(&mut document, name, &chosen, dns.as_ref(), vpn.as_ref());
+        let images = stacks::read_images(&mut document, &plan);
+        dns::check(&mut document, dns.as_ref(), &plan);
+        let open = stacks::with_ports_of(&plan, open);
         let storage_box = read_storage_box(&mut document);
         let exceptions = exceptions::read(&mut document);
         document.finish()?;
@@ -159,7 +178,9 @@ impl Project {
             open,
             recipients,
             throwaway_identity,
-            stacks,
+            stacks: chosen.stacks,
+            domain,
+            plan,
             images,
             dns,
             vpn,
@@ -169,16 +190,15 @@ impl Project {
         })
     }
 
-    /// The images that its stacks name.
-    pub fn image_names(&self) -> Vec<&'static str> {
-        let stacks = self.stacks.iter().filter_map(|name| stacks::find(name).ok());
-        stacks.flat_map(|stack| stack.images).copied().collect()
+    /// The images that its stacks run as they are chosen, each once.
+    pub fn image_names(&self) -> Vec<String> {
+        stacks::image_names(&self.plan)
     }
 
     /// The records the project wants, the server's own first, then what its stacks ask, then the operator's.
     pub fn records(&self) -> Vec<RrSetWish> {
         // What contradicts itself was a mistake when the file was read.
-        self.dns.as_ref().and_then(|dns| wanted(dns, &self.stacks).ok()).unwrap_or_default()
+        self.dns.as_ref().and_then(|dns| wanted(dns, &self.plan.records).ok()).unwrap_or_default()
     }
 
     /// The names whose AAAA record leads to the server, with commas between them.
@@ -226,49 +246,6 @@ fn read_escrow(document: &mut Document<'_>, rehearsal: bool) -> (Vec<String>, bo
     }
     section.finish();
     (recipients, throwaway)
-}
-
-fn read_stacks(document: &mut Document<'_>) -> (Vec<String>, ImageSource) {
-    let known: Vec<&str> = stacks::CATALOGUE.iter().map(|stack| stack.name).collect();
-    let mut section = document.section("stacks");
-    let enabled = section.list_checked("enabled", |name| {
-        if known.contains(&name) {
-            Ok(name.to_owned())
-        } else {
-            Err(format!("is no stack; allowed: {}", known.join(", ")))
-        }
-    });
-    section.finish();
-
-    let mut section = document.section("images");
-    let source = section.one_of("from", "packages", &["packages", "pins"]);
-    let pins = section.table("pins", check_pin);
-    if source == "pins" {
-        let needed = enabled.iter().filter_map(|name| stacks::find(name).ok()).flat_map(|stack| stack.images);
-        let needed: Vec<_> = needed.filter(|image| !section.is_wrong(&format!("pins.{image}"))).collect();
-        let missing: Vec<_> =
-            needed.into_iter().filter(|image| !pins.contains_key(**image)).copied().collect();
-        if !missing.is_empty() {
-            section.wrong(
-                "pins",
-                &format!("lacks the image(s) {} that the enabled stacks run", missing.join(", ")),
-            );
-        }
-    }
-    section.finish();
-    (enabled, if source == "pins" { ImageSource::Pins(pins) } else { ImageSource::Packages })
-}
-
-fn check_pin(image: &str) -> Result<(), String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/:-".contains(&b);
-    let pinned = image.split_once("@sha256:").is_some_and(|(name, digest)| {
-        let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        !name.is_empty() && name.bytes().all(plain) && digest.len() == 64 && digest.bytes().all(hexadecimal)
-    });
-    if pinned {
-        return Ok(());
-    }
-    Err("must be pinned by digest: \"registry/name@sha256:<64 hexadecimal digits>\"".into())
 }
 
 fn check_name(name: &str, document: &mut Document<'_>) {

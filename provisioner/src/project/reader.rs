@@ -1,4 +1,5 @@
 use super::mistakes::{Mistake, Mistakes};
+use super::value::{article, line, text};
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
@@ -44,7 +45,15 @@ impl<'a> Document<'a> {
                 }
             },
         };
-        Section { name, table, span, text: self.text, mistakes: &mut self.mistakes, keys: Vec::new() }
+        Section {
+            name,
+            table,
+            span,
+            text: self.text,
+            mistakes: &mut self.mistakes,
+            keys: Vec::new(),
+            others: Vec::new(),
+        }
     }
 
     /// Reads a section that may stand there any number of times, as `[[name]]`.
@@ -69,10 +78,37 @@ impl<'a> Document<'a> {
                 text: self.text,
                 mistakes: &mut self.mistakes,
                 keys: Vec::new(),
+                others: Vec::new(),
             };
             read(&mut section);
             section.finish();
         }
+    }
+
+    /// Notes a mistake about a key of a section that was read before, at its line or the section's.
+    pub(super) fn wrong(&mut self, section: &str, key: &str, why: &str) {
+        let mut here = self.root.get(section);
+        let mut span = here.map(Spanned::span);
+        for part in key.split('.') {
+            here = here.and_then(|value| value.get_ref().as_table()?.get(part));
+            span = here.map(Spanned::span).or(span);
+        }
+        let line = span.map(|span| line_of(self.text, &span));
+        self.mistakes.push(Mistake { line, key: format!("{section}.{key}"), why: why.into() });
+    }
+
+    /// Notes a mistake that is in another file.
+    pub(super) fn wrong_elsewhere(&mut self, key: &str, why: &str) {
+        self.mistakes.push(Mistake {
+            line: None,
+            key: key.into(),
+            why: format!("names a stack with a mistake: {why}"),
+        });
+    }
+
+    /// Whether a mistake in a section, or about a key, was noted already.
+    pub(super) fn is_mistaken(&self, full: &str) -> bool {
+        is_mistaken(&self.mistakes, full)
     }
 
     pub(super) fn wrong_name(&mut self, name: &str) {
@@ -102,6 +138,8 @@ pub(super) struct Section<'d, 'a> {
     text: &'a str,
     mistakes: &'d mut Vec<Mistake>,
     keys: Vec<&'static str>,
+    /// Keys that were read without being known before.
+    others: Vec<String>,
 }
 
 impl<'d, 'a> Section<'d, 'a> {
@@ -128,10 +166,7 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// The same for any key of the file, by its full name: what it says is not known then, and nothing follows from it.
     pub(super) fn is_mistaken(&self, full: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.mistakes.iter().any(|mistake| within(&mistake.key, full) || within(full, &mistake.key))
+        is_mistaken(self.mistakes, full)
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
@@ -250,6 +285,29 @@ impl<'d, 'a> Section<'d, 'a> {
             }
         }
         rows
+    }
+
+    /// The sections in it by any name but these keys.
+    pub(super) fn sections_but(&mut self, keys: &[&str]) -> Vec<(String, &'d DeTable<'a>)> {
+        let mut sections = Vec::new();
+        let others =
+            self.table.into_iter().flatten().filter(|(name, _)| !keys.contains(&name.get_ref().as_ref()));
+        for (name, value) in others {
+            let name = name.get_ref().to_string();
+            match value.get_ref().as_table() {
+                Some(table) => sections.push((name.clone(), table)),
+                None => {
+                    let why = format!(
+                        "is unknown; allowed here: {}, and a section [{}.STACK]",
+                        keys.join(", "),
+                        self.name
+                    );
+                    self.mistake(&name, Some(value.span()), why);
+                }
+            }
+            self.others.push(name);
+        }
+        sections
     }
 
     /// Whether the section is in the file.
@@ -386,9 +444,17 @@ impl<'d, 'a> Section<'d, 'a> {
 
     pub(super) fn finish(self) {
         let Some(table) = self.table else { return };
-        let unknown = table.keys().filter(|key| !self.keys.contains(&key.get_ref().as_ref()));
+        let is_known = |key: &str| self.keys.contains(&key) || self.others.iter().any(|other| other == key);
+        let unknown = table.keys().filter(|key| !is_known(key.get_ref()));
         self.mistakes.extend(unknown.map(|key| unknown_key(self.text, key, self.name, &self.keys)));
     }
+}
+
+fn is_mistaken(mistakes: &[Mistake], full: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    mistakes.iter().any(|mistake| within(&mistake.key, full) || within(full, &mistake.key))
 }
 
 fn unknown_key(text: &str, key: &Spanned<toml::de::DeString<'_>>, section: &str, known: &[&str]) -> Mistake {
@@ -405,25 +471,4 @@ fn unknown_key(text: &str, key: &Spanned<toml::de::DeString<'_>>, section: &str,
 
 fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
-}
-
-fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
-    value.as_str().ok_or_else(|| format!("must be a text, not {}", article(value)))
-}
-
-/// A text that is one line: what follows a line break in it would be a line of its own in a file on the server.
-fn line<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
-    let text = text(value)?;
-    if text.chars().any(char::is_control) {
-        return Err(format!("{text:?} holds a line break or another control character: it must be one line"));
-    }
-    Ok(text)
-}
-
-fn article(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(text) => format!("the text {text:?}"),
-        DeValue::Integer(number) => format!("the number {}", number.as_str()),
-        other => format!("a value of type {}", other.type_str()),
-    }
 }

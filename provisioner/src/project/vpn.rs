@@ -3,7 +3,7 @@
 use super::reader::{Document, Section};
 use super::unlocking::tang_servers_in;
 use crate::dns::{Dns, parse_domain};
-use spec::{Port, UnlockSpec, VpnSpec};
+use spec::{UnlockSpec, VpnSpec};
 
 /// The name of the control server's record, which the stack asks for.
 const RECORD: &str = "vpn";
@@ -12,11 +12,10 @@ const RECORD: &str = "vpn";
 pub(super) fn read(
     document: &mut Document<'_>,
     dns: Option<&Dns>,
-    stacks: &[String],
+    served_by: Option<&str>,
     unlock: &UnlockSpec,
 ) -> Option<VpnSpec> {
     let mut section = document.section("vpn");
-    let enabled = stacks.iter().any(|name| name == stacks::HEADSCALE);
     let there = section.is_there();
     let spec = VpnSpec {
         host: host(&mut section, dns, there),
@@ -46,11 +45,14 @@ pub(super) fn read(
         );
         section.wrong("base_domain", &why);
     }
-    match (there, enabled) {
-        (true, false) if !section.is_mistaken("stacks.enabled") => section.wrong("devices", "needs the stack that serves it: add \"headscale\" to stacks.enabled"),
-        (false, true) if !section.is_mistaken("vpn") => section.wrong(
+    match (there, served_by) {
+        (true, None) if !section.is_mistaken("stacks.enabled") => {
+            let why = format!("needs a stack that serves it: add \"{}\" to stacks.enabled", server_of_catalogue());
+            section.wrong("devices", &why);
+        }
+        (false, Some(stack)) if !section.is_mistaken("vpn") => section.wrong(
             "host",
-            "is needed: stack headscale serves a private network; add a section [vpn] with the `devices` that are in it",
+            &format!("is needed: stack {stack} serves a private network; add a section [vpn] with the `devices` that are in it"),
         ),
         _ => {}
     }
@@ -58,12 +60,13 @@ pub(super) fn read(
     there.then_some(spec)
 }
 
-/// The ports that are open to the world: what the operator opens, and what the stacks are reached by.
-pub(super) fn with_ports_of(stacks: &[String], mut open: Vec<Port>) -> Vec<Port> {
-    for stack in stacks.iter().filter_map(|name| stacks::find(name).ok()) {
-        open.extend(stack.ports.iter().filter(|port| !open.contains(port)).copied().collect::<Vec<_>>());
-    }
-    open
+/// Our own stack that serves a private network.
+fn server_of_catalogue() -> &'static str {
+    let serves = |name: &&str| {
+        let manifest = stacks::Folder::of_catalogue(name).and_then(|folder| folder.manifest());
+        manifest.is_ok_and(|manifest| manifest.provides.private_network.is_some())
+    };
+    stacks::catalogue().find(serves).unwrap_or_default()
 }
 
 fn host(section: &mut Section<'_, '_>, dns: Option<&Dns>, there: bool) -> String {

@@ -36,7 +36,7 @@ fn compare() -> Result<()> {
     let rig = Rig::new()?;
     rig.demo("demo")?;
     // Built beforehand: what is measured is a server, not a compiler.
-    rig.xtask(&["images", "build"])?.expect(0)?;
+    rig.xtask(&["images", "build", "--project", "demo"])?.expect(0)?;
     let ansible = tests::python_environment(&["ansible"])?;
     let ours = ours(&rig)?;
     let dir = rig.path().join("peers");

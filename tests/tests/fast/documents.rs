@@ -15,8 +15,8 @@ pub(crate) fn user_data_passes_the_schema() -> Result<()> {
     }
     let dir = tempfile::tempdir()?;
     let folder = Folder::new(dir.path(), "demo");
-    let demo = include_str!("../../../projects/demo/project.toml");
-    let mut project = provisioner::project::Project::parse("demo", demo)?;
+    let plain = include_str!("../../../projects/plain/project.toml");
+    let mut project = provisioner::project::Project::parse("demo", plain)?;
     let (_, public_key) = keys::project_key(&folder)?;
     for (image, stock_image) in [("debian-13", false), ("debian-13", true), ("ubuntu-24.04", true)] {
         project.image = image.into();

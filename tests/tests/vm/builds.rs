@@ -10,18 +10,14 @@ pub(crate) fn two_builds() -> Result<()> {
     if !can_run("vm_two_builds", &PROGRAMS)? {
         return Ok(());
     }
-    let digests = |ended: tests::Ended| -> Vec<String> {
-        ended
-            .stdout
-            .lines()
-            .filter_map(|line| line.rsplit_once(' ').map(|(digest, _)| digest.to_owned()))
-            .collect()
+    let digests = |said: String| -> Vec<String> {
+        said.lines().filter_map(|line| line.rsplit_once(' ').map(|(digest, _)| digest.to_owned())).collect()
     };
-    let one = digests(Rig::new()?.xtask(&["images", "build"])?.expect(0)?);
+    let one = digests(Rig::new()?.build_images()?);
     let other = Rig::new()?;
     let cache = other.path().join("cache");
     let other = other.with_cache(&cache);
-    let two = digests(other.xtask(&["images", "build"])?.expect(0)?);
+    let two = digests(other.build_images()?);
     ensure!(one.len() >= 5 && one == two, "{one:#?} is not {two:#?}");
     one.iter().for_each(|digest| println!("the same twice: {digest}"));
     let list = host::Host::run(&host::Local, &host::Cmd::new("file").path(firstboot_in(&cache)?))?.text();

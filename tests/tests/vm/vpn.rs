@@ -4,7 +4,7 @@ use super::{PROGRAMS, act, address, identity, secrets, server_id, wait_until_loc
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tests::wire::{SERVER, Wire};
 use tests::{Peer, Rig, World, can_run};
@@ -46,7 +46,9 @@ pub(crate) fn private_network() -> Result<()> {
 /// The programs of the second node, compiled where they are not cached.
 fn programs() -> Result<PathBuf> {
     let arch = images::Arch::of_this_machine()?;
-    Ok(images::go_programs(&tests::cache()?, &images::TAILSCALE, arch, &images::Silent)?)
+    let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firstboot/stacks/catalogue");
+    let recipe = images::recipe::read(&catalogue.join("headscale/images/tailscale"))?;
+    Ok(images::made(&tests::cache()?, &recipe, arch, &images::Silent)?.join("usr/local/bin"))
 }
 
 /// Compiles them on every core; the trial itself has a part of one.

@@ -81,8 +81,8 @@ pub(crate) fn request(machine: &dyn Machine, wish: Wish) -> Result<u64> {
         Wish::Rotate(slot) => {
             let key = key(slot).context("drawing a key: the slot has none")?;
             // One that waits already was drawn by a request that was cut off.
-            if !proposed(&cx)?.iter().any(|name| name == key.name) {
-                propose(&cx, key.name, key.purpose, &draw_one(&cx, &key)?)?;
+            if !proposed(&cx)?.contains(&key.name) {
+                propose(&cx, &key.name, &key.purpose, &draw_one(&cx, &key)?)?;
             }
         }
         Wish::Revoke(slot) => {

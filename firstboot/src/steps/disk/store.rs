@@ -23,7 +23,7 @@ pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
         return Ok(false);
     }
     for wanted in wanted(cx)? {
-        if !cx.machine().exists(stored(wanted.name))? {
+        if !cx.machine().exists(stored(&wanted.name))? {
             return Ok(false);
         }
     }
@@ -35,14 +35,14 @@ pub(crate) fn complete(cx: &Cx<'_>, device: &Path) -> Result<bool> {
 pub(crate) fn fill(cx: &Cx<'_>, device: &Path) -> Result<()> {
     cx.machine().make_dir(Path::new(STORE), 0o700, 0, 0)?;
     for wanted in wanted(cx)? {
-        if cx.machine().exists(stored(wanted.name))? {
+        if cx.machine().exists(stored(&wanted.name))? {
             continue;
         }
-        let secret = match cx.read(&waiting(wanted.name))? {
+        let secret = match cx.read(&waiting(&wanted.name))? {
             Some(bytes) => Secret::new(bytes),
             None => draw_one(cx, &wanted)?,
         };
-        cx.write(&stored(wanted.name), secret.expose(), 0o400)?;
+        cx.write(&stored(&wanted.name), secret.expose(), 0o400)?;
     }
     if !cx.machine().exists(DIGEST_KEY)? {
         let key = draw(cx.machine(), HEX, 64)?;

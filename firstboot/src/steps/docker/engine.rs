@@ -6,10 +6,10 @@ use serde_json::Value;
 use std::path::Path;
 
 const SOCKET: &str = "/run/docker.sock";
-const PROJECT: &str = "com.docker.compose.project";
+/// The label with the name of a container's or network's stack.
+pub(crate) const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
-const NETWORK: &str = "com.docker.compose.network";
 
 /// `docker info`, or `None` when it does not run.
 pub(crate) fn info(cx: &Cx<'_>) -> Result<Option<Value>> {
@@ -46,12 +46,37 @@ pub(crate) fn every_container(cx: &Cx<'_>) -> Result<Vec<Value>> {
     Ok(inspected)
 }
 
-/// The networks of a stack, by the keys of its compose file, and whether each has IPv6.
-pub(crate) fn networks(cx: &Cx<'_>, stack: &str) -> Result<Vec<(String, bool)>> {
+/// A network of containers.
+pub(crate) struct Network {
+    pub(crate) name: String,
+    labels: Value,
+}
+
+impl Network {
+    /// What a label of it says.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        self.labels[name].as_str()
+    }
+}
+
+/// Every network there is; none when the engine does not run.
+pub(crate) fn networks(cx: &Cx<'_>) -> Result<Vec<Network>> {
     let all = get(cx, "/networks")?.unwrap_or_default();
-    let theirs = all.as_array().into_iter().flatten().filter(|network| network["Labels"][PROJECT] == stack);
-    let key = |network: &Value| network["Labels"][NETWORK].as_str().map(str::to_owned);
-    Ok(theirs.filter_map(|network| Some((key(network)?, network["EnableIPv6"] == true))).collect())
+    let network =
+        |one: &Value| Some(Network { name: one["Name"].as_str()?.to_owned(), labels: one["Labels"].clone() });
+    Ok(all.as_array().into_iter().flatten().filter_map(network).collect())
+}
+
+/// The stacks with a container in a network, each once.
+pub(crate) fn stacks_in(cx: &Cx<'_>, network: &str) -> Result<Vec<String>> {
+    let mut stacks: Vec<String> = every_container(cx)?
+        .iter()
+        .filter(|container| container["NetworkSettings"]["Networks"].get(network).is_some())
+        .filter_map(|container| label(container, PROJECT).map(str::to_owned))
+        .collect();
+    stacks.sort_unstable();
+    stacks.dedup();
+    Ok(stacks)
 }
 
 /// The command lines that run in a container.

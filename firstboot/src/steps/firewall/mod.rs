@@ -49,7 +49,7 @@ impl Step for Firewall {
     type Output = Closed;
 
     fn check(&self, cx: &Cx<'_>) -> Result<Option<Closed>> {
-        let rules = Rules::of(&cx.spec)?;
+        let rules = Rules::of(cx)?;
         let holds = closing(&rules.text()).confirmed(cx)?
             && enabled(cx)?
             && rules.on_disk(cx)?
@@ -63,7 +63,7 @@ impl Step for Firewall {
         let write = || managed::ensure_file(cx, RESOLVED, RESOLVED_TEXT.as_bytes(), 0o644).map(drop);
         let tell = || Ok(systemd::systemctl(cx, ["try-restart", "systemd-resolved.service"]).map(drop)?);
         RELOAD.ensure(cx, managed::holds(cx, RESOLVED, RESOLVED_TEXT.as_bytes())?, write, tell)?;
-        let rules = Rules::of(&cx.spec)?;
+        let rules = Rules::of(cx)?;
         closing(&rules.text()).make(cx, || {
             rules.write(cx).context("writing the firewall's rules")?;
             close(cx, &rules)
@@ -89,7 +89,7 @@ fn switched_on() -> (Part, String) {
 
 /// What is not as declared, in UFW's files or in the kernel, and what others let past it; nothing where all is well.
 pub(crate) fn complaints(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let rules = Rules::of(&cx.spec)?;
+    let rules = Rules::of(cx)?;
     let mut wrong = Vec::new();
     if !rules.on_disk(cx)? {
         wrong.push("UFW's files say otherwise".into());

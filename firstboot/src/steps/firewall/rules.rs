@@ -5,8 +5,10 @@
 //! declared is dropped: the world is told nothing. What our own containers and users may not do is rejected: it fails at
 //! once, with an error that somebody can read.
 
+use crate::run::Cx;
+use ::stacks::manifest::From;
 use anyhow::Result;
-use spec::{NodeSpec, Port, Protocol};
+use spec::{Port, Protocol};
 use std::fmt::Write as _;
 
 /// Where the cloud serves the server's user-data; at Hetzner there is no IPv6 address of it.
@@ -205,19 +207,19 @@ pub(crate) struct Rules {
     /// Where there is a private network: the ports open to that alone; sorted.
     vpn: Option<Vec<Port>>,
     /// The container networks that mail is sent from, IPv4.
-    mail: Vec<&'static str>,
+    mail: Vec<String>,
 }
 
 impl Rules {
-    /// What a node spec and the catalogue declare.
-    pub(crate) fn of(spec: &NodeSpec) -> Result<Self> {
-        let stacks = spec.stacks.iter().map(|s| ::stacks::find(&s.name)).collect::<Result<Vec<_>, _>>()?;
-        let vpn: Vec<Port> = stacks.iter().flat_map(|stack| stack.vpn_ports).copied().collect();
-        let mail = stacks.iter().filter_map(|stack| stack.mail).collect();
-        Ok(Self::new(spec.ssh.port, &spec.inbound, spec.vpn.as_ref().map(|_| &vpn[..]), mail))
+    /// What a server's spec and its stacks declare.
+    pub(crate) fn of(cx: &Cx<'_>) -> Result<Self> {
+        let (spec, plan) = (&cx.spec, cx.plan()?);
+        let vpn = spec.vpn.as_ref().map(|_| plan.ports(From::Vpn));
+        let mail = plan.mail().iter().map(ToString::to_string).collect();
+        Ok(Self::new(spec.ssh.port, &spec.inbound, vpn.as_deref(), mail))
     }
 
-    pub(super) fn new(ssh: u16, world: &[Port], vpn: Option<&[Port]>, mail: Vec<&'static str>) -> Self {
+    pub(super) fn new(ssh: u16, world: &[Port], vpn: Option<&[Port]>, mail: Vec<String>) -> Self {
         let sorted = |ports: &[Port]| {
             let mut ports = ports.to_vec();
             ports.sort_unstable();
@@ -340,7 +342,7 @@ mod tests {
     const ADMIN: Port = Port { port: 9090, protocol: Protocol::Tcp };
 
     fn everything() -> Rules {
-        Rules::new(22, &[STUN, WEB], Some(&[ADMIN]), vec!["172.22.1.0/24"])
+        Rules::new(22, &[STUN, WEB], Some(&[ADMIN]), vec!["172.22.1.0/24".into()])
     }
 
     /// What the kernel shall hold, and UFW's tuples, as one readable text.

@@ -1,5 +1,6 @@
 //! Where a stack lies, and compose's command line about it.
 
+use ::stacks::Planned;
 use host::Cmd;
 use spec::paths;
 use std::path::{Path, PathBuf};
@@ -14,23 +15,17 @@ pub(crate) fn compose_file(name: &str) -> PathBuf {
     folder(name).join("compose.yaml")
 }
 
-/// The unit that runs it.
-pub(crate) fn unit(name: &str) -> String {
-    format!("sovereign-stack@{name}.service")
-}
-
 /// Compose, about one stack.
 pub(crate) fn compose(name: &str, words: &[&str]) -> Cmd {
     let cmd = Cmd::new("docker-compose").args(["--project-name", name, "--file"]).path(compose_file(name));
     cmd.args(words.iter().copied()).env("HOME", "/root")
 }
 
-/// What the control server answers with; a device is told to trust it.
-pub(crate) const CERTIFICATE: &str = "/srv/sovereign/stacks/headscale/tls/certificate.pem";
-/// What the control server starts with, before this server has an address.
+/// What a control server starts with, before this server has an address.
 pub(crate) const NO_NAMES: &str = "[]\n";
 
-/// The file of names that the control server reads, and reads again when it changes.
-pub(crate) fn names_file() -> PathBuf {
-    folder(::stacks::HEADSCALE).join("config/extra-records.json")
+/// The file of names that the control server of a private network reads, and reads again when it changes.
+pub(crate) fn names_file(stack: &Planned) -> Option<PathBuf> {
+    let network = stack.manifest.provides.private_network.as_ref()?;
+    Some(folder(&stack.name).join("config").join(network.names.as_str()))
 }

@@ -1,7 +1,7 @@
 //! Stacks that the node spec no longer names: stopped, their data and their secrets kept, until somebody asks for them to be
 //! removed. What there is of stacks, the volume says.
 
-use super::compose::{compose, compose_file, folder, unit};
+use super::compose::{compose, compose_file, folder};
 use crate::access::store::stored;
 use crate::run::{Cx, phase};
 use crate::steps::docker::engine;
@@ -65,15 +65,19 @@ pub(super) fn stop_and_remove(cx: &Cx<'_>) -> Result<()> {
 
 /// Whether it has no containers and is not started at boot.
 fn is_down(cx: &Cx<'_>, name: &str) -> Result<bool> {
-    Ok(!units::is_wanted(cx, &unit(name))? && engine::containers(cx, name)?.is_empty())
+    Ok(!units::is_wanted(cx, &units::stack_unit(name))? && engine::containers(cx, name)?.is_empty())
 }
 
 fn take_down(cx: &Cx<'_>, name: &str) -> Result<()> {
     cx.say(format!("stopping stack {name}: it is not enabled; its data is kept"))?;
-    let unit = unit(name);
+    let unit = units::stack_unit(name);
     units::unwant(cx, &unit)?;
     cx.run(&Cmd::new("systemctl").args(["stop", &unit]).timeout(DOWN))?;
     cx.run(&compose(name, &["down", "--remove-orphans"]).timeout(DOWN))?;
+    for file in units::files_of_stack(cx, name)?.into_iter().map(PathBuf::from) {
+        managed::forget(cx, &file)?;
+        wipe(cx, [file])?;
+    }
     Ok(())
 }
 

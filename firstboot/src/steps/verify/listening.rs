@@ -12,7 +12,7 @@ const UDP_UNCONNECTED: &str = "07";
 
 /// The ports somebody listens on, reachable from outside this machine, that nobody declared.
 pub(crate) fn undeclared(cx: &Cx<'_>) -> Result<Vec<String>> {
-    let declared = Rules::of(&cx.spec)?.declared();
+    let declared = Rules::of(cx)?.declared();
     let mut found = Vec::new();
     for (table, protocol) in
         [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)]

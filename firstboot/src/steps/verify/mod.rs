@@ -7,7 +7,7 @@ pub(crate) use listening::undeclared;
 
 use super::docker::{self, engine};
 use super::harden::{self, Hardened};
-use super::stacks::{Running, disabled};
+use super::stacks::{Running, disabled, networks};
 use super::{firewall, identity};
 use crate::access::store::{BOOTSTRAP_KEY, HOST_KEY, WAITING};
 use crate::machine::free_space;
@@ -60,6 +60,7 @@ pub fn checks(cx: &Cx<'_>) -> Vec<Check> {
         look(format!("stack {} is healthy and confined", stack.name), stack_confined(cx, &stack.name));
     }
     look("no other stack is up".into(), disabled::complaints(cx));
+    look("containers' networks are those that the plan has".into(), networks::complaints(cx));
     if cx.spec.vpn.is_some() {
         look(
             "this server and its administrators' names are in the private network".into(),
@@ -167,37 +168,16 @@ fn stack_confined(cx: &Cx<'_>, stack: &str) -> Result<Vec<String>> {
     if containers.is_empty() {
         return Ok(vec!["it has no containers".into()]);
     }
-    Ok(containers.iter().flat_map(unconfined).collect())
-}
-
-/// What a container may that it must not.
-fn unconfined(container: &Value) -> Vec<String> {
-    let host = &container["HostConfig"];
-    let has = |list: &Value, wanted: &[&str]| {
-        list.as_array().into_iter().flatten().filter_map(Value::as_str).any(|item| wanted.contains(&item))
+    let planned = cx.plan()?.stack(stack);
+    let excepted = |container: &Value, rule| {
+        let service = engine::service(container);
+        planned.is_some_and(|planned| service.is_some_and(|service| planned.is_excepted(service, rule)))
     };
-    let positive = |key: &str| host[key].as_i64().is_some_and(|n| n > 0);
-    let user = container["Config"]["User"].as_str().unwrap_or_default();
-    let uid = user.split(':').next().unwrap_or_default();
-    [
-        (engine::healthy(container), "is not healthy"),
-        (host["Privileged"] == false, "is privileged"),
-        (host["ReadonlyRootfs"] == true, "can write its root file system"),
-        (has(&host["CapDrop"], &["ALL"]), "keeps capabilities"),
-        (host["CapAdd"].as_array().is_none_or(Vec::is_empty), "has added capabilities"),
-        (
-            has(&host["SecurityOpt"], &["no-new-privileges:true", "no-new-privileges"]),
-            "may gain new privileges",
-        ),
-        (positive("PidsLimit") && positive("Memory") && positive("NanoCpus"), "has no limits"),
-        (host["NetworkMode"] != "host" && host["PidMode"] != "host", "shares the host's namespaces"),
-        (uid.parse::<u32>().is_ok_and(|uid| uid != 0), "runs as root"),
-        (container["AppArmorProfile"] == "docker-default", "is not confined by AppArmor"),
-    ]
-    .into_iter()
-    .filter(|(holds, _)| !holds)
-    .map(|(_, what)| format!("container {} {what}", engine::name(container)))
-    .collect()
+    let wrong = |one: &Value| -> Vec<String> {
+        let broken = ::stacks::confinement::broken_by_container(one, &|rule| excepted(one, rule));
+        broken.into_iter().map(|what| format!("container {} {what}", engine::name(one))).collect()
+    };
+    Ok(containers.iter().flat_map(wrong).collect())
 }
 
 fn unread_units(cx: &Cx<'_>) -> Result<Vec<String>> {
@@ -224,50 +204,6 @@ fn stray_secrets(cx: &Cx<'_>) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn confined() -> Value {
-        json!({
-            "Name": "/postgres-1",
-            "State": { "Running": true, "Health": { "Status": "healthy" } },
-            "Config": { "User": "999:999" },
-            "AppArmorProfile": "docker-default",
-            "HostConfig": {
-                "Privileged": false, "ReadonlyRootfs": true, "CapDrop": ["ALL"], "CapAdd": null,
-                "SecurityOpt": ["no-new-privileges:true"], "PidsLimit": 200, "Memory": 1, "NanoCpus": 1,
-                "NetworkMode": "postgres_internal", "PidMode": "",
-            },
-        })
-    }
-
-    #[test]
-    fn a_confined_container_has_no_complaint() {
-        assert_eq!(unconfined(&confined()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn every_loosened_screw_is_found() {
-        for (pointer, value) in [
-            ("/State/Health/Status", json!("unhealthy")),
-            ("/State/Running", json!(false)),
-            ("/HostConfig/Privileged", json!(true)),
-            ("/HostConfig/ReadonlyRootfs", json!(false)),
-            ("/HostConfig/CapDrop", json!(null)),
-            ("/HostConfig/CapAdd", json!(["SYS_ADMIN"])),
-            ("/HostConfig/SecurityOpt", json!([])),
-            ("/HostConfig/PidsLimit", json!(null)),
-            ("/HostConfig/Memory", json!(0)),
-            ("/HostConfig/NetworkMode", json!("host")),
-            ("/HostConfig/PidMode", json!("host")),
-            ("/Config/User", json!("")),
-            ("/Config/User", json!("0:0")),
-            ("/AppArmorProfile", json!("unconfined")),
-        ] {
-            let mut container = confined();
-            *container.pointer_mut(pointer).unwrap() = value;
-            assert_eq!(unconfined(&container).len(), 1, "{pointer}");
-        }
-    }
 
     #[test]
     fn not_having_looked_is_no_pass() {

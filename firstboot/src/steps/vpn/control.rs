@@ -29,10 +29,14 @@ pub(super) struct Key {
 impl<'c, 'm> Control<'c, 'm> {
     /// Finds its container.
     pub(super) fn find(cx: &'c Cx<'m>) -> Result<Self> {
-        let containers = engine::containers(cx, ::stacks::HEADSCALE)?;
-        let container = containers.first().map(|found| engine::name(found).to_owned());
-        let container =
-            container.context("looking for the control server: stack headscale has no container")?;
+        let (stack, network) =
+            cx.plan()?.private_network().context("looking for the control server: no stack serves one")?;
+        let containers = engine::containers(cx, &stack.name)?;
+        let its = |found: &&Value| engine::service(found) == Some(network.service.as_str());
+        let container = containers.iter().find(its).map(|found| engine::name(found).to_owned());
+        let container = container.with_context(|| {
+            format!("looking for the control server: stack {} has no container", stack.name)
+        })?;
         Ok(Self { cx, container })
     }
 

@@ -4,6 +4,7 @@
 use super::control::Control;
 use crate::run::Cx;
 use crate::steps::docker::engine;
+use crate::steps::stacks::certificate;
 use crate::system::{FollowUp, managed, systemd, units};
 use anyhow::{Context as _, Result, bail};
 use host::{Cmd, Host as _};
@@ -15,8 +16,6 @@ use std::time::Duration;
 const SOCKET: &str = "/run/sovereign-vpn/tailscaled.sock";
 /// Where a key waits for the moments in which it is used; memory only.
 const KEY: &str = "/run/sovereign/vpn-key";
-/// The address the control server has on Docker's network, by its compose file.
-const CONTROL: &str = "172.29.0.2";
 /// How long the server's own key may be used.
 const KEY_LASTS: &str = "3m";
 const JOIN: Duration = Duration::from_secs(150);
@@ -37,16 +36,30 @@ fn program(name: &str) -> PathBuf {
 
 /// The image that the programs come from.
 fn image<'c>(cx: &'c Cx<'_>) -> Result<&'c str> {
-    let stack = cx.spec.stacks.iter().find(|stack| stack.name == ::stacks::HEADSCALE);
-    let image = stack.and_then(|stack| stack.images.get("tailscale"));
-    image
-        .map(String::as_str)
-        .context("looking for the node's programs: stack headscale names no image of them")
+    let (stack, network) = cx
+        .plan()?
+        .private_network()
+        .context("looking for the node's programs: no stack serves the network")?;
+    let wanted = cx.spec.stacks.iter().find(|wanted| wanted.name == stack.name);
+    let image = wanted.and_then(|wanted| wanted.images.get(network.node.as_str()));
+    image.map(String::as_str).with_context(|| {
+        format!("looking for the node's programs: stack {} names no image of them", stack.name)
+    })
 }
 
-/// What the node's own file of host names says.
-fn hosts(vpn: &VpnSpec) -> String {
-    format!("127.0.0.1 localhost\n::1 localhost\n{CONTROL} {}\n", vpn.host)
+/// What the node's own file of host names says: it asks the control server over Docker's network and not over the internet.
+fn hosts(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<String> {
+    let address =
+        cx.plan()?.private_network_address().context("looking for the control server: it has no address")?;
+    Ok(format!("127.0.0.1 localhost\n::1 localhost\n{address} {}\n", vpn.host))
+}
+
+/// Whom it trusts.
+fn environment(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<String> {
+    let certificate = certificate::of_network(cx, vpn)?;
+    Ok(certificate.map_or_else(String::new, |certificate| {
+        format!("SSL_CERT_FILE={}\nSSL_CERT_DIR=/nonexistent\n", certificate.file().display())
+    }))
 }
 
 /// As what, and whereto, it joined.
@@ -58,7 +71,8 @@ fn joined(cx: &Cx<'_>, vpn: &VpnSpec) -> String {
 fn installed(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<bool> {
     let from = format!("{}\n", image(cx)?);
     Ok(managed::holds(cx, folder().join("bin/from"), from.as_bytes())?
-        && managed::holds(cx, folder().join("hosts"), hosts(vpn).as_bytes())?
+        && managed::holds(cx, folder().join("hosts"), hosts(cx, vpn)?.as_bytes())?
+        && managed::holds(cx, folder().join("environment"), environment(cx, vpn)?.as_bytes())?
         && units::is_wanted(cx, units::VPN)?)
 }
 
@@ -135,7 +149,8 @@ fn install(cx: &Cx<'_>, vpn: &VpnSpec) -> Result<()> {
         machine.sync_all();
         cx.write(&folder().join("bin/from"), from.as_bytes(), 0o644)?;
     }
-    managed::ensure_file(cx, folder().join("hosts"), hosts(vpn).as_bytes(), 0o644)?;
+    managed::ensure_file(cx, folder().join("hosts"), hosts(cx, vpn)?.as_bytes(), 0o644)?;
+    managed::ensure_file(cx, folder().join("environment"), environment(cx, vpn)?.as_bytes(), 0o644)?;
     units::want(cx, [units::VPN])
 }
 
@@ -196,5 +211,8 @@ pub(super) fn leave(cx: &Cx<'_>) -> Result<()> {
 
 /// Whether the control server answers for this stack at all.
 pub(super) fn control_runs(cx: &Cx<'_>) -> Result<bool> {
-    Ok(engine::containers(cx, ::stacks::HEADSCALE)?.iter().any(engine::healthy))
+    let Some((stack, network)) = cx.plan()?.private_network() else { return Ok(false) };
+    let containers = engine::containers(cx, &stack.name)?;
+    let its = |found: &&Value| engine::service(found) == Some(network.service.as_str());
+    Ok(containers.iter().filter(its).any(engine::healthy))
 }

@@ -9,6 +9,7 @@ use host::Host as _;
 use serde::Serialize;
 use spec::paths;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// A managed file that is not as firstboot wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,14 +27,18 @@ pub(crate) fn all(machine: &dyn Machine) -> Result<Vec<Drift>> {
     let mut drifts = Vec::new();
     for record in records(machine)? {
         let Some(now) = present(machine, &record)? else { continue };
-        let digest = sha256(now.as_bytes());
+        let digest = sha256(&now);
         if [Some(&record.sha256), record.replaced.as_ref(), record.wanted.as_ref()].contains(&Some(&digest)) {
             continue;
         }
         let wanted = record.wanted.as_ref().unwrap_or(&record.sha256);
         let accepted =
             record.accepted.as_ref().is_some_and(|a| a.sha256 == digest && a.instead_of == *wanted);
-        drifts.push(Drift { path: record.path.clone(), accepted, edit: record.diff(&now) });
+        drifts.push(Drift {
+            path: record.path.clone(),
+            accepted,
+            edit: record.diff(&String::from_utf8_lossy(&now)),
+        });
     }
     drifts.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(drifts)
@@ -61,7 +66,7 @@ pub(crate) fn accept(cx: &Cx<'_>, path: &Path, project: &[&str]) -> Result<()> {
     }
     for (record, now) in edited(cx, path)? {
         let instead_of = record.wanted.clone().unwrap_or_else(|| record.sha256.clone());
-        let accepted = Some(Accepted { sha256: sha256(now.as_bytes()), instead_of });
+        let accepted = Some(Accepted { sha256: sha256(&now), instead_of });
         save(cx, &Record { accepted, ..record })?;
     }
     Ok(())
@@ -75,7 +80,7 @@ pub(crate) fn restore(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
     let content = cx.read(path)?.with_context(|| format!("reading {}: it is gone", path.display()))?;
     cx.write(&copy, host::Secret::new(content).expose(), mode)?;
     for (record, now) in edited {
-        let replaced = Some(sha256(now.as_bytes()));
+        let replaced = Some(sha256(&now));
         save(cx, &Record { replaced, wanted: None, accepted: None, ..record })?;
     }
     phase::unsettle(cx.machine(), format!("{} is written again", path.display()))?;
@@ -83,7 +88,7 @@ pub(crate) fn restore(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
 }
 
 /// The records of a file of which something is edited, accepted or not, with what is there.
-fn edited(cx: &Cx<'_>, path: &Path) -> Result<Vec<(Record, String)>> {
+fn edited(cx: &Cx<'_>, path: &Path) -> Result<Vec<(Record, Zeroizing<Vec<u8>>)>> {
     let drifted = all(cx.machine())?.iter().any(|drift| drift.path == path);
     let mut edited = Vec::new();
     for record in records(cx.machine())?.into_iter().filter(|record| drifted && record.path == path) {
@@ -116,9 +121,9 @@ fn free_name(cx: &Cx<'_>, path: &Path) -> Result<PathBuf> {
     bail!("copying {}: no name is free beside it", path.display())
 }
 
-pub(super) fn present(machine: &dyn Machine, record: &Record) -> Result<Option<String>> {
-    let bytes = machine.read(&record.path)?;
-    Ok(bytes.and_then(|bytes| record.part.of(&String::from_utf8_lossy(&bytes))))
+pub(super) fn present(machine: &dyn Machine, record: &Record) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let bytes = Zeroizing::new(machine.read(&record.path)?);
+    Ok(bytes.as_deref().and_then(|bytes| record.part.of(bytes)))
 }
 
 pub(super) fn records(machine: &dyn Machine) -> Result<Vec<Record>> {

@@ -21,6 +21,7 @@ use host::Host as _;
 use serde::{Deserialize, Serialize};
 use spec::paths;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// What was written last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +80,9 @@ enum Verdict {
 }
 
 /// Pure: from what is there, what is wanted and what was written.
-fn judge(now: Option<&str>, wanted: &str, record: Option<&Record>) -> Verdict {
-    let (Some(now), wanted) = (now, sha256(wanted.as_bytes())) else { return Verdict::Ours };
-    let now = sha256(now.as_bytes());
+fn judge(now: Option<&[u8]>, wanted: &[u8], record: Option<&Record>) -> Verdict {
+    let (Some(now), wanted) = (now, sha256(wanted)) else { return Verdict::Ours };
+    let now = sha256(now);
     if now == wanted {
         return Verdict::Holds;
     }
@@ -107,26 +108,31 @@ pub(crate) fn holds(cx: &Cx<'_>, path: impl AsRef<Path>, content: &[u8]) -> Resu
     if there.is_none() || there.as_deref() == Some(content) {
         return Ok(there.is_some());
     }
-    part_holds(cx, path, &Part::Whole, &String::from_utf8_lossy(content))
+    part_holds(cx, path, &Part::Whole, content)
 }
 
-/// Makes a text file hold exactly this; true when it had to be written. It is remembered, and an edit by hand is left as it
+/// Makes a file hold exactly this; true when it had to be written. It is remembered, and an edit by hand is left as it
 /// is: [`Edited`].
 pub(crate) fn ensure_file(cx: &Cx<'_>, path: impl AsRef<Path>, content: &[u8], mode: u32) -> Result<bool> {
-    ensure_part(cx, path, &Part::Whole, &String::from_utf8_lossy(content), mode)
+    ensure_part(cx, path, &Part::Whole, content, mode)
 }
 
 /// Whether a part of a file is as wanted, or an edit of it was accepted.
-pub(crate) fn part_holds(cx: &Cx<'_>, path: impl AsRef<Path>, part: &Part, wanted: &str) -> Result<bool> {
+pub(crate) fn part_holds(
+    cx: &Cx<'_>,
+    path: impl AsRef<Path>,
+    part: &Part,
+    wanted: impl AsRef<[u8]>,
+) -> Result<bool> {
     let path = path.as_ref();
-    let text = cx.machine().text(path)?;
-    let now = text.as_deref().and_then(|text| part.of(text));
-    let wanted = part.of(wanted).unwrap_or_default();
+    let whole = Zeroizing::new(cx.read(path)?);
+    let now = whole.as_deref().and_then(|whole| part.of(whole));
+    let wanted = part.of(wanted.as_ref()).unwrap_or_default();
     if now.as_deref() == Some(&wanted) {
         return Ok(true);
     }
     let record = record(cx.machine(), path, part)?;
-    Ok(judge(now.as_deref(), &wanted, record.as_ref()) == Verdict::Accepted)
+    Ok(judge(now.as_ref().map(|now| now.as_slice()), &wanted, record.as_ref()) == Verdict::Accepted)
 }
 
 /// Makes a part of a file as wanted and leaves the rest; true when it had to be written. An edit by hand is left as
@@ -135,27 +141,27 @@ pub(crate) fn ensure_part(
     cx: &Cx<'_>,
     path: impl AsRef<Path>,
     part: &Part,
-    wanted: &str,
+    wanted: impl AsRef<[u8]>,
     mode: u32,
 ) -> Result<bool> {
     let path = path.as_ref();
-    let text = cx.machine().text(path)?;
-    let now = text.as_deref().and_then(|text| part.of(text));
-    let ours = part.of(wanted).unwrap_or_default();
+    let there = Zeroizing::new(cx.read(path)?);
+    let now = there.as_deref().and_then(|whole| part.of(whole));
+    let ours = part.of(wanted.as_ref()).unwrap_or_default();
     let before = record(cx.machine(), path, part)?;
     let fresh = |replaced| Record {
         version: spec::VERSION,
         path: path.into(),
         part: part.clone(),
-        sha256: sha256(ours.as_bytes()),
-        content: (!is_secret(mode)).then(|| ours.clone()),
+        sha256: sha256(&ours),
+        content: String::from_utf8(ours.to_vec()).ok().filter(|_| !is_secret(mode)),
         replaced,
         wanted: None,
         accepted: None,
     };
-    match judge(now.as_deref(), &ours, before.as_ref()) {
+    match judge(now.as_ref().map(|now| now.as_slice()), &ours, before.as_ref()) {
         Verdict::Holds => {
-            if before.as_ref().is_none_or(|before| before.sha256 != sha256(ours.as_bytes())) {
+            if before.as_ref().is_none_or(|before| before.sha256 != sha256(&ours)) {
                 save(cx, &fresh(None))?;
             }
             Ok(false)
@@ -165,17 +171,17 @@ pub(crate) fn ensure_part(
             if now.is_none() && before.is_some() {
                 cx.say(format!("{} was gone and is written anew", path.display()))?;
             }
-            let replaced = now.map(|now| sha256(now.as_bytes()));
+            let replaced = now.map(|now| sha256(&now));
             save(cx, &fresh(replaced))?;
-            let whole = part.put(text.as_deref().unwrap_or_default(), wanted);
-            cx.write(path, whole.as_bytes(), mode)?;
+            let whole = part.put(there.as_deref().unwrap_or_default(), wanted.as_ref());
+            cx.write(path, &whole, mode)?;
             Ok(true)
         }
         Verdict::Edited => {
             let before = before.context("an edit without a record")?;
-            let record = Record { wanted: Some(sha256(ours.as_bytes())), ..before };
+            let record = Record { wanted: Some(sha256(&ours)), ..before };
             save(cx, &record)?;
-            Err(record.edited(&now.unwrap_or_default()).into())
+            Err(record.edited(&String::from_utf8_lossy(&now.unwrap_or_default())).into())
         }
     }
 }
@@ -201,8 +207,8 @@ fn save(cx: &Cx<'_>, record: &Record) -> Result<()> {
 
 impl Record {
     /// Whether this is what was written.
-    fn wrote(&self, now: &str) -> bool {
-        sha256(now.as_bytes()) == self.sha256
+    fn wrote(&self, now: &[u8]) -> bool {
+        sha256(now) == self.sha256
     }
 
     fn edited(&self, now: &str) -> Edited {
@@ -343,6 +349,18 @@ mod tests {
         for text in [&said, &*kept] {
             assert!(!text.contains("hush") && !text.contains("another"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_of_whatever_bytes_arrives_as_it_is() {
+        let fake = Fake::new();
+        let path = "/srv/sovereign/stacks/x/secrets/key";
+        let (one, other) = ([0, 255, 254, 10, 13, 128], [0, 254, 255, 10, 13, 128]);
+        assert!(ensure_file(&looking(&fake), path, &one, 0o400).unwrap());
+        assert_eq!(fake.get(path).unwrap(), one);
+        assert!(!holds(&looking(&fake), path, &other).unwrap(), "as texts both read the same");
+        assert!(ensure_file(&looking(&fake), path, &other, 0o400).unwrap());
+        assert_eq!(fake.get(path).unwrap(), other);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How much of a file is ours.
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// The part of a file that firstboot manages; the rest belongs to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +31,15 @@ impl Part {
         Self::Settings { keys: keys.into_iter().map(str::to_owned).collect() }
     }
 
-    /// The part as it is in a text, or `None` where there is nothing of it.
-    pub(super) fn of(&self, text: &str) -> Option<String> {
+    /// The part as it is in a file, or `None` where there is nothing of it.
+    pub(super) fn of(&self, whole: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        if *self == Self::Whole {
+            return Some(Zeroizing::new(whole.to_vec()));
+        }
+        self.of_text(&String::from_utf8_lossy(whole)).map(|text| Zeroizing::new(text.into_bytes()))
+    }
+
+    fn of_text(&self, text: &str) -> Option<String> {
         let lines = |lines: Vec<&str>| (!lines.is_empty()).then(|| lines.join("\n") + "\n");
         match self {
             Self::Whole => Some(text.to_owned()),
@@ -43,8 +51,17 @@ impl Part {
         }
     }
 
-    /// The text with the part as wanted and everything else as it is.
-    pub(super) fn put(&self, text: &str, wanted: &str) -> String {
+    /// The file with the part as wanted and everything else as it is.
+    pub(super) fn put(&self, whole: &[u8], wanted: &[u8]) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(match self {
+            Self::Whole | Self::UfwRules => wanted.to_vec(),
+            _ => {
+                self.put_text(&String::from_utf8_lossy(whole), &String::from_utf8_lossy(wanted)).into_bytes()
+            }
+        })
+    }
+
+    fn put_text(&self, text: &str, wanted: &str) -> String {
         match self {
             Self::Whole | Self::UfwRules => wanted.to_owned(),
             Self::Block { begin, end } => {
@@ -110,10 +127,10 @@ mod tests {
 
     #[test]
     fn a_block_is_put_in_once_and_replaced() {
-        let one = block().put("*filter\nCOMMIT", "# BEGIN ours: x\n1\n# END ours\n");
+        let one = block().put_text("*filter\nCOMMIT", "# BEGIN ours: x\n1\n# END ours\n");
         assert_eq!(one, "*filter\nCOMMIT\n# BEGIN ours: x\n1\n# END ours\n");
-        assert_eq!(block().of(&one).unwrap(), "# BEGIN ours: x\n1\n# END ours\n");
-        let two = block().put(&(one.clone() + &one), "# BEGIN ours\n2\n# END ours\n");
+        assert_eq!(block().of_text(&one).unwrap(), "# BEGIN ours: x\n1\n# END ours\n");
+        let two = block().put_text(&(one.clone() + &one), "# BEGIN ours\n2\n# END ours\n");
         assert_eq!(two.matches("# BEGIN").count(), 1);
         assert!(two.ends_with("# BEGIN ours\n2\n# END ours\n"));
     }
@@ -121,30 +138,30 @@ mod tests {
     #[test]
     fn a_block_that_lost_its_end_goes_to_the_end_of_the_file() {
         let torn = "theirs\n# BEGIN ours\n1\n";
-        assert_eq!(block().of(torn).unwrap(), "# BEGIN ours\n1\n");
+        assert_eq!(block().of_text(torn).unwrap(), "# BEGIN ours\n1\n");
         assert_eq!(
-            block().put(torn, "# BEGIN ours\n1\n# END ours\n"),
+            block().put_text(torn, "# BEGIN ours\n1\n# END ours\n"),
             "theirs\n# BEGIN ours\n1\n# END ours\n"
         );
-        assert_eq!(block().of("theirs\n"), None);
+        assert_eq!(block().of_text("theirs\n"), None);
     }
 
     #[test]
     fn settings_are_replaced_where_they_stand() {
         let part = Part::settings(["IPV6", "POLICY"]);
         let wanted = "IPV6=yes\nPOLICY=\"DROP\"\n";
-        let text = part.put("# c\nIPV6=no\nPOLICY=\"ACCEPT\"\nOTHER=1\n", wanted);
+        let text = part.put_text("# c\nIPV6=no\nPOLICY=\"ACCEPT\"\nOTHER=1\n", wanted);
         assert_eq!(text, "# c\nIPV6=yes\nPOLICY=\"DROP\"\nOTHER=1\n");
-        assert_eq!(part.of(&text).unwrap(), wanted);
-        assert_eq!(part.put("", wanted), wanted);
-        assert_eq!(part.of("OTHER=1\n"), None);
+        assert_eq!(part.of_text(&text).unwrap(), wanted);
+        assert_eq!(part.put_text("", wanted), wanted);
+        assert_eq!(part.of_text("OTHER=1\n"), None);
     }
 
     #[test]
     fn what_ufw_adds_to_its_rules_does_not_count() {
         let rules = "*filter\n### tuple ### allow tcp 22\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n";
         let logged = format!("{rules}-A ufw-user-logging-input -j RETURN\nCOMMIT\n");
-        assert_eq!(Part::UfwRules.of(rules), Part::UfwRules.of(&logged));
-        assert_ne!(Part::UfwRules.of(rules), Part::UfwRules.of(&rules.replace("22", "23")));
+        assert_eq!(Part::UfwRules.of_text(rules), Part::UfwRules.of_text(&logged));
+        assert_ne!(Part::UfwRules.of_text(rules), Part::UfwRules.of_text(&rules.replace("22", "23")));
     }
 }

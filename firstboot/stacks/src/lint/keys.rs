@@ -81,11 +81,8 @@ const MOUNT: &[(&str, Shape)] = &[
     ("volume", Keys(&[("nocopy", Plain)])),
 ];
 
-const NETWORK: &[(&str, Shape)] = &[
-    ("enable_ipv6", Plain),
-    ("internal", Plain),
-    ("ipam", Keys(&[("config", Keys(&[("gateway", Plain), ("ip_range", Plain), ("subnet", Plain)]))])),
-];
+/// What a network is, the plan says.
+const NETWORK: &[(&str, Shape)] = &[("external", Plain), ("name", Plain)];
 
 /// Where a value has a key that its shape has not: the path to each.
 pub(super) fn surplus(value: &Value, shape: &Shape) -> Vec<Vec<String>> {
